@@ -37,7 +37,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of a frame: top left corner and side, in frame pixels (may stick out of the frame)."""
+    """A square of a frame, in frame pixels: top left corner and side. It may stick out."""
 
     x: float
     y: float
@@ -71,3 +71,108 @@ class Keypoints:
     def expand(self, batch: int) -> Keypoints:
         """Repeat a batch of one, without copying."""
         return self.map(lambda tensor: tensor.expand(batch, *tensor.shape[1:]))
+
+
+@dataclass(frozen=True)
+class DenseMotion:
+    """Where every pixel of the result comes from, at the motion grid's size.
+
+    deformation: (B, h, w, 2) in [-1, 1]; points backwards: for an output pixel, where to look in
+                 the source.
+    occlusion:   one (B, 1, h', w') in [0, 1] per map that the family predicts; 1 keeps, 0 repaints.
+    mask:        (B, K + 1, h, w), softmax weights of the candidate motions, background first.
+    heatmap:     (B, K, h, w), Gaussians of the driving keypoints.
+    """
+
+    deformation: Tensor
+    occlusion: tuple[Tensor, ...]
+    mask: Tensor
+    heatmap: Tensor
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """Everything that depends on the source alone, computed once per source.
+
+    keypoints: of the source.
+    image:     (B, 3, H, W) in the model's own value range.
+    small:     (B, 3, h, w), the anti-aliased image at the motion grid's size.
+    features:  encoder maps, coarse to fine.
+    """
+
+    keypoints: Keypoints
+    image: Tensor
+    small: Tensor
+    features: tuple[Tensor, ...]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> SourceState:
+        """Apply one function to every tensor."""
+        return SourceState(
+            self.keypoints.map(change),
+            change(self.image),
+            change(self.small),
+            tuple(change(feature) for feature in self.features),
+        )
+
+    def expand(self, batch: int) -> SourceState:
+        """Repeat the state of one source for a batch of driving frames, without copying."""
+        return self.map(lambda tensor: tensor.expand(batch, *tensor.shape[1:]))
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What a codebook makes of a set of vectors.
+
+    vectors:    like the input, each replaced by its nearest code (straight-through gradient).
+    indices:    (B, T), which code.
+    loss:       scalar, code loss plus weighted commitment loss.
+    perplexity: scalar, exp of the entropy of code use; how many codes are in even use.
+    """
+
+    vectors: Tensor
+    indices: Tensor
+    loss: Tensor
+    perplexity: Tensor
+
+
+@dataclass(frozen=True)
+class ScaleStep:
+    """What the codebook model does at one scale of S x S features.
+
+    motion:      (B, h, w, 2), deformation after this scale's compensation.
+    residual:    (B, h, w, 2), what was added to it; None where motion is not compensated.
+    embedding:   (B, T, D), encoded flow that entered (what is quantised in training), or None.
+    occlusion:   (B, 1, h, w) in [0, 1].
+    warped:      (B, C, S, S), source feature, warped and occluded.
+    compensated: (B, C, S, S), the same after appearance compensation (`warped` itself if none).
+    """
+
+    motion: Tensor
+    residual: Tensor | None
+    embedding: Tensor | None
+    occlusion: Tensor
+    warped: Tensor
+    compensated: Tensor
+
+
+@dataclass(frozen=True)
+class TrainOutputs:
+    """What a training step is judged by.
+
+    image:         (B, 3, H, W) in [0, 1] nominally, not clamped.
+    coarse_image:  the auxiliary image from the coarsest feature alone, or None.
+    warped_source: (B, 3, H, W), the source image under the final deformation.
+    source, driving: keypoints of both images.
+    dense:         the dense motion, before any compensation.
+    motion:        (B, h, w, 2), the final deformation.
+    losses:        the family's own scalar losses by name, unweighted.
+    """
+
+    image: Tensor
+    coarse_image: Tensor | None
+    warped_source: Tensor
+    source: Keypoints
+    driving: Keypoints
+    dense: DenseMotion
+    motion: Tensor
+    losses: dict[str, Tensor]

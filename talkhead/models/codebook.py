@@ -1,0 +1,174 @@
+"""Synergizing Motion and Appearance: Multi-Scale Compensatory Codebooks (CVPR 2025)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from talkhead.config import CodebookConfig
+from talkhead.models.autoencoder import Decoder, Encoder
+from talkhead.models.compensation import AppearanceCompensator, MotionCompensator
+from talkhead.models.grid import identity_grid, resize, warp
+from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
+from talkhead.structs import DenseMotion, Keypoints, ScaleStep, SourceState, TrainOutputs
+
+
+class CodebookModel(nn.Module):
+    """Images in and out are RGB in [0, 1]; inside, the release's [-1, 1]."""
+
+    def __init__(self, config: CodebookConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.keypoint_detector = KeypointDetector(config.keypoints, config.image_size)
+        self.dense_motion = DenseMotionEstimator(
+            config.dense_motion, config.keypoints.num_keypoints, config.image_size
+        )
+        self.encoder = Encoder(config.channels, config.norm_groups)
+        self.motion = MotionCompensator(config) if config.motion_codebook.scales else None
+        self.appearance = (
+            AppearanceCompensator(config) if config.appearance_codebook.scales else None
+        )
+        self.decoder = Decoder(
+            config.channels, config.norm_groups, out_channels=4 if config.blend_source else 3
+        )
+        if config.blend_source:
+            assert self.decoder.out.bias is not None
+            nn.init.constant_(self.decoder.out.bias[3:], BLEND_START)
+
+    def detect(self, images: Tensor) -> Keypoints:
+        """Keypoints of images (B, 3, H, W) in [0, 1]."""
+        return self.keypoint_detector(self._enter(images))
+
+    def encode_source(self, image: Tensor) -> SourceState:
+        """All that depends on the source (B, 3, H, W) alone."""
+        image = self._enter(image)
+        return SourceState(
+            keypoints=self.keypoint_detector(image),
+            image=image,
+            small=self.dense_motion.down(image),
+            features=self.encoder(image),
+        )
+
+    def render(self, state: SourceState, driving: Keypoints) -> Tensor:
+        """The source moved to the driving keypoints: (B, 3, H, W) in [0, 1]."""
+        state = state.expand(len(driving)) if len(state.image) != len(driving) else state
+        dense = self.dense_motion(state.small, state.keypoints, driving)
+        steps = self.compensate(state, dense)
+        return self._leave(self._decode(state, steps)).clamp(0, 1)
+
+    def reconstruct(self, source: Tensor, driving: Tensor, *, coarse: bool = True) -> TrainOutputs:
+        """A training step's forward pass on images in [0, 1] of one person, (B, 3, H, W) each.
+
+        `coarse` also decodes the auxiliary image from the coarsest feature alone.
+        """
+        state = self.encode_source(source)
+        driving = self._enter(driving)
+        keypoints = self.keypoint_detector(driving)
+        dense = self.dense_motion(state.small, state.keypoints, keypoints)
+        steps = self.compensate(state, dense)
+        motion = steps[-1].motion
+        return TrainOutputs(
+            image=self._leave(self._decode(state, steps)),
+            coarse_image=self._leave(self._decode_coarse(steps)) if coarse else None,
+            warped_source=self._leave(warp(state.image, motion)),
+            source=state.keypoints,
+            driving=keypoints,
+            dense=dense,
+            motion=motion,
+            losses=self._motion_losses(dense, steps) | self._appearance_losses(driving),
+        )
+
+    def compensate(self, state: SourceState, dense: DenseMotion) -> tuple[ScaleStep, ...]:
+        """Refine motion, then appearance, at every scale from coarse to fine."""
+        motion, occlusion = dense.deformation, dense.occlusion[0]
+        keypoint_query = None
+        if self.motion is not None:
+            keypoint_query = self.motion.encode_keypoints(dense.heatmap.to(state.small.dtype))
+        steps = []
+        for scale, feature in enumerate(state.features):
+            residual = embedding = None
+            if keypoint_query is not None and scale in self.config.motion_codebook.scales:
+                assert self.motion is not None
+                warped = warp(feature, motion)
+                flow = to_flow(motion).to(feature.dtype)
+                pixels, logits, embedding = self.motion(flow, warped, keypoint_query, scale)
+                residual = from_flow(pixels.float())
+                motion = motion + residual
+                # parity: the previous occlusion enters as a probability, not as a logit.
+                occlusion = torch.sigmoid(occlusion + logits.float())
+            size = (feature.shape[-2], feature.shape[-1])
+            warped = warp(feature, motion) * resize(occlusion, size).to(feature.dtype)
+            compensated = warped
+            if self.appearance is not None and scale in self.config.appearance_codebook.scales:
+                compensated = self.appearance(warped, motion, scale)
+            steps.append(ScaleStep(motion, residual, embedding, occlusion, warped, compensated))
+        return tuple(steps)
+
+    def _decode(self, state: SourceState, steps: tuple[ScaleStep, ...]) -> Tensor:
+        coarse, *finer = (step.compensated for step in steps)
+        image = self.decoder(coarse, finer)
+        if not self.config.blend_source:
+            return image
+        keep = torch.sigmoid(image[:, 3:])
+        return keep * warp(state.image, steps[-1].motion) + (1 - keep) * image[:, :3]
+
+    def _decode_coarse(self, steps: tuple[ScaleStep, ...]) -> Tensor:
+        nothing = [None] * (len(steps) - 1)
+        return self.decoder(steps[0].compensated, nothing)[:, :3]
+
+    def _motion_losses(self, dense: DenseMotion, steps: tuple[ScaleStep, ...]) -> dict[str, Tensor]:
+        """Code losses and the reconstruction of each step's incoming flow from its codes."""
+        if self.motion is None:
+            return {}
+        incoming = [dense.deformation, *(step.motion for step in steps)]
+        code = reconstruction = dense.deformation.new_zeros(())
+        for scale, step in enumerate(steps):
+            if step.embedding is None:
+                continue
+            quantized = self.motion.codebook.quantize(step.embedding, scale)
+            code = code + quantized.loss
+            decoded = from_flow(self.motion.decode_flow(quantized.vectors).float())
+            target = displacement(incoming[scale]).detach()
+            reconstruction = reconstruction + (decoded - target).abs().mean()
+        return {"motion_code": code, "motion_reconstruction": reconstruction}
+
+    def _appearance_losses(self, driving: Tensor) -> dict[str, Tensor]:
+        """Code losses of the driving image's patches."""
+        if self.appearance is None:
+            return {}
+        features = self.encoder.shallow(driving)
+        loss = driving.new_zeros(())
+        for scale in self.config.appearance_codebook.scales:
+            vectors = self.appearance.embed(features[scale], scale)
+            loss = loss + self.appearance.codebook.quantize(vectors, scale).loss
+        return {"appearance_code": loss}
+
+    def _enter(self, images: Tensor) -> Tensor:
+        return (images * 2 - 1).to(self.encoder.stem.weight.dtype)
+
+    @staticmethod
+    def _leave(images: Tensor) -> Tensor:
+        return images.float() * 0.5 + 0.5
+
+
+BLEND_START = 2.0  # logit of showing the warped source, before training: 0.88
+
+
+def displacement(motion: Tensor) -> Tensor:
+    """Deformation grid (B, h, w, 2) minus the identity."""
+    return motion - identity_grid(motion.shape[1], motion.shape[2], device=motion.device)
+
+
+def to_flow(motion: Tensor) -> Tensor:
+    """Deformation grid (B, h, w, 2) -> displacement (B, 2, h, w) in pixels of that grid."""
+    return displacement(motion).permute(0, 3, 1, 2) * pixels_per_unit(motion.shape[2])
+
+
+def from_flow(flow: Tensor) -> Tensor:
+    """Displacement (B, 2, h, w) in pixels -> the same (B, h, w, 2) in grid units."""
+    return flow.permute(0, 2, 3, 1) / pixels_per_unit(flow.shape[3])
+
+
+def pixels_per_unit(size: int) -> float:
+    """-1 and 1 are the centres of the first and the last of `size` pixels."""
+    return (size - 1) / 2

@@ -1,0 +1,241 @@
+"""Compensation of motion and appearance by attending to codebooks (the paper's MMC and MAC)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talkhead.config import AppearanceCodebookConfig, CodebookConfig, MotionCodebookConfig
+from talkhead.models.autoencoder import Downsample, ResBlock, Upsample, group_norm
+from talkhead.models.grid import resize, resize_grid
+from talkhead.models.quantizer import Codebook
+
+
+def to_tokens(features: Tensor) -> Tensor:
+    """(B, D, h, w) -> (B, h w, D), row by row."""
+    return features.flatten(2).transpose(1, 2)
+
+
+def to_map(tokens: Tensor, size: int) -> Tensor:
+    """(B, size * size, D) -> (B, D, size, size)."""
+    return tokens.transpose(1, 2).unflatten(2, (size, size))
+
+
+class Attention(nn.Module):
+    """Multi-head attention with one packed projection for query, key and value."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj = nn.Linear(dim, 3 * dim)
+        self.out_proj = nn.Linear(dim, dim)
+
+    def _project(self, x: Tensor, part: int) -> Tensor:
+        """(B, T, D) -> (B, heads, T, D / heads) by the query (0), key (1) or value (2) part."""
+        weight = self.in_proj.weight.chunk(3)[part]
+        bias = self.in_proj.bias.chunk(3)[part]
+        return F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """`mask` (B, 1, 1, T), true where a key may be attended to."""
+        y = F.scaled_dot_product_attention(
+            self._project(query, 0), self._project(key, 1), self._project(value, 2), mask
+        )
+        return self.out_proj(y.transpose(1, 2).flatten(2))
+
+
+class CodeAttentionLayer(nn.Module):
+    """Pre-norm self-attention, cross-attention to the raw codes, convolutional feed-forward."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.self_attention = Attention(dim, num_heads)
+        self.norm2 = nn.LayerNorm(dim)
+        self.cross_attention = Attention(dim, num_heads)
+        self.norm3 = nn.LayerNorm(dim)
+        self.conv1 = nn.Conv2d(dim, 2 * dim, 3, padding=1)
+        self.conv2 = nn.Conv2d(2 * dim, dim, 3, padding=1)
+
+    def forward(
+        self, x: Tensor, position: Tensor, codes: Tensor, size: int, mask: Tensor | None = None
+    ) -> Tensor:
+        """x (B, T, D) with T = size * size, position (T, D), codes (n, D) -> (B, T, D)."""
+        y = self.norm1(x)
+        query = y + position
+        x = x + self.self_attention(query, query, y, mask)
+        query = self.norm2(x) + position
+        # The same codes for every item: broadcast, so they are projected once per call.
+        shared = codes.to(query.dtype)[None]
+        x = x + self.cross_attention(query, shared, shared)
+        y = to_map(self.norm3(x), size)
+        return x + to_tokens(self.conv2(F.gelu(self.conv1(y))))
+
+
+class FlowHead(nn.Module):
+    """Tokens, flow and warped feature -> residual flow in motion-grid pixels and occlusion logits.
+
+    Widths are the release's for `width` = 128, in proportion otherwise.
+    """
+
+    def __init__(self, dim: int, width: int, feature_channels: tuple[int, ...]) -> None:
+        super().__init__()
+        context = width * 3 // 2
+        self.token1 = nn.Conv2d(dim, width, 1)
+        self.token2 = nn.Conv2d(width, width * 3 // 4, 3, padding=1)
+        self.flow1 = nn.Conv2d(2, width, 7, padding=3)
+        self.flow2 = nn.Conv2d(width, width // 2, 3, padding=1)
+        self.joint = nn.Conv2d(width * 3 // 4 + width // 2, width - 2, 3, padding=1)
+        self.context1 = nn.ModuleList(nn.Conv2d(c, context, 1) for c in feature_channels)
+        self.context2 = nn.Conv2d(context, width, 3, padding=1)
+        self.residual1 = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.residual2 = nn.Conv2d(width, 2, 3, padding=1)
+        self.occlusion1 = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.occlusion2 = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(
+        self, tokens: Tensor, flow: Tensor, warped: Tensor, scale: int
+    ) -> tuple[Tensor, Tensor]:
+        """tokens (B, D, t, t), flow (B, 2, h, w), warped (B, C, S, S); both results at h x w."""
+        size = (flow.shape[-2], flow.shape[-1])
+        token = F.relu(self.token2(F.relu(self.token1(resize(tokens, size)))))
+        moved = F.relu(self.flow2(F.relu(self.flow1(flow))))
+        joint = F.relu(self.joint(torch.cat([token, moved], dim=1)))
+        context = resize(F.relu(self.context1[scale](warped)), size)
+        context = F.relu(self.context2(context))
+        z = torch.cat([joint, flow, context], dim=1)
+        residual = self.residual2(F.relu(self.residual1(z)))
+        occlusion = self.occlusion2(F.relu(self.occlusion1(z)))
+        return residual, occlusion
+
+
+class MotionCompensator(nn.Module):
+    """Refines a deformation at one scale after the other by what the motion codes know."""
+
+    def __init__(self, config: CodebookConfig) -> None:
+        super().__init__()
+        own: MotionCodebookConfig = config.motion_codebook
+        size, dim, groups = config.token_size, own.dim, min(config.norm_groups, own.dim)
+        self.token_size = size
+        self.codebook = Codebook(own.num_codes, dim, len(config.channels), config.commitment_weight)
+        self.embedding = nn.Sequential(
+            nn.Conv2d(2, dim, 3, padding=1), Downsample(dim), ResBlock(dim, dim, groups)
+        )
+        self.keypoint_query = nn.Conv2d(config.keypoints.num_keypoints, dim, 1)
+        self.source_query = nn.ModuleList(nn.Conv2d(c, dim, 1) for c in config.channels)
+        self.query1 = nn.Conv2d(2 * dim, dim, 1)
+        self.query2 = nn.Conv2d(2 * dim, dim, 1)
+        self.position = nn.Parameter(torch.zeros(size * size, dim))
+        self.layers = nn.ModuleList(
+            CodeAttentionLayer(dim, own.num_heads) for _ in range(own.num_layers)
+        )
+        self.head = FlowHead(dim, own.residual_channels, config.channels)
+        self.to_motion = nn.Sequential(
+            Upsample(dim),
+            ResBlock(dim, dim, groups),
+            group_norm(dim, groups),
+            nn.Conv2d(dim, 2, 3, padding=1),
+        )
+
+    def encode_keypoints(self, heatmap: Tensor) -> Tensor:
+        """Driving heatmap (B, K, h, w) -> the part of every query that all scales share."""
+        heatmap = resize(heatmap, (self.token_size, self.token_size))
+        return F.relu(self.keypoint_query(heatmap))
+
+    def forward(
+        self, flow: Tensor, warped: Tensor, keypoint_query: Tensor, scale: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One scale's compensation.
+
+        flow (B, 2, h, w) in motion-grid pixels and warped (B, C, S, S) give the residual flow
+        (B, 2, h, w), occlusion logits (B, 1, h, w) and the encoded flow (B, T, D).
+        """
+        size = self.token_size
+        # parity: the feature is resized without blur, before its 1 x 1 convolution.
+        source_query = F.relu(self.source_query[scale](resize(warped, (size, size))))
+        query = self.query1(torch.cat([source_query, keypoint_query], dim=1))
+        embedding = self.embedding(flow.detach())
+        tokens = to_tokens(self.query2(torch.cat([embedding, query], dim=1)))
+        codes = self.codebook.allocated(scale)
+        for layer in self.layers:
+            tokens = layer(tokens, self.position, codes, size)
+        residual, occlusion = self.head(to_map(tokens, size), flow, warped, scale)
+        return residual, occlusion, to_tokens(embedding)
+
+    def decode_flow(self, vectors: Tensor) -> Tensor:
+        """Quantised flow (B, T, D) -> the flow (B, 2, h, w) that it stands for, in pixels."""
+        return self.to_motion(to_map(vectors.to(self.position.dtype), self.token_size))
+
+
+class Patches(nn.Module):
+    """A feature map as tokens: one linear map of every non-overlapping square of pixels.
+
+    (B, C, S, S) <-> (B, T, D). A square is flattened row, column, channel, channel fastest.
+    """
+
+    def __init__(self, channels: int, patch: int, dim: int) -> None:
+        super().__init__()
+        self.channels, self.patch = channels, patch
+        self.embed = nn.Linear(patch * patch * channels, dim)
+        self.restore = nn.Linear(dim, patch * patch * channels)
+
+    def to_tokens(self, x: Tensor) -> Tensor:
+        p = self.patch
+        x = x.unflatten(3, (-1, p)).unflatten(2, (-1, p))  # B C r p c p
+        x = x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+        return self.embed(x)
+
+    def to_map(self, tokens: Tensor, size: int) -> Tensor:
+        p = self.patch
+        x = self.restore(tokens).unflatten(2, (p, p, self.channels)).unflatten(1, (size, size))
+        return x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+
+class AppearanceCompensator(nn.Module):
+    """Rewrites a warped feature at one scale by what the appearance codes know."""
+
+    def __init__(self, config: CodebookConfig) -> None:
+        super().__init__()
+        own: AppearanceCodebookConfig = config.appearance_codebook
+        size, dim = config.token_size, own.dim
+        self.token_size = size
+        self.residual = own.residual
+        self.codebook = Codebook(own.num_codes, dim, len(config.channels), config.commitment_weight)
+        self.patches = nn.ModuleList(
+            Patches(c, s // size, dim)
+            for c, s in zip(config.channels, config.scale_sizes, strict=True)
+        )
+        self.position = nn.Parameter(torch.zeros(size * size, dim))
+        self.layers = nn.ModuleList(
+            CodeAttentionLayer(dim, own.num_heads) for _ in range(own.num_layers)
+        )
+
+    def embed(self, features: Tensor, scale: int) -> Tensor:
+        """(B, C, S, S) -> (B, T, D): what the codes of this scale are learned from."""
+        patches = self.patches[scale]
+        assert isinstance(patches, Patches)
+        return patches.to_tokens(features)
+
+    def forward(self, warped: Tensor, motion: Tensor, scale: int) -> Tensor:
+        """warped (B, C, S, S) and the motion (B, h, w, 2) that warped it -> (B, C, S, S)."""
+        patches = self.patches[scale]
+        assert isinstance(patches, Patches)
+        tokens = patches.to_tokens(warped)
+        codes = self.codebook.allocated(scale)
+        # Only the first layer's self-attention ignores what came from outside of the source.
+        mask: Tensor | None = self._inside(motion)
+        for layer in self.layers:
+            tokens = layer(tokens, self.position, codes, self.token_size, mask)
+            mask = None
+        restored = patches.to_map(tokens, self.token_size)
+        return warped + restored if self.residual else restored
+
+    def _inside(self, motion: Tensor) -> Tensor:
+        """(B, 1, 1, T), true for tokens that look inside the source; all true if none does."""
+        motion = resize_grid(motion, (self.token_size, self.token_size))
+        inside = (motion.abs() <= 1).all(-1).flatten(1)
+        nothing = ~inside.any(1, keepdim=True)  # a softmax over nothing would be NaN
+        return (inside | nothing)[:, None, None, :]

@@ -1,0 +1,66 @@
+"""Coordinate grids and everything that samples at them: the only place that calls `grid_sample`.
+
+Coordinates are x then y, with -1 and 1 at the *centres* of the border pixels. Everything here
+computes in float32, whatever the precision of the features: half-precision grids lose pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+KEYPOINT_VARIANCE = 0.01  # of the Gaussian maps, in squared grid units (all four releases)
+
+
+def identity_grid(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """Each pixel's own coordinates, float32 (h, w, 2)."""
+    y = torch.linspace(-1, 1, height, device=device)
+    x = torch.linspace(-1, 1, width, device=device)
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+
+
+def resize(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of (B, C, h, w) that keeps the border pixels' centres in place."""
+    if features.shape[-2:] == size:
+        return features
+    return F.interpolate(features, size=size, mode="bilinear", align_corners=True)
+
+
+def resize_grid(grid: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of a deformation grid (B, h, w, 2)."""
+    if grid.shape[1:3] == size:
+        return grid
+    return resize(grid.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+
+
+def warp(features: Tensor, grid: Tensor, *, align_corners: bool = True) -> Tensor:
+    """Sample `features` (B, C, h, w) at `grid` (B, h', w', 2); returns the features' own size.
+
+    A grid of another size is resized first. It points *backwards*: the entry for an output pixel
+    says where in the source to look. Outside the image reads zero.
+    """
+    grid = resize_grid(grid.float(), (features.shape[-2], features.shape[-1]))
+    sampled = F.grid_sample(
+        features.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=align_corners
+    )
+    return sampled.to(features.dtype)
+
+
+def gaussian_maps(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """A Gaussian around each of the points (B, K, 2), peak 1, float32 (B, K, h, w)."""
+    grid = identity_grid(*size, device=points.device)
+    offsets = grid - points.float()[:, :, None, None, :]
+    return torch.exp(offsets.square().sum(-1) * (-0.5 / KEYPOINT_VARIANCE))
+
+
+def inverse_2x2(matrix: Tensor) -> Tensor:
+    """Inverse of (..., 2, 2) in float32, by the adjugate; immune to autocast."""
+    a, b, c, d = matrix.float().flatten(-2).unbind(-1)
+    adjugate = torch.stack((d, -b, -c, a), dim=-1).unflatten(-1, (2, 2))
+    return adjugate / (a * d - b * c)[..., None, None]
+
+
+def matmul_2x2(left: Tensor, right: Tensor) -> Tensor:
+    """Product of (..., 2, 2) with (..., 2, n) in float32; immune to autocast."""
+    return (left.float()[..., :, :, None] * right.float()[..., None, :, :]).sum(-2)

@@ -1,0 +1,128 @@
+"""Keypoints and first-order dense motion (FOMM, NeurIPS 2019), as FOMM, MCNet and the codebook
+model use them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talkhead.config import DenseMotionConfig, KeypointConfig
+from talkhead.models.blocks import AntiAliasDownsample, Hourglass
+from talkhead.models.grid import (
+    gaussian_maps,
+    identity_grid,
+    inverse_2x2,
+    matmul_2x2,
+    warp,
+)
+from talkhead.structs import DenseMotion, Keypoints
+
+
+class KeypointDetector(nn.Module):
+    """Keypoints as the expectation of a softmax heatmap, jacobians weighted by the same heatmap.
+
+    Images (B, 3, H, W) -> Keypoints. The two heads are unpadded convolutions, so -1 and 1 are the
+    centres of the outermost *valid* positions.
+    """
+
+    def __init__(self, config: KeypointConfig, image_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.down = AntiAliasDownsample(3, image_size // config.input_size)
+        self.hourglass = Hourglass(config.base_channels, 3, config.num_blocks, config.max_channels)
+        channels = self.hourglass.out_channels
+        self.heatmap = nn.Conv2d(channels, config.num_keypoints, 7)
+        self.jacobian = nn.Conv2d(channels, 4 * config.num_keypoints, 7)
+        nn.init.zeros_(self.jacobian.weight)
+        identity = torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(config.num_keypoints)
+        with torch.no_grad():
+            assert self.jacobian.bias is not None
+            self.jacobian.bias.copy_(identity)
+
+    def forward(self, images: Tensor) -> Keypoints:
+        features = self.hourglass(self.down(images))[-1]
+        logits = self.heatmap(features).float()
+        heatmap = F.softmax(logits.flatten(2) / self.config.temperature, dim=-1)
+        height, width = logits.shape[-2:]
+        grid = identity_grid(height, width, device=images.device).flatten(0, 1)
+        value = (heatmap[..., None] * grid).sum(-2)
+        jacobian = self.jacobian(features).float().flatten(2).unflatten(1, (-1, 4))
+        jacobian = (heatmap[:, :, None] * jacobian).sum(-1).unflatten(-1, (2, 2))
+        return Keypoints(value, jacobian)
+
+
+def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
+    """Candidate motions (B, K + 1, h, w, 2): the identity, then one affine map per keypoint.
+
+    Candidate k maps z to J_s J_d^-1 (z - p_d) + p_s (FOMM, Eq. 4).
+    """
+    grid = identity_grid(*size, device=driving.value.device)
+    offsets = grid - driving.value[:, :, None, None, :]
+    if driving.jacobian is not None and source.jacobian is not None:
+        affine = matmul_2x2(source.jacobian, inverse_2x2(driving.jacobian))
+        # (B, K, 1, 1, 2, 2) times (B, K, h, w, 2), written out so that autocast cannot touch it.
+        offsets = (affine[:, :, None, None] * offsets[..., None, :]).sum(-1)
+    motions = offsets + source.value[:, :, None, None, :]
+    background = grid.expand(len(driving), 1, *grid.shape)
+    return torch.cat([background, motions], dim=1)
+
+
+class DenseMotionEstimator(nn.Module):
+    """Blends the candidate motions into one deformation, and predicts what is occluded.
+
+    Works at `config.size`; sees the small source image warped by every candidate.
+    """
+
+    prior_precision: Tensor
+
+    def __init__(self, config: DenseMotionConfig, num_keypoints: int, image_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.down = AntiAliasDownsample(3, image_size // config.size)
+        self.hourglass = Hourglass(
+            config.base_channels,
+            4 * (num_keypoints + 1),
+            config.num_blocks,
+            config.max_channels,
+        )
+        channels = self.hourglass.out_channels
+        self.mask = nn.Conv2d(channels, num_keypoints + 1, 7, padding=3)
+        self.occlusion = nn.Conv2d(channels, 1, 7, padding=3)
+        if config.prior_sigmas is not None:
+            sigmas = torch.tensor(config.prior_sigmas)
+            self.register_buffer("prior_precision", 0.5 / sigmas.square(), persistent=False)
+
+    def forward(self, small: Tensor, source: Keypoints, driving: Keypoints) -> DenseMotion:
+        """`small` (B, 3, h, w) is the source after `self.down`."""
+        height, width = small.shape[-2:]
+        motions = sparse_motions(source, driving, (height, width))
+        heatmap = gaussian_maps(driving.value, (height, width))
+        inputs = self._inputs(small, motions, heatmap, source)
+        features = self.hourglass(inputs.to(small.dtype))[-1]
+        logits = self.mask(features).float()
+        if self.config.prior_sigmas is not None:
+            logits = logits + self._prior(driving, height, width)
+        mask = F.softmax(logits, dim=1)
+        deformation = (mask[..., None] * motions).sum(1)
+        occlusion = torch.sigmoid(self.occlusion(features).float())
+        return DenseMotion(deformation, (occlusion,), mask, heatmap)
+
+    def _inputs(self, small: Tensor, motions: Tensor, heatmap: Tensor, source: Keypoints) -> Tensor:
+        """For each candidate in turn [heatmap difference, warped R, G, B]; background first."""
+        batch, candidates, height, width, _ = motions.shape
+        difference = heatmap - gaussian_maps(source.value, (height, width))
+        difference = F.pad(difference, (0, 0, 0, 0, 1, 0))  # a zero map for the background
+        copies = small[:, None].expand(-1, candidates, -1, -1, -1).flatten(0, 1)
+        # parity: candidates are warped with the library's default alignment in every release.
+        warped = warp(copies, motions.flatten(0, 1), align_corners=False)
+        warped = warped.unflatten(0, (batch, candidates))
+        return torch.cat([difference[:, :, None].to(warped.dtype), warped], dim=2).flatten(1, 2)
+
+    def _prior(self, driving: Keypoints, height: int, width: int) -> Tensor:
+        """Log-weights before any training: near a keypoint its own motion, elsewhere none."""
+        grid = identity_grid(height, width, device=driving.value.device)
+        distance = (grid - driving.value[:, :, None, None, :]).square().sum(-1)
+        logits = -distance * self.prior_precision[:, None, None]
+        return F.pad(logits, (0, 0, 0, 0, 1, 0), value=self.config.prior_background)
