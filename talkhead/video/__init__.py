@@ -1,0 +1,6 @@
+"""Video and sound, in and out; the only part of talkhead that knows PyAV."""
+
+from talkhead.video.media import VideoInfo
+from talkhead.video.reader import VideoReader, probe
+
+__all__ = ["VideoInfo", "VideoReader", "probe"]
