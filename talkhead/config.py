@@ -6,8 +6,8 @@ run from the coarsest scale to the finest.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from typing import Any, cast, get_type_hints
 
 from talkhead.errors import TalkheadError
 
@@ -145,7 +145,7 @@ PRESETS: dict[str, CodebookConfig] = {
             base_channels=32, max_channels=256, prior_sigmas=_LITE_SIGMAS
         ),
         motion_codebook=MotionCodebookConfig(
-            num_codes=256, num_layers=1, num_heads=4, residual_channels=32
+            num_codes=256, num_layers=1, num_heads=4, residual_channels=24
         ),
         appearance_codebook=AppearanceCodebookConfig(
             num_codes=256, dim=64, num_layers=1, num_heads=4, residual=True
@@ -164,3 +164,28 @@ def preset(name: str) -> CodebookConfig:
 def to_dict(config: CodebookConfig) -> dict[str, Any]:
     """Plain values, ready for JSON."""
     return asdict(config)
+
+
+FAMILIES: dict[str, type[CodebookConfig]] = {"codebook": CodebookConfig}
+
+
+def from_dict(values: dict[str, Any]) -> CodebookConfig:
+    """Read back what `to_dict` wrote; a strange family or key is named in the error."""
+    family = values.get("family")
+    if family not in FAMILIES:
+        raise TalkheadError(f"unknown model family {family!r}; there are {', '.join(FAMILIES)}")
+    return _build(FAMILIES[family], values)
+
+
+def _build(kind: type[Any], values: dict[str, Any]) -> Any:
+    types = get_type_hints(kind)
+    unknown = values.keys() - types.keys()
+    if unknown:
+        raise TalkheadError(f"{kind.__name__} has no setting {sorted(unknown)[0]!r}")
+    return kind(**{name: _value(types[name], value) for name, value in values.items()})
+
+
+def _value(kind: Any, value: Any) -> Any:
+    if is_dataclass(kind) and isinstance(value, dict):
+        return _build(cast("type[Any]", kind), value)
+    return tuple(value) if isinstance(value, list) else value

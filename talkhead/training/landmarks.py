@@ -1,0 +1,153 @@
+"""Keypoints taught from face landmarks: what a detector should answer for a labelled picture.
+
+Unsupervised keypoints need very much data before they mean anything. Where landmarks of the
+478-point face mesh (MediaPipe's numbering) are at hand, fifteen of them, and the local affine map
+of the mesh around each, give the detector a start; training then goes on without them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from talkhead.models.grid import matmul_2x2
+from talkhead.structs import Keypoints
+
+LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+
+# Each keypoint is the mean of a group of mesh points. "Left" is left in the picture.
+GROUPS: tuple[tuple[int, ...], ...] = (
+    (10,),  # top of the forehead
+    (152,),  # chin
+    (234,),  # left cheek at the ear
+    (454,),  # right cheek at the ear
+    (172,),  # left corner of the jaw
+    (397,),  # right corner of the jaw
+    (1,),  # tip of the nose
+    LEFT_EYE,
+    RIGHT_EYE,
+    (105,),  # left brow
+    (334,),  # right brow
+    (61,),  # left corner of the mouth
+    (291,),  # right corner of the mouth
+    (13,),  # upper inner lip
+    (14,),  # lower inner lip
+)
+MIRRORED = (0, 1, 3, 2, 5, 4, 6, 8, 7, 10, 9, 12, 11, 13, 14)  # which keypoint each one becomes
+
+NEIGHBOURS = 45  # mesh points that a local affine map is fitted to
+RADIUS = 0.12  # standard deviation of their weights, in face heights of the mean face
+RIDGE = 6e-4  # pull towards the affine map of the whole face, in squared face heights
+
+
+@dataclass(frozen=True)
+class LandmarkTeacher:
+    """Turns meshes into keypoints with jacobians, relative to one mean face.
+
+    points:      (K, 2), the keypoints of the mean face; its height is 1, its centre 0.
+    offsets:     (M, 2), the mean face itself.
+    neighbours:  (K, n), mesh points around each keypoint.
+    weights:     (K, n), their weights.
+    """
+
+    offsets: Tensor
+    points: Tensor
+    neighbours: Tensor
+    weights: Tensor
+
+    @classmethod
+    def fit(cls, meshes: Tensor) -> LandmarkTeacher:
+        """Learn the mean face from meshes (F, 478, 2) in any unit (generalised Procrustes)."""
+        mean = mean_face(meshes)
+        points = group_means(mean[None])[0]
+        distance = torch.cdist(points, mean)
+        nearest = distance.topk(NEIGHBOURS, largest=False)
+        weights = torch.exp(-0.5 * (nearest.values / RADIUS).square())
+        for k, group in enumerate(GROUPS):
+            if len(group) > 1:  # an eye moves as its ring does
+                ring = torch.tensor(group)
+                weights[k] = 0
+                nearest.indices[k, : len(ring)] = ring
+                weights[k, : len(ring)] = 1
+        weights = weights / weights.sum(1, keepdim=True)
+        return cls(mean, points, nearest.indices, weights)
+
+    def __call__(self, meshes: Tensor) -> Keypoints:
+        """Meshes (B, 478, 2) in [-1, 1] -> the keypoints to be taught, (B, K, 2) and (B, K, 2, 2).
+
+        The jacobian is the affine map from the mean face to the mesh around the keypoint, so that
+        J_source J_driving^-1 is the local motion between two pictures.
+        """
+        value = group_means(meshes)
+        whole = least_squares(
+            self.offsets - self.offsets.mean(0),
+            meshes - meshes.mean(1, keepdim=True),
+            torch.full((len(self.offsets),), 1 / len(self.offsets)),
+        )
+        mean = self.offsets[self.neighbours] - self.points[:, None]  # K n 2
+        moved = meshes[:, self.neighbours] - value[:, :, None]  # B K n 2
+        jacobian = least_squares(mean, moved, self.weights, prior=whole[:, None])
+        return Keypoints(value, jacobian)
+
+
+def group_means(meshes: Tensor) -> Tensor:
+    """Keypoints (B, K, 2) of meshes (B, 478, 2)."""
+    return torch.stack([meshes[:, list(group)].mean(1) for group in GROUPS], dim=1)
+
+
+def mean_face(meshes: Tensor, rounds: int = 3) -> Tensor:
+    """Procrustes mean (478, 2) of meshes (F, 478, 2), upright, centred, of height 1."""
+    centred = meshes - meshes.mean(1, keepdim=True)
+    centred = centred / centred.square().sum((1, 2), keepdim=True).sqrt()
+    mean = centred[0]
+    for _ in range(rounds):
+        u, _, vt = torch.linalg.svd(centred.transpose(1, 2) @ mean)
+        mean = (centred @ (u @ vt)).mean(0)
+    mean = 0.5 * (mean + mean[mirror_order(mean)] * torch.tensor([-1.0, 1.0]))
+    return mean / (mean[152, 1] - mean[10, 1])
+
+
+def mirror_order(mean: Tensor) -> Tensor:
+    """For every point of a mean face (n, 2), its partner on the other side, one to one."""
+    cost = torch.cdist(mean * torch.tensor([-1.0, 1.0]), mean).square()
+    _, partner = linear_sum_assignment((cost + cost.T).numpy())
+    return torch.from_numpy(partner)
+
+
+def least_squares(
+    points: Tensor, images: Tensor, weights: Tensor, prior: Tensor | None = None
+) -> Tensor:
+    """The 2 x 2 maps A that minimise sum w |image - A point|^2 (+ ridge |A - prior|^2).
+
+    points (..., n, 2), images (B, ..., n, 2), weights (..., n) -> (B, ..., 2, 2).
+    """
+    weighted = points * weights[..., None]
+    moment = (weighted[..., :, None] * points[..., None, :]).sum(-3)
+    cross = (images[..., :, None] * weighted[..., None, :]).sum(-3)
+    if prior is not None:
+        moment = moment + RIDGE * torch.eye(2)
+        cross = cross + RIDGE * prior
+    return matmul_2x2(cross, torch.linalg.inv(moment))
+
+
+def mirror(keypoints: Keypoints) -> Keypoints:
+    """The keypoints of the mirrored picture."""
+    order = list(MIRRORED)
+    flip = keypoints.value.new_tensor([-1.0, 1.0])
+    value = keypoints.value[:, order] * flip
+    if keypoints.jacobian is None:
+        return Keypoints(value)
+    # The mean face is symmetric, so its own mirroring cancels on the other side.
+    return Keypoints(value, keypoints.jacobian[:, order] * flip[:, None] * flip)
+
+
+def transform(keypoints: Keypoints, matrix: Tensor, shift: Tensor) -> Keypoints:
+    """The keypoints of a picture moved by z -> matrix z + shift; (B, 2, 2) and (B, 2)."""
+    value = matmul_2x2(matrix[:, None], keypoints.value[..., None])[..., 0] + shift[:, None]
+    if keypoints.jacobian is None:
+        return Keypoints(value)
+    return Keypoints(value, matmul_2x2(matrix[:, None], keypoints.jacobian))
