@@ -2,5 +2,6 @@
 
 from talkhead.video.media import VideoInfo
 from talkhead.video.reader import VideoReader, probe
+from talkhead.video.writer import VideoWriter
 
-__all__ = ["VideoInfo", "VideoReader", "probe"]
+__all__ = ["VideoInfo", "VideoReader", "VideoWriter", "probe"]

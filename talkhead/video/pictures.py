@@ -9,9 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from talkhead.errors import TalkheadError
+from talkhead.image import read_image
 from talkhead.video.media import VideoInfo
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jp2"}
@@ -82,11 +82,5 @@ class PictureSource:
         yield from list(enumerate(self._files))[max(0, from_pts) :]
 
     def rgb(self, file: Path) -> np.ndarray:
-        """uint8 (H, W, 3), turned as the EXIF tag says; transparency is dropped."""
-        try:
-            with Image.open(file) as image:
-                return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-        except (UnidentifiedImageError, OSError, ValueError) as error:
-            raise TalkheadError(
-                f"{file} cannot be read as a picture; remove it or save it again"
-            ) from error
+        """uint8 (H, W, 3)."""
+        return read_image(file)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
-from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
@@ -61,10 +61,8 @@ class Developer:
 
 def display_matrix(frame: VideoFrame) -> np.ndarray | None:
     """The 2 x 2 part [[a, b], [c, d]]: stored (x, y) is shown at (a x + c y, b x + d y)."""
-    side = frame.side_data.get(Type.DISPLAYMATRIX)
-    if side is None:
-        return None
-    return np.frombuffer(bytes(side), dtype=np.int32)[:9].reshape(3, 3)[:2, :2]
+    side = cast(bytes | None, frame.side_data.get("DISPLAYMATRIX"))  # a buffer of 9 int32
+    return None if side is None else np.frombuffer(side, np.int32)[:9].reshape(3, 3)[:2, :2]
 
 
 def _swaps_axes(matrix: np.ndarray) -> bool:

@@ -1,0 +1,226 @@
+"""Joining finished segments and sound into the output file."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.codec.context import CodecContext
+from av.container import OutputContainer
+from av.filter import Graph
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from talkhead.errors import TalkheadError
+from talkhead.video.formats import Container, Encoding, container_for
+from talkhead.video.media import open_media
+from talkhead.video.sound import Cut, Sound, SoundFeed
+from talkhead.video.workspace import Timing, Workspace, publish
+
+log = logging.getLogger(__name__)
+
+MIN_MOVIE_CLOCK = 10_000  # ticks per second
+GIF_TIME_BASE = Fraction(1, 100)
+GIF_MIN_DELAY = 2  # browsers show a frame of 1/100 s for 1/10 s
+PNG_HEADER_SIZE = 33  # signature and the IHDR chunk, after which text may stand
+
+
+def assemble(
+    workspace: Workspace,
+    path: Path,
+    encoding: Encoding,
+    sound: Sound | None,
+    *,
+    trim: bool,
+    metadata: Mapping[str, str],
+) -> None:
+    """Make the output of all stored frames; it appears under `path` when it is complete."""
+    timing = workspace.timing()
+    kind = container_for(path)
+    if kind.name == "png":
+        _place_pictures(workspace, path, metadata)
+        return
+    partial = workspace.folder / f"result{path.suffix}"
+    if kind.name == "gif":
+        _draw_gif(workspace, partial, encoding.time_base, timing)
+    else:
+        _mux(workspace, partial, kind, encoding, sound, timing, trim, metadata)
+    publish(partial, path)
+
+
+def _mux(
+    workspace: Workspace,
+    partial: Path,
+    kind: Container,
+    encoding: Encoding,
+    sound: Sound | None,
+    timing: Timing,
+    trim: bool,
+    metadata: Mapping[str, str],
+) -> None:
+    """Packets of pictures and sound in order of time, none of the pictures encoded again."""
+    with ExitStack() as stack:
+        output = stack.enter_context(_create(partial, kind, encoding.time_base))
+        output.metadata.update(metadata)
+        video = _add_video(output, encoding, workspace)
+        duration = _mean_duration(timing, encoding)
+        feeds = [_video_packets(workspace, video, encoding.time_base, timing, duration, trim)]
+        if sound is not None:
+            start = timing.first * encoding.time_base
+            end = (timing.last + duration) * encoding.time_base
+            source = stack.enter_context(open_media(sound.path))
+            cut = Cut(start, end) if trim else None
+            feeds.append(SoundFeed(source, sound, output, kind, cut).packets())
+        for packet in heapq.merge(*feeds, key=_decoding_time):
+            output.mux(packet)
+
+
+def _mean_duration(timing: Timing, encoding: Encoding) -> int:
+    """How long a frame is shown on average, in units of the time base."""
+    if timing.count > 1:
+        return max(1, round((timing.last - timing.first) / (timing.count - 1)))
+    return max(1, round(1 / encoding.rate / encoding.time_base))
+
+
+def _create(partial: Path, kind: Container, time_base: Fraction) -> OutputContainer:
+    # Negative times (sound that starts with the encoder's run-in, frames decoded ahead of the
+    # first one shown) stay as they are; muxers would else move all streams later.
+    options = {"avoid_negative_ts": "disabled"}
+    if kind.name in ("mp4", "mov"):
+        options["movflags"] = "+faststart"
+        # The clock of the edit list, which says when a stream begins; 1/1000 s is its default.
+        clock = time_base.denominator
+        options["movie_timescale"] = str(clock * -(-MIN_MOVIE_CLOCK // clock))
+    return av.open(f"file:{partial}", "w", format=kind.name, options=options)
+
+
+def _add_video(output: OutputContainer, encoding: Encoding, workspace: Workspace) -> VideoStream:
+    """A stream whose header comes from an encoder that is set like the segments', never fed."""
+    if workspace.size is None:
+        raise TalkheadError("nothing was rendered: no frame was written")
+    stream = output.add_stream(encoding.codec.encoder, rate=encoding.rate)
+    assert isinstance(stream, VideoStream)
+    encoding.configure(stream.codec_context, *workspace.size)
+    stream.time_base = encoding.time_base
+    return stream
+
+
+def _decoding_time(packet: Packet) -> Fraction:
+    time = packet.pts if packet.dts is None else packet.dts
+    return Fraction(0) if time is None else time * Fraction(packet.time_base)
+
+
+def _video_packets(
+    workspace: Workspace,
+    stream: VideoStream,
+    time_base: Fraction,
+    timing: Timing,
+    duration: int,
+    trim: bool,
+) -> Iterator[Packet]:
+    """Stored frames as packets with fresh decoding times.
+
+    Each segment comes from an encoder of its own, whose decoding times would run into those of
+    the segment before. With frames coded at most `reorder` places early, the time shown that is
+    `reorder` places back in order is a valid time to decode: increasing, never after being shown.
+    """
+    shift = timing.first if trim else 0
+    waiting = [timing.first - duration * place for place in range(timing.reorder, 0, -1)]
+    heapq.heapify(waiting)
+    for frame in workspace.frames():
+        packet = Packet(frame.data)
+        packet.stream = stream
+        packet.time_base = time_base
+        packet.pts = frame.pts - shift
+        packet.dts = heapq.heappushpop(waiting, frame.pts) - shift
+        packet.duration = duration
+        packet.is_keyframe = frame.is_key
+        yield packet
+
+
+def _draw_gif(workspace: Workspace, partial: Path, time_base: Fraction, timing: Timing) -> None:
+    """Stored PNG frames as an endless GIF with a palette for each frame."""
+    if workspace.size is None:
+        raise TalkheadError("nothing was rendered: no frame was written")
+    width, height = workspace.size
+    graph = Graph()
+    source = graph.add_buffer(
+        width=width, height=height, format=VideoFormat("rgb24"), time_base=GIF_TIME_BASE
+    )
+    split, colours = graph.add("split"), graph.add("palettegen", "stats_mode=single")
+    paint, sink = graph.add("paletteuse", "new=1"), graph.add("buffersink")
+    source.link_to(split)
+    split.link_to(colours, 0, 0)
+    split.link_to(paint, 1, 0)
+    colours.link_to(paint, 0, 1)
+    paint.link_to(sink)
+    graph.configure()
+    with av.open(f"file:{partial}", "w", format="gif") as output:
+        stream = output.add_stream("gif", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
+        stream.codec_context.time_base = GIF_TIME_BASE
+        for frame in _gif_frames(workspace, time_base, timing.first):
+            graph.push(frame)
+            painted = graph.vpull()
+            painted.pts, painted.time_base = frame.pts, GIF_TIME_BASE
+            output.mux(stream.encode(painted))
+        output.mux(stream.encode(None))
+
+
+def _gif_frames(workspace: Workspace, time_base: Fraction, first: int) -> Iterator[VideoFrame]:
+    """Decoded frames at hundredths of a second from 0, those that come too soon left out."""
+    decoder = CodecContext.create("png", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    last, left_out = -GIF_MIN_DELAY, 0
+    for coded in workspace.frames():
+        pts = round((coded.pts - first) * time_base / GIF_TIME_BASE)
+        if pts - last < GIF_MIN_DELAY:
+            left_out += 1
+            continue
+        for frame in decoder.decode(Packet(coded.data)):
+            frame.pts, frame.time_base = pts, GIF_TIME_BASE
+            yield frame
+        last = pts
+    if left_out:
+        log.warning("a GIF shows at most 50 frames per second: %d frames left out", left_out)
+
+
+def _place_pictures(workspace: Workspace, path: Path, metadata: Mapping[str, str]) -> None:
+    """Stored PNG frames as numbered files, from 0: in a folder, or named by a pattern."""
+    in_folder = path.suffix == ""
+    name = "%06d.png" if in_folder else path.name
+    made = workspace.folder / "pictures"
+    made.mkdir(exist_ok=True)
+    for number, frame in enumerate(workspace.frames()):
+        (made / numbered(name, number)).write_bytes(_with_text(frame.data, metadata))
+    target = path if in_folder else path.parent
+    if not target.exists():
+        made.replace(target)
+        return
+    for file in sorted(made.iterdir()):
+        file.replace(target / file.name)
+
+
+def numbered(pattern: str, number: int) -> str:
+    """The name that a pattern such as `frame_%05d.png` gives to one picture."""
+    return re.sub(r"%0?(\d*)d", lambda sign: f"{number:0{sign[1] or 1}d}", pattern)
+
+
+def _with_text(png: bytes, texts: Mapping[str, str]) -> bytes:
+    """A PNG file with text entries after its header."""
+    chunks = b""
+    for key, text in texts.items():
+        body = b"iTXt" + key.capitalize().encode() + b"\0\0\0\0\0" + text.encode()
+        chunks += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:PNG_HEADER_SIZE] + chunks + png[PNG_HEADER_SIZE:]

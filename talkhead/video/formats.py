@@ -1,0 +1,158 @@
+"""Which output file takes which codecs, and how each encoder is set."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from av.codec.context import CodecContext, Flags
+from av.video.codeccontext import VideoCodecContext
+
+from talkhead.errors import TalkheadError
+from talkhead.video.pixels import BT709, LIMITED
+
+PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le"})
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of output: FFmpeg's name, the codecs offered (first = default), the sound it carries.
+
+    copied_sound: sound codecs that players expect in it; others are encoded as `sound_codec`.
+    An empty sound_codec means that it has no sound.
+    """
+
+    name: str
+    codecs: tuple[str, ...]
+    copied_sound: frozenset[str] = frozenset()
+    sound_codec: str = ""
+
+
+CONTAINERS = {
+    ".mp4": Container(
+        "mp4",
+        ("h264", "hevc", "av1", "vp9"),
+        frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}),
+        "aac",
+    ),
+    ".mov": Container(
+        "mov", ("h264", "hevc", "prores"), PCM | {"aac", "mp3", "ac3", "eac3", "alac"}, "aac"
+    ),
+    ".mkv": Container(
+        "matroska",
+        ("h264", "hevc", "av1", "vp9", "prores", "ffv1"),
+        PCM | {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "alac", "opus", "vorbis", "flac"},
+        "aac",
+    ),
+    ".webm": Container("webm", ("vp9", "av1"), frozenset({"opus", "vorbis"}), "libopus"),
+    ".gif": Container("gif", ("png",)),
+    "": Container("png", ("png",)),
+}
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One encoder: its FFmpeg name, pixel format, fixed options, default quality and speed.
+
+    crf is None where quality is not chosen that way; `preset_option` names the speed setting.
+    """
+
+    encoder: str
+    pixel_format: str
+    options: tuple[tuple[str, str], ...] = ()
+    crf: int | None = None
+    preset: str | None = None
+    preset_option: str = "preset"
+
+
+CODECS = {
+    "h264": Codec("libx264", "yuv420p", (), 18, "medium"),
+    "hevc": Codec("libx265", "yuv420p", (("x265-params", "log-level=error"),), 20, "medium"),
+    "vp9": Codec("libvpx-vp9", "yuv420p", (("row-mt", "1"),), 24, "4", "cpu-used"),
+    "av1": Codec("libsvtav1", "yuv420p", (), 24, "8"),
+    "prores": Codec("prores_ks", "yuv422p10le", (("profile", "hq"),)),
+    "ffv1": Codec("ffv1", "bgr0", (("level", "3"), ("g", "1"))),
+    "png": Codec("png", "rgb24"),
+}
+
+
+def container_for(path: Path) -> Container:
+    """The kind of output that a path asks for; raises TalkheadError for an unknown ending.
+
+    A path without an ending is a folder of PNG pictures, `frames_%05d.png` names them one by one.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        if re.search(r"%0?\d*d", path.name):
+            return CONTAINERS[""]
+        raise TalkheadError(f"{path} is one picture; number the frames, as in frames_%05d.png")
+    if suffix not in CONTAINERS:
+        known = ", ".join(name for name in CONTAINERS if name)
+        raise TalkheadError(
+            f"cannot write {path}: unknown ending '{suffix}'; use {known}, or a folder for pictures"
+        )
+    return CONTAINERS[suffix]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """All that decides the coded bytes of a video apart from its pictures."""
+
+    codec: Codec
+    time_base: Fraction
+    rate: Fraction
+    options: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def choose(
+        cls,
+        path: Path,
+        time_base: Fraction,
+        rate: Fraction,
+        codec: str | None,
+        crf: int | None,
+        preset: str | None,
+    ) -> Encoding:
+        """Fill in the defaults; raises TalkheadError when the container lacks the codec."""
+        offered = container_for(path).codecs
+        name = codec or offered[0]
+        if name not in offered:
+            raise TalkheadError(
+                f"{path} cannot hold codec '{name}'; choose from {', '.join(offered)}, "
+                "or another file ending"
+            )
+        chosen = CODECS[name]
+        options = dict(chosen.options)
+        crf = chosen.crf if crf is None else crf
+        preset = preset or chosen.preset
+        if chosen.crf is not None:
+            options["crf"] = str(crf)
+        if chosen.preset is not None and preset is not None:
+            options[chosen.preset_option] = preset
+        if name == "av1":
+            # SVT-AV1 reports every start on stderr unless told not to before it is loaded.
+            os.environ.setdefault("SVT_LOG", "1")
+        return cls(chosen, time_base, rate, tuple(options.items()))
+
+    def encoder(self, width: int, height: int) -> VideoCodecContext:
+        """A fresh encoder, not yet opened."""
+        context = CodecContext.create(self.codec.encoder, "w")
+        assert isinstance(context, VideoCodecContext)
+        self.configure(context, width, height)
+        return context
+
+    def configure(self, context: VideoCodecContext, width: int, height: int) -> None:
+        """Set an encoder that is not yet open; the same settings give the same stream header."""
+        context.width, context.height = width, height
+        context.pix_fmt = self.codec.pixel_format
+        context.time_base, context.framerate = self.time_base, self.rate
+        context.options = dict(self.options)
+        context.flags |= Flags.global_header
+        if self.codec.pixel_format.startswith("yuv"):
+            context.colorspace = context.color_primaries = context.color_trc = BT709
+            context.color_range = LIMITED
+        if self.codec.encoder == "libx265":
+            context.codec_tag = "hvc1"  # Apple's players refuse FFmpeg's default, hev1
