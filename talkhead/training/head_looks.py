@@ -13,7 +13,7 @@ Colour = tuple[float, float, float]  # sRGB, 0 to 1
 _SKINS = np.array(
     [
         [246, 219, 202], [236, 198, 174], [222, 178, 146], [200, 150, 114], [170, 120, 86],
-        [134, 90, 62], [98, 64, 45], [68, 45, 34],
+        [134, 90, 62], [97, 66, 49], [71, 50, 40],
     ]
 ) / 255  # fmt: skip
 _HAIRS = {
@@ -83,7 +83,7 @@ class Identity:
         masculine, tone, age = rng.uniform(), rng.uniform(), float(rng.uniform() ** 1.3)
         light = np.interp(tone * 7, range(8), np.arange(8))
         skin = np.array([np.interp(light, range(8), _SKINS[:, k]) for k in range(3)])
-        skin = np.asarray(_jitter(rng, skin, 0.012))
+        skin = skin * (1 + rng.normal(0, 0.03) + rng.normal(0, 0.02) * np.array([1, 0, -1]))
         hair, grey = _hair_colour(rng, tone, age)
         man = masculine > 0.5
         styles = SHORT if rng.uniform() < (0.9 if man else 0.2) else LONG
@@ -95,7 +95,7 @@ class Identity:
         makeup = 0.0 if man else float(rng.uniform() ** 0.7)
         rosy = 0.62 * skin + 0.38 * np.array([0.70, 0.25, 0.28]) * (0.45 + 0.55 * skin.mean() / 0.75)
         painted = np.array([[0.72, 0.12, 0.2], [0.6, 0.2, 0.3], [0.8, 0.35, 0.35]])[rng.integers(3)]
-        lips = rosy + (painted - rosy) * 0.7 * makeup * (rng.uniform() < 0.6)
+        lips = rosy + (painted - rosy) * 0.6 * makeup * (rng.uniform() < 0.6)
         eye = _EYES[rng.integers(2)] if tone > 0.45 else _EYES[rng.integers(len(_EYES))]
         brow = np.asarray(hair) * (0.6 if grey else 0.75)
         return cls(

@@ -100,7 +100,10 @@ def mouth(person: Identity, lip_z: float) -> list[Part]:
     x = (2 * u - 1) * 2.9
     curve = -0.13 * x**2
     y0 = hs.MOUTH_Y
-    cavity = np.stack([x * 1.1, y0 + 2.2 - 4.4 * v, lip_z - 3.0 + curve], -1)
+    # A trough whose ends come forward behind the cheeks, so no view from aside looks past it.
+    trough = 1.5 * (x / 2.9) ** 2
+    tall = 2.2 * (1 - 0.75 * (x / 2.9) ** 2)
+    cavity = np.stack([x * 1.15, y0 + tall * (1 - 2 * v), lip_z - 3.3 + trough], -1)
     upper = np.stack([x, y0 + 0.85 - 1.25 * v, lip_z - 0.75 + curve], -1)
     lower = np.stack([x * 0.92, y0 - 0.95 + 0.95 * v, lip_z - 0.95 + curve], -1)
     dome = np.sin(np.pi * (0.15 + 0.7 * u))
@@ -125,11 +128,11 @@ def ear(person: Identity, side: float) -> Part:
     lean = np.radians(26 + 5 * person.shape.ears)
     away = (back + 1.2) * np.sin(lean) + (rim + ridge) * np.cos(lean)
     z = -0.1 - ((back + 1.2) * np.cos(lean) - rim * np.sin(lean)) * size - 0.15 * up
-    points = np.stack([side * (6.7 + away * size), -1.1 + up * size, z], -1)
+    points = np.stack([side * (7.0 + away * size), -1.1 + up * size, z], -1)
     points[:, 0] -= side * 0.12 * np.maximum(0, -1.1 - points[:, 1])
     if side < 0:
         triangles = triangles[:, ::-1]
-    return _part("ear", hs.warp(points, person.shape), u, v, triangles, gloss=0.1, two_sided=True)
+    return _part("ear", hs.warp(points, person.shape), u, v, triangles, gloss=0.1, behind=-0.9, two_sided=True)
 
 
 _LINE_ANGLES = np.radians([0, 20, 40, 52, 62, 70, 79, 88, 100, 112, 135, 180])
@@ -181,7 +184,7 @@ def _cap(person: Identity, rng: np.random.Generator) -> Part:
     air = 0.75 + 0.25 * ramp(climb, 0, 0.3)
     return _part(
         "hair", hs.warp(points, person.shape), _folded(4 * u), v, triangles,
-        gloss=0.16, open_air=air, two_sided=True,
+        gloss=0.16, open_air=air, behind=-0.5, two_sided=True,
     )  # fmt: skip
 
 
@@ -227,7 +230,7 @@ def _fringe(person: Identity, rng: np.random.Generator) -> Part:
     points = _hair_at(angle, row, thick + 0.08 * rng.normal(size=len(u)))
     return _part(
         "hair", hs.warp(points, person.shape), _folded(u), v, triangles, gloss=0.16,
-        open_air=0.85 + 0.15 * v, two_sided=True,
+        open_air=0.85 + 0.15 * v, behind=-0.5, two_sided=True,
     )  # fmt: skip
 
 
@@ -280,11 +283,11 @@ def hair(person: Identity) -> list[Part]:
     return parts
 
 
-def _ribbon(path: np.ndarray, across: np.ndarray, **more: object) -> Part:
+def _ribbon(path: np.ndarray, across: np.ndarray) -> Part:
     """A strip of half-width `across` (3,) or (N, 3) along a path (N, 3)."""
     points = np.concatenate([path - across, path + across])
     u = np.full(len(points), 0.5)
-    return _part("frame", points, u, u, grid_triangles(2, len(path)), two_sided=True, gloss=0.3, **more)
+    return _part("frame", points, u, u, grid_triangles(2, len(path)), two_sided=True, gloss=0.3, behind=-0.8)
 
 
 def glasses(person: Identity, eyes: np.ndarray) -> list[Part]:
@@ -331,7 +334,7 @@ def earrings(person: Identity) -> list[Part]:
 
 _TRUNK = np.array([
     # y, y in front, half width, depth
-    [-13.3, -15.6, 5.9, 5.2], [-14.5, -16.6, 6.7, 5.8], [-15.5, -17.2, 8.4, 6.5], [-16.4, -18, 11.5, 7.4],
+    [-14.0, -15.7, 5.55, 5.0], [-14.6, -16.6, 6.5, 5.7], [-15.5, -17.2, 8.4, 6.5], [-16.4, -18, 11.5, 7.4],
     [-17.4, -19, 15.0, 8.0], [-18.6, -20.2, 18.0, 8.8], [-20.5, -22.0, 20.2, 9.6], [-23, -24, 21.4, 10.2],
     [-28, -28.5, 21.8, 10.8], [-36, -36, 22, 11.0], [-46, -46, 22, 11.0],
 ])  # fmt: skip
@@ -349,7 +352,7 @@ def trunk(person: Identity, clothes: str) -> Part:
     z = depth * np.cos(angle) - 0.6
     height = y + (y_front - y) * front
     if clothes == "turtleneck":
-        height = height + 3.2 * ramp(v, 0.12, 0)
+        height = height + 2.6 * ramp(v, 0.12, 0)
     points = np.stack([x, height, z], -1)
     air = 0.72 + 0.28 * ramp(v, 0.0, 0.25)
     return _part("torso", points, u, v, triangles, steady=np.ones(len(u)), open_air=air, behind=-1.2)
