@@ -9,8 +9,6 @@ from talkhead.tracker import Tracker
 
 SQUARES = np.random.default_rng(0).integers(0, 255, (12, 12, 3), np.uint8)
 TEXTURE = SQUARES.repeat(10, 0).repeat(10, 1)
-    np.random.default_rng(0).integers(0, 255, (12, 12, 3), np.uint8).repeat(10, 0).repeat(10, 1)
-)
 
 
 def scene(x: int, y: int = 150, background: int = 60) -> np.ndarray:
