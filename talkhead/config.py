@@ -7,7 +7,7 @@ run from the coarsest scale to the finest.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from typing import Any, cast, get_type_hints
+from typing import Any, TypeAlias, cast, get_args, get_type_hints
 
 from talkhead.errors import TalkheadError
 
@@ -110,6 +110,109 @@ class CodebookConfig:
         return self.scale_sizes[0]
 
 
+@dataclass(frozen=True)
+class MemoryConfig:
+    """MCNet's facial memory and how it compensates features (sizes of the release).
+
+    channels, size: the memory bank is (channels, size, size), shared by all scales.
+    scales:    which warped features are compensated, 0 the coarsest. The release leaves out the
+               finest of four.
+    identity:  condition the bank on the implicit identity representation (IICM).
+    split:     compensate the odd channels only and pass the even ones.
+    noise:     fresh noise in every conditioning, at inference too, as the release's demo has it.
+               Without it frames are repeatable; training always has noise.
+    """
+
+    channels: int = 512
+    size: int = 32
+    scales: tuple[int, ...] = (0, 1, 2)
+    identity: bool = True
+    split: bool = True
+    noise: bool = False
+
+
+@dataclass(frozen=True)
+class McnetConfig:
+    """Implicit Identity Representation Conditioned Memory Compensation Network (ICCV 2023).
+
+    channels: of the features at image_size / 8, / 4, / 2 and / 1.
+    memory:   None: the baseline, a U-net of warped features.
+    keypoints: 15, as the paper and the released weights have it (the release's file says 10).
+    """
+
+    family: str = "mcnet"
+    image_size: int = 256
+    channels: tuple[int, ...] = (512, 256, 128, 64)
+    keypoints: KeypointConfig = field(default_factory=KeypointConfig)
+    dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
+    memory: MemoryConfig | None = field(default_factory=MemoryConfig)
+
+    def __post_init__(self) -> None:
+        _check_scales(self.memory, len(self.channels))
+
+
+@dataclass(frozen=True)
+class FommConfig:
+    """First Order Motion Model (NeurIPS 2019).
+
+    channels:      of the features at image_size / 4, / 2 and / 1; only the first are warped.
+    num_residual:  residual blocks between warping and the decoder.
+    align_corners: how the grids of all warps are read. False is what today's libraries do with the
+                   release's code; weights trained with torch before 1.3 need True.
+    memory:        MCNet's memory on the warped feature, None as published.
+    """
+
+    family: str = "fomm"
+    image_size: int = 256
+    channels: tuple[int, ...] = (256, 128, 64)
+    num_residual: int = 6
+    align_corners: bool = False
+    keypoints: KeypointConfig = field(default_factory=lambda: KeypointConfig(num_keypoints=10))
+    dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
+    memory: MemoryConfig | None = None
+
+    def __post_init__(self) -> None:
+        _check_scales(self.memory, 1)
+
+
+@dataclass(frozen=True)
+class TpsmmConfig:
+    """Thin-Plate-Spline Motion Model (CVPR 2022).
+
+    channels:   of the features at image_size / 8, / 4, / 2 and / 1.
+    num_groups, group_size: splines, and the points that define each.
+    dropout:    chance to leave a spline out of a training step. The release goes from 0.1 to 0.3
+                over the first epochs and to none from epoch 35.
+    background: predict an affine motion of the background while training.
+    avd:        the optional network that puts the source's identity into driving keypoints.
+    memory:     MCNet's memory on the warped features, None as published.
+    """
+
+    family: str = "tpsmm"
+    image_size: int = 256
+    channels: tuple[int, ...] = (512, 256, 128, 64)
+    num_groups: int = 10
+    group_size: int = 5
+    encoder_channels: int = 64
+    dropout: float = 0.3
+    background: bool = True
+    avd: bool = False
+    dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
+    memory: MemoryConfig | None = None
+
+    def __post_init__(self) -> None:
+        _check_scales(self.memory, len(self.channels))
+
+
+def _check_scales(memory: MemoryConfig | None, num_scales: int) -> None:
+    if memory and not all(0 <= scale < num_scales for scale in memory.scales):
+        raise TalkheadError(
+            f"the memory cannot work on scales {memory.scales}: there are {num_scales}, from 0"
+        )
+
+
+ModelConfig: TypeAlias = CodebookConfig | McnetConfig | FommConfig | TpsmmConfig
+
 _FULL = CodebookConfig()
 _NO_MOTION = MotionCodebookConfig(scales=())
 _NO_APPEARANCE = AppearanceCodebookConfig(scales=())
@@ -122,7 +225,7 @@ _LITE_SIGMAS = (
     *(0.07, 0.07, 0.05, 0.05),  # mouth corners, inner lips
 )
 
-PRESETS: dict[str, CodebookConfig] = {
+PRESETS: dict[str, ModelConfig] = {
     "codebook": _FULL,
     # The rows of the paper's ablation table.
     "codebook-baseline": replace(
@@ -151,25 +254,41 @@ PRESETS: dict[str, CodebookConfig] = {
             num_codes=256, dim=64, num_layers=1, num_heads=4, residual=True
         ),
     ),
+    "mcnet": McnetConfig(),
+    # MCNet's ablation table: the baseline; plus MCM on the unconditioned memory, without and with
+    # the split into passed and compensated channels; `mcnet` adds IICM.
+    "mcnet-baseline": McnetConfig(memory=None),
+    "mcnet-mcm-nosplit": McnetConfig(memory=MemoryConfig(identity=False, split=False)),
+    "mcnet-mcm": McnetConfig(memory=MemoryConfig(identity=False)),
+    "fomm": FommConfig(),
+    "tpsmm": TpsmmConfig(),
+    # MCNet's generalisation table: IICM + MCM inside the other two motion models.
+    "fomm-mcnet": FommConfig(memory=MemoryConfig(scales=(0,))),
+    "tpsmm-mcnet": TpsmmConfig(memory=MemoryConfig()),
 }
 
 
-def preset(name: str) -> CodebookConfig:
+def preset(name: str) -> ModelConfig:
     """The configuration of that name; an unknown name lists the known ones."""
     if name not in PRESETS:
         raise TalkheadError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
-def to_dict(config: CodebookConfig) -> dict[str, Any]:
+def to_dict(config: ModelConfig) -> dict[str, Any]:
     """Plain values, ready for JSON."""
     return asdict(config)
 
 
-FAMILIES: dict[str, type[CodebookConfig]] = {"codebook": CodebookConfig}
+FAMILIES: dict[str, type[ModelConfig]] = {
+    "codebook": CodebookConfig,
+    "mcnet": McnetConfig,
+    "fomm": FommConfig,
+    "tpsmm": TpsmmConfig,
+}
 
 
-def from_dict(values: dict[str, Any]) -> CodebookConfig:
+def from_dict(values: dict[str, Any]) -> ModelConfig:
     """Read back what `to_dict` wrote; a strange family or key is named in the error."""
     family = values.get("family")
     if family not in FAMILIES:
@@ -186,6 +305,7 @@ def _build(kind: type[Any], values: dict[str, Any]) -> Any:
 
 
 def _value(kind: Any, value: Any) -> Any:
-    if is_dataclass(kind) and isinstance(value, dict):
-        return _build(cast("type[Any]", kind), value)
+    if isinstance(value, dict):
+        (nested,) = (part for part in (kind, *get_args(kind)) if is_dataclass(part))
+        return _build(cast("type[Any]", nested), value)
     return tuple(value) if isinstance(value, list) else value

@@ -1,9 +1,26 @@
 """The networks. They know no files, no videos and no training."""
 
-from talkhead.config import CodebookConfig
+from typing import TypeAlias
+
+from talkhead.config import CodebookConfig, FommConfig, McnetConfig, ModelConfig
 from talkhead.models.codebook import CodebookModel
+from talkhead.models.fomm import FommModel
+from talkhead.models.mcnet import McnetModel
+from talkhead.models.model import Model
+from talkhead.models.tpsmm import TpsmmModel
+
+# Each of them is a `Model` and a torch module; a Protocol cannot say the second.
+Network: TypeAlias = CodebookModel | McnetModel | FommModel | TpsmmModel
+
+__all__ = ["Model", "Network", "build"]
 
 
-def build(config: CodebookConfig) -> CodebookModel:
+def build(config: ModelConfig) -> Network:
     """An untrained model of the configuration's family."""
-    return CodebookModel(config)
+    if isinstance(config, CodebookConfig):
+        return CodebookModel(config)
+    if isinstance(config, McnetConfig):
+        return McnetModel(config)
+    if isinstance(config, FommConfig):
+        return FommModel(config)
+    return TpsmmModel(config)

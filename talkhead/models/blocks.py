@@ -106,10 +106,13 @@ class Hourglass(nn.Module):
 
 
 def gaussian_kernel(factor: int) -> Tensor:
-    """The FOMM family's anti-alias kernel for shrinking by an integer factor; sums to 1."""
+    """The FOMM family's anti-alias kernel for shrinking by an integer factor; sums to 1.
+
+    On the CPU even while a model is built on `meta`: no checkpoint of ours holds it.
+    """
     sigma = (factor - 1) / 2
     radius = round(4 * sigma)
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64, device="cpu")
     line = torch.exp(-offsets.square() / (2 * sigma**2))
     kernel = torch.outer(line, line)
     return (kernel / kernel.sum()).float()

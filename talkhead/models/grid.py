@@ -20,18 +20,19 @@ def identity_grid(height: int, width: int, device: torch.device | None = None) -
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
 
-def resize(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of (B, C, h, w) that keeps the border pixels' centres in place."""
+def resize(features: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:
+    """Bilinear resize of (B, C, h, w); by default the border pixels' centres stay in place."""
     if features.shape[-2:] == size:
         return features
-    return F.interpolate(features, size=size, mode="bilinear", align_corners=True)
+    return F.interpolate(features, size=size, mode="bilinear", align_corners=align_corners)
 
 
-def resize_grid(grid: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_grid(grid: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:
     """Bilinear resize of a deformation grid (B, h, w, 2)."""
     if grid.shape[1:3] == size:
         return grid
-    return resize(grid.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+    resized = resize(grid.permute(0, 3, 1, 2), size, align_corners=align_corners)
+    return resized.permute(0, 2, 3, 1)
 
 
 def warp(features: Tensor, grid: Tensor, *, align_corners: bool = True) -> Tensor:

@@ -77,9 +77,17 @@ class DenseMotionEstimator(nn.Module):
 
     prior_precision: Tensor
 
-    def __init__(self, config: DenseMotionConfig, num_keypoints: int, image_size: int) -> None:
+    def __init__(
+        self,
+        config: DenseMotionConfig,
+        num_keypoints: int,
+        image_size: int,
+        *,
+        align_corners: bool = False,
+    ) -> None:
         super().__init__()
         self.config = config
+        self.align_corners = align_corners
         self.down = AntiAliasDownsample(3, image_size // config.size)
         self.hourglass = Hourglass(
             config.base_channels,
@@ -91,7 +99,8 @@ class DenseMotionEstimator(nn.Module):
         self.mask = nn.Conv2d(channels, num_keypoints + 1, 7, padding=3)
         self.occlusion = nn.Conv2d(channels, 1, 7, padding=3)
         if config.prior_sigmas is not None:
-            sigmas = torch.tensor(config.prior_sigmas)
+            # On the CPU even while building on `meta`: no checkpoint holds these numbers.
+            sigmas = torch.tensor(config.prior_sigmas, device="cpu")
             self.register_buffer("prior_precision", 0.5 / sigmas.square(), persistent=False)
 
     def forward(self, small: Tensor, source: Keypoints, driving: Keypoints) -> DenseMotion:
@@ -115,8 +124,9 @@ class DenseMotionEstimator(nn.Module):
         difference = heatmap - gaussian_maps(source.value, (height, width))
         difference = F.pad(difference, (0, 0, 0, 0, 1, 0))  # a zero map for the background
         copies = small[:, None].expand(-1, candidates, -1, -1, -1).flatten(0, 1)
-        # parity: candidates are warped with the library's default alignment in every release.
-        warped = warp(copies, motions.flatten(0, 1), align_corners=False)
+        # parity: the library's default alignment (False) in the codebook and MCNet releases, though
+        # everything else there is aligned to corners.
+        warped = warp(copies, motions.flatten(0, 1), align_corners=self.align_corners)
         warped = warped.unflatten(0, (batch, candidates))
         return torch.cat([difference[:, :, None].to(warped.dtype), warped], dim=2).flatten(1, 2)
 

@@ -1,0 +1,29 @@
+"""The one shape that all model families offer."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from talkhead.structs import Keypoints, SourceState, TrainOutputs
+
+
+class Model(Protocol):
+    """What drawing and training need of a model. Images are RGB in [0, 1], (B, 3, H, W)."""
+
+    def detect(self, images: Tensor) -> Keypoints:
+        """Where the faces' parts are."""
+        ...
+
+    def encode_source(self, image: Tensor) -> SourceState:
+        """All that does not depend on the driver."""
+        ...
+
+    def render(self, state: SourceState, driving: Keypoints) -> Tensor:
+        """Images of the source, moved to the driving keypoints; inference only."""
+        ...
+
+    def reconstruct(self, source: Tensor, driving: Tensor) -> TrainOutputs:
+        """A training step's forward pass: draw the driving image from the source."""
+        ...
