@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 MIN_MOVIE_CLOCK = 10_000  # ticks per second
 GIF_TIME_BASE = Fraction(1, 100)
+GIF_DITHER = "new=1:dither=bayer:bayer_scale=4"  # a fixed grid: still parts do not flicker
 GIF_MIN_DELAY = 2  # browsers show a frame of 1/100 s for 1/10 s
 PNG_HEADER_SIZE = 33  # signature and the IHDR chunk, after which text may stand
 
@@ -159,7 +160,7 @@ def _draw_gif(workspace: Workspace, partial: Path, time_base: Fraction, timing: 
         width=width, height=height, format=VideoFormat("rgb24"), time_base=GIF_TIME_BASE
     )
     split, colours = graph.add("split"), graph.add("palettegen", "stats_mode=single")
-    paint, sink = graph.add("paletteuse", "new=1"), graph.add("buffersink")
+    paint, sink = graph.add("paletteuse", GIF_DITHER), graph.add("buffersink")
     source.link_to(split)
     split.link_to(colours, 0, 0)
     split.link_to(paint, 1, 0)
@@ -182,6 +183,7 @@ def _gif_frames(workspace: Workspace, time_base: Fraction, first: int) -> Iterat
     """Decoded frames at hundredths of a second from 0, those that come too soon left out."""
     decoder = CodecContext.create("png", "r")
     assert isinstance(decoder, VideoCodecContext)
+    decoder.thread_count = 1  # with several, frames come out later than they go in
     last, left_out = -GIF_MIN_DELAY, 0
     for coded in workspace.frames():
         pts = round((coded.pts - first) * time_base / GIF_TIME_BASE)

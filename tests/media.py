@@ -1,0 +1,144 @@
+"""Tiny media files for tests, made with PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from PIL import Image
+
+TONE = 440.0  # Hz
+
+
+def moving_picture(number: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """uint8 (H, W, 3): a smooth gradient, red to the left, blue below, that moves."""
+    y, x = np.mgrid[0:height, 0:width]
+    red = 200 - 150 * x / width
+    green = 60 + 100 * (0.5 + 0.5 * np.sin(number / 5 + x / width * 6))
+    blue = 40 + 160 * y / height
+    return np.stack([red, green, blue], axis=-1).astype(np.uint8)
+
+
+def make_clip(
+    path: Path,
+    frames: int = 25,
+    rate: Fraction | int = 25,
+    *,
+    size: tuple[int, int] = (64, 48),
+    audio: bool = True,
+    audio_codec: str = "aac",
+    audio_tracks: int = 1,
+    audio_seconds: float | None = None,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    pts: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    rotation: int = 0,
+    pictures: Sequence[np.ndarray] | None = None,
+    colorspace: int = 1,
+    color_range: int = 1,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Write a clip of `moving_picture`s (or `pictures`) with a tone and return its path.
+
+    size:      (width, height) as stored; `rotation` is how far players turn it, in degrees
+               counter-clockwise.
+    pts:       presentation times in `time_base` units (default: 0, 1, 2, ... at `rate`).
+    colorspace, color_range: FFmpeg's numbers; pixels are converted accordingly and tagged
+               (1, 1 is BT.709 limited; colorspace 2 means untagged and is converted as BT.601).
+    """
+    rate = Fraction(rate)
+    time_base = time_base or 1 / rate
+    times = list(pts) if pts is not None else [round(i / rate / time_base) for i in range(frames)]
+    with av.open(str(path), "w", options=options or {}) as output:
+        video = output.add_stream(codec, rate=rate)
+        video.width, video.height, video.pix_fmt = *size, pixel_format
+        video.codec_context.time_base = time_base
+        video.codec_context.colorspace, video.codec_context.color_range = colorspace, color_range
+        if rotation:
+            video.set_display_rotation(rotation)
+        seconds = audio_seconds or float(times[-1] * time_base + 1 / rate)
+        tones = [_add_tone(output, audio_codec) for _ in range(audio_tracks if audio else 0)]
+        for number, time in enumerate(times):
+            rgb = moving_picture(number, *size) if pictures is None else pictures[number]
+            frame = av.VideoFrame.from_ndarray(rgb, "rgb24")
+            if pixel_format.startswith("yuv"):
+                frame = frame.reformat(
+                    format=pixel_format,
+                    dst_colorspace={1: 1, 9: 9}.get(colorspace, 5),
+                    src_color_range=2,
+                    dst_color_range=color_range or 1,
+                )
+            frame.pts, frame.time_base = time, time_base
+            output.mux(video.encode(frame))
+        output.mux(video.encode(None))
+        for number, tone in enumerate(tones):
+            _fill_tone(output, tone, seconds, TONE * (number + 1))
+    return path
+
+
+def _add_tone(output: OutputContainer, codec: str) -> av.AudioStream:
+    stream = output.add_stream(codec, rate=48000)
+    stream.layout = "mono"
+    return stream
+
+
+def _fill_tone(
+    output: OutputContainer, stream: av.AudioStream, seconds: float, hertz: float
+) -> None:
+    """A tone that is silent in the first half of every second: its edges show the timing."""
+    time = np.arange(round(seconds * 48000)) / 48000
+    wave = 0.5 * np.sin(2 * np.pi * hertz * time) * (time % 1 >= 0.5)
+    for begin in range(0, len(wave), 4800):
+        frame = av.AudioFrame.from_ndarray(
+            wave[None, begin : begin + 4800].astype(np.float32), "fltp", "mono"
+        )
+        frame.sample_rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), begin
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode(None))
+
+
+def make_sound(path: Path, seconds: float = 1.0, codec: str = "aac") -> Path:
+    """Write a file with a tone and no pictures."""
+    with av.open(str(path), "w") as output:
+        _fill_tone(output, _add_tone(output, codec), seconds, TONE)
+    return path
+
+
+def make_pictures(folder: Path, count: int = 5, size: tuple[int, int] = (64, 48)) -> Path:
+    """Write `moving_picture`s as frame_1.png, frame_2.png, ... and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.fromarray(moving_picture(number, *size)).save(folder / f"frame_{number + 1}.png")
+    return folder
+
+
+def frame_seconds(path: Path) -> list[Fraction]:
+    """The exact presentation time of every frame."""
+    with av.open(str(path)) as container:
+        return [frame.pts * Fraction(frame.time_base) for frame in container.decode(video=0)]
+
+
+def sound_packets(path: Path, track: int = 0) -> list[Fraction]:
+    """The presentation time of every packet of a sound track."""
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[track]
+        return [p.pts * Fraction(p.time_base) for p in container.demux(stream) if p.size]
+
+
+def sound_samples(path: Path, track: int = 0) -> tuple[np.ndarray, float, int]:
+    """Decoded samples (n,) of the first channel, the second at which they begin, the rate."""
+    with av.open(str(path)) as container:
+        decoded = list(container.decode(container.streams.audio[track]))
+        samples = [np.atleast_2d(_planar(frame))[0] for frame in decoded]
+        first = decoded[0]
+        return np.concatenate(samples), float(first.pts * first.time_base), first.sample_rate
+
+
+def _planar(frame: av.AudioFrame) -> np.ndarray:
+    resampler = av.AudioResampler("fltp", frame.layout, frame.sample_rate)
+    return resampler.resample(frame)[0].to_ndarray()
