@@ -13,6 +13,7 @@ import numpy as np
 from talkhead.training.head_looks import Expression, Pose
 
 SOUND_RATE = 16000
+_CONTROL = 64  # samples between two settings of the formants
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class _Vowel:
 
 @dataclass(frozen=True)
 class _Consonant:
-    """closed: lips shut; noise: band in Hz and loudness of its hiss; voiced: loudness of the voice."""
+    """How the mouth stands; noise: band in Hz and loudness; voiced: loudness of the voice."""
 
     seconds: float
     mouth_open: float
@@ -137,19 +138,33 @@ def _faces(
     fine = np.arange(0, times[-1] + 0.2, 0.01)
     kernel = np.hanning(7) / np.hanning(7).sum()
     mouth = [
-        np.interp(times, fine, np.convolve(np.interp(fine, track[:, 0], track[:, k]), kernel, "same"))
+        np.interp(
+            times, fine, np.convolve(np.interp(fine, track[:, 0], track[:, k]), kernel, "same")
+        )
         for k in (1, 2, 3)
     ]
     blink = _blinks(rng, times, from_neutral)
     smile = np.clip(_drift(rng, times, 0.12, 0.35) + rng.uniform(-0.1, 0.3), 0, 1)
-    brows = np.clip(_drift(rng, times, 0.3, 0.25) + 0.5 * _accents(rng, times, syllables, 0.7), -0.6, 1)
+    brows = np.clip(
+        _drift(rng, times, 0.3, 0.25) + 0.5 * _accents(rng, times, syllables, 0.7), -0.6, 1
+    )
     gaze_x, gaze_y = _glances(rng, times)
     start = np.clip(times / 0.4, 0, 1) if from_neutral else np.ones_like(times)
-    columns = [mouth[0], mouth[1], mouth[2], start * smile, start * brows, start * gaze_x, start * gaze_y, blink]
+    columns = [
+        mouth[0],
+        mouth[1],
+        mouth[2],
+        start * smile,
+        start * brows,
+        start * gaze_x,
+        start * gaze_y,
+        blink,
+    ]
     return [
         Expression(
-            mouth_open=float(np.clip(opened, 0, 1)), mouth_width=float(wide), mouth_round=float(np.clip(round_, 0, 1)),
-            smile=float(grin), brow_raise=float(brow), gaze_x=float(x), gaze_y=float(y),
+            mouth_open=float(np.clip(opened, 0, 1)), mouth_width=float(wide),
+            mouth_round=float(np.clip(round_, 0, 1)), smile=float(grin),
+            brow_raise=float(brow), gaze_x=float(x), gaze_y=float(y),
             blink_left=float(shut), blink_right=float(shut),
         )
         for opened, wide, round_, grin, brow, x, y, shut in zip(*columns, strict=True)
@@ -162,7 +177,9 @@ def _blinks(rng: np.random.Generator, times: np.ndarray, from_neutral: bool) -> 
     now = float(rng.uniform(0.8, 2.0) if from_neutral else rng.uniform(0, 3))
     while now < times[-1]:
         half = float(rng.uniform(0.09, 0.12))
-        shut = np.maximum(shut, np.clip(1.35 * np.cos(np.clip((times - now) / half, -1, 1) * np.pi / 2), 0, 1))
+        shut = np.maximum(
+            shut, np.clip(1.35 * np.cos(np.clip((times - now) / half, -1, 1) * np.pi / 2), 0, 1)
+        )
         now += float(rng.uniform(2, 5))
     return shut
 
@@ -170,20 +187,26 @@ def _blinks(rng: np.random.Generator, times: np.ndarray, from_neutral: bool) -> 
 def _glances(rng: np.random.Generator, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gaze that rests and jumps."""
     starts = np.cumsum(np.concatenate([[0.0], rng.uniform(0.5, 2.2, int(times[-1] / 0.5) + 2)]))
-    jumps = rng.normal(0, 1, (len(starts), 2)) * (0.28, 0.16) * (rng.uniform(size=(len(starts), 1)) < 0.6)
+    jumps = (
+        rng.normal(0, 1, (len(starts), 2))
+        * (0.28, 0.16)
+        * (rng.uniform(size=(len(starts), 1)) < 0.6)
+    )
     at = np.searchsorted(starts, times, side="right") - 1
     return np.clip(jumps[at, 0], -0.8, 0.8), np.clip(jumps[at, 1], -0.6, 0.6)
 
 
 def _drift(rng: np.random.Generator, times: np.ndarray, slow: float, amount: float) -> np.ndarray:
-    """Smooth wandering of deviation `amount`: sines around `slow` Hz and above, falling in strength."""
+    """Smooth wandering of deviation `amount`: sines from around `slow` Hz upwards."""
     rates = slow * np.array([1.0, 1.9, 3.3, 5.1]) * rng.uniform(0.75, 1.3, 4)
     sizes = np.array([1.0, 0.6, 0.3, 0.12]) * rng.uniform(0.6, 1.4, 4)
     waves = np.sin(2 * np.pi * (times[:, None] * rates + rng.uniform(size=4)))
     return waves @ sizes * (amount / np.sqrt(0.5 * (sizes**2).sum()))
 
 
-def _accents(rng: np.random.Generator, times: np.ndarray, syllables: list[_Syllable], share: float) -> np.ndarray:
+def _accents(
+    rng: np.random.Generator, times: np.ndarray, syllables: list[_Syllable], share: float
+) -> np.ndarray:
     """Bumps of 0 to 1 at stressed syllables, for nods and brows."""
     bumps = np.zeros_like(times)
     for syllable in syllables:
@@ -193,7 +216,11 @@ def _accents(rng: np.random.Generator, times: np.ndarray, syllables: list[_Sylla
 
 
 def _poses(
-    rng: np.random.Generator, times: np.ndarray, syllables: list[_Syllable], from_neutral: bool, lively: float
+    rng: np.random.Generator,
+    times: np.ndarray,
+    syllables: list[_Syllable],
+    from_neutral: bool,
+    lively: float,
 ) -> list[Pose]:
     """Wandering around a resting pose, with nods on stressed syllables."""
     move = lively * rng.uniform(0.5, 1.4)
@@ -203,7 +230,7 @@ def _poses(
         rest += rng.normal(0, 1, 6) * np.array([9.0, 4.0, 3.0, 0.02, 0.015, 0.05])
     waves = np.stack([_drift(rng, times, 0.16, size) for size in sizes], -1)
     if from_neutral:
-        waves = (waves - waves[0]) * np.clip(times / 0.3, 0, 1)[:, None]
+        waves -= waves[0]
     waves[:, 1] += 5.0 * lively * _accents(rng, times, syllables, 0.8)
     limits = np.array([42.0, 24.0, 22.0, 0.12, 0.08, 0.2])
     states = rest + limits * np.tanh(waves / limits)
@@ -212,24 +239,29 @@ def _poses(
 
 def _voice(rng: np.random.Generator, syllables: list[_Syllable], seconds: float) -> np.ndarray:
     """The sound of the syllables, float32 in [-1, 1]."""
-    time = np.arange(round(seconds * SOUND_RATE)) / SOUND_RATE
-    hum, formants = np.zeros_like(time), np.tile([[500.0], [1500.0], [2500.0]], (1, len(time)))
-    hiss = np.zeros_like(time)
-    keys, shapes = [0.0], [np.array([500.0, 1500, 2500])]
+    count = round(seconds * SOUND_RATE)
+    time = np.arange(count) / SOUND_RATE
+    hum, hiss, stress = np.zeros(count), np.zeros(count), np.zeros(count)
+    keys, shapes = [0.0], [(500.0, 1500.0, 2500.0)]
     for syllable in syllables:
-        sound = syllable.consonant
-        vowel = _window(time, syllable.voiced - 0.02, syllable.end, 0.03) * (0.6 + 0.4 * syllable.stress)
-        hum = np.maximum(hum, vowel)
-        hum = np.maximum(hum, sound.voiced * _window(time, syllable.start, syllable.voiced, 0.015))
-        low, high, loud = sound.noise
-        if loud:
-            burst = 0.03 if sound.mouth_open == 0 or sound.seconds < 0.085 else sound.seconds
-            hiss += loud * _hiss(rng, time, low, high, syllable.voiced - burst, syllable.voiced)
+        sound, voiced = syllable.consonant, syllable.voiced
+        here = slice(
+            *(int(max(0, at) * SOUND_RATE) for at in (syllable.start - 0.1, syllable.end + 0.1))
+        )
+        now = time[here]
+        vowel = _window(now, voiced - 0.02, syllable.end, 0.03) * (0.6 + 0.4 * syllable.stress)
+        onset = sound.voiced * _window(now, syllable.start, voiced, 0.015)
+        hum[here] = np.maximum(hum[here], np.maximum(vowel, onset))
+        stress[here] += syllable.stress * np.exp(-(((now - voiced) / 0.1) ** 2))
+        hiss[here] += _hiss(rng, now, syllable)
         for at in (0.3, 0.8):
-            keys.append(syllable.voiced + at * (syllable.end - syllable.voiced))
-            shapes.append(np.array(syllable.vowel.formants))
-    formants = np.stack([np.interp(time, keys, np.array(shapes)[:, k]) for k in range(3)])
-    mixed = hum * _harmonics(rng, time, formants, syllables) + hiss
+            keys.append(voiced + at * (syllable.end - voiced))
+            shapes.append(syllable.vowel.formants)
+    formants = np.stack(
+        [np.interp(time[::_CONTROL], keys, np.array(shapes)[:, k]) for k in range(3)]
+    )
+    pitch = float(rng.uniform(95, 215)) * (1 + _drift(rng, time, 0.9, 0.05) + 0.1 * stress)
+    mixed = hum * _harmonics(pitch, formants) + hiss
     mixed /= max(1e-6, float(np.abs(mixed).max()))
     return (0.6 * mixed).astype(np.float32)
 
@@ -238,34 +270,34 @@ def _window(time: np.ndarray, start: float, end: float, edge: float) -> np.ndarr
     return np.clip((time - start) / edge, 0, 1) * np.clip((end - time) / edge, 0, 1)
 
 
-def _hiss(
-    rng: np.random.Generator, time: np.ndarray, low: float, high: float, start: float, end: float
-) -> np.ndarray:
-    """A burst of noise between two frequencies, in place on the whole clip's clock."""
-    first, last = (int(np.clip(at * SOUND_RATE, 0, len(time))) for at in (start, end))
-    whole = np.zeros_like(time)
-    if last - first > 8:
+def _hiss(rng: np.random.Generator, time: np.ndarray, syllable: _Syllable) -> np.ndarray:
+    """The consonant's burst of noise before the vowel, on the clock `time`."""
+    sound, whole = syllable.consonant, np.zeros_like(time)
+    low, high, loud = sound.noise
+    stop = sound.mouth_open == 0 or sound.seconds < 0.085
+    start = syllable.voiced - (0.03 if stop else sound.seconds)
+    first, last = np.searchsorted(time, (start, syllable.voiced)).tolist()
+    if loud and last - first > 8:
         spectrum = np.fft.rfft(rng.normal(size=last - first))
         rates = np.fft.rfftfreq(last - first, 1 / SOUND_RATE)
         spectrum[(rates < low) | (rates > high)] = 0
         burst = np.fft.irfft(spectrum, last - first) * np.hanning(last - first)
-        whole[first:last] = burst / (burst.std() + 1e-9)
+        whole[first:last] = loud * burst / (burst.std() + 1e-9)
     return whole
 
 
-def _harmonics(
-    rng: np.random.Generator, time: np.ndarray, formants: np.ndarray, syllables: list[_Syllable]
-) -> np.ndarray:
-    """A pulse train as a sum of harmonics, each as loud as the formants make it."""
-    pitch = float(rng.uniform(95, 215)) * (1 + 0.05 * _drift(rng, time, 0.9, 1.0))
-    for syllable in syllables:
-        pitch = pitch * (1 + 0.1 * syllable.stress * np.exp(-(((time - syllable.voiced) / 0.1) ** 2)))
-    phase = 2 * np.pi * np.cumsum(pitch) / SOUND_RATE
-    total = np.zeros_like(time)
-    widths = np.array([70.0, 100.0, 150.0])[:, None]
-    strengths = np.array([1.0, 0.6, 0.3])[:, None]
+def _harmonics(pitch: np.ndarray, formants: np.ndarray) -> np.ndarray:
+    """A pulse train as a sum of harmonics, each as loud as the formants make it.
+
+    pitch: (N,) Hz; formants: (3, ceil(N / _CONTROL)) Hz.
+    """
+    turn = np.exp(2j * np.pi * np.cumsum(pitch) / SOUND_RATE)
+    wave, total = np.ones_like(turn), np.zeros_like(pitch)
+    widths, strengths = np.array([[70.0], [100.0], [150.0]]), np.array([[1.0], [0.6], [0.3]])
+    fine, coarse = np.arange(len(pitch)), np.arange(0, len(pitch), _CONTROL)
     for number in range(1, int(4500 / pitch.min())):
-        height = number * pitch
+        height = number * pitch[::_CONTROL]
         loud = (strengths / (1 + ((height - formants) / widths) ** 2)).sum(0) / number**0.5
-        total += loud * (height < 4800) * np.sin(number * phase)
+        wave *= turn
+        total += np.interp(fine, coarse, loud) * wave.imag
     return total

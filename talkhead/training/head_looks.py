@@ -1,4 +1,4 @@
-"""Who a synthetic head is and how it is filmed: colours, hair, clothes, glasses, light, background."""
+"""Who a synthetic head is and how it is filmed; how it holds itself and what its face does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _HAIRS = {
 }
 _EYES = [(0.20, 0.12, 0.07), (0.33, 0.21, 0.12), (0.42, 0.36, 0.20), (0.32, 0.43, 0.33),
          (0.30, 0.45, 0.60), (0.45, 0.53, 0.58)]  # fmt: skip
-SHORT, LONG = ("buzz", "crop", "side", "curly", "receding", "bald"), ("bob", "long", "wavy", "updo", "fringe")
+SHORT, LONG = (
+    ("buzz", "crop", "side", "curly", "receding", "bald"),
+    ("bob", "long", "wavy", "updo", "fringe"),
+)
 
 
 def _jitter(rng: np.random.Generator, colour: Colour | np.ndarray, amount: float) -> Colour:
@@ -39,7 +42,11 @@ def _jitter(rng: np.random.Generator, colour: Colour | np.ndarray, amount: float
 
 def _tinted(rng: np.random.Generator, colour: Colour) -> Colour:
     """Lighter or darker and a little warmer or colder, never green."""
-    return _jitter(rng, np.asarray(colour) * rng.uniform(0.8, 1.2) + rng.normal(0, 0.008) * np.array([1, 0, -1]), 0.0)
+    return _jitter(
+        rng,
+        np.asarray(colour) * rng.uniform(0.8, 1.2) + rng.normal(0, 0.008) * np.array([1, 0, -1]),
+        0.0,
+    )
 
 
 def _any_colour(rng: np.random.Generator, low: float, high: float, vivid: float) -> Colour:
@@ -51,8 +58,9 @@ def _any_colour(rng: np.random.Generator, low: float, high: float, vivid: float)
 class Identity:
     """One person: face, colours, hair, glasses, age. `seed` draws freckles, strands and wrinkles.
 
-    age, freckles, beard, makeup, gloss: 0 to 1. beard_style: "none", "stubble", "moustache", "goatee"
-    or "full". hair_style: one of `SHORT` or `LONG`. glasses: "none", "thin", "thick" or "round".
+    age, freckles, beard, makeup, gloss: 0 to 1. beard_style: "none", "stubble", "moustache",
+    "goatee" or "full". hair_style: one of `SHORT` or `LONG`. glasses: "none", "thin", "thick" or
+    "round".
     """
 
     seed: int
@@ -93,7 +101,9 @@ class Identity:
         beards = ["none", "stubble", "moustache", "goatee", "full"]
         beard = str(rng.choice(beards, p=[0.4, 0.27, 0.06, 0.1, 0.17])) if man else "none"
         makeup = 0.0 if man else float(rng.uniform() ** 0.7)
-        rosy = 0.62 * skin + 0.38 * np.array([0.70, 0.25, 0.28]) * (0.45 + 0.55 * skin.mean() / 0.75)
+        rosy = 0.62 * skin + 0.38 * np.array([0.70, 0.25, 0.28]) * (
+            0.45 + 0.55 * skin.mean() / 0.75
+        )
         painted = np.array([[0.72, 0.12, 0.2], [0.6, 0.2, 0.3], [0.8, 0.35, 0.35]])[rng.integers(3)]
         lips = rosy + (painted - rosy) * 0.6 * makeup * (rng.uniform() < 0.6)
         eye = _EYES[rng.integers(2)] if tone > 0.45 else _EYES[rng.integers(len(_EYES))]
@@ -127,7 +137,11 @@ def _hair_colour(rng: np.random.Generator, tone: float, age: float) -> tuple[Col
     if age > 0.55 and rng.uniform() < 1.6 * (age - 0.4):
         return _tinted(rng, _HAIRS[str(rng.choice(["grey", "white"]))]), True
     names = list(_HAIRS)[:7]
-    odds = np.array([3, 4, 4, 2, 1.2, 2.5, 1.5]) if tone < 0.35 else np.array([6, 3, 1, 0.3, 0, 0.15, 0.05])
+    odds = (
+        np.array([3, 4, 4, 2, 1.2, 2.5, 1.5])
+        if tone < 0.35
+        else np.array([6, 3, 1, 0.3, 0, 0.15, 0.05])
+    )
     return _tinted(rng, _HAIRS[str(rng.choice(names, p=odds / odds.sum()))]), False
 
 
@@ -135,9 +149,9 @@ def _hair_colour(rng: np.random.Generator, tone: float, age: float) -> tuple[Col
 class Scene:
     """How one clip is filmed: clothes, light, background. `seed` draws the background's shapes.
 
-    light: unit vector towards the key light (x right, y up, z to the camera). key, ambient: its colour
-    and the surroundings', each with its strength in it. clothes: "tee", "vneck", "shirt", "suit" or
-    "turtleneck". background: "gradient", "shapes", "room" or "noise".
+    light: unit vector towards the key light (x right, y up, z to the camera). key, ambient: its
+    colour and the surroundings', each with its strength in it. clothes: "tee", "vneck", "shirt",
+    "suit" or "turtleneck". background: "gradient", "shapes", "room" or "noise".
     """
 
     seed: int
@@ -159,7 +173,9 @@ class Scene:
         warm = rng.normal(0, 0.05)
         strength = rng.uniform(0.42, 0.75)
         key = np.array([1 + warm, 1, 1 - warm]) * strength
-        around = np.asarray(_jitter(rng, np.full(3, rng.uniform(0.86, 1.0)), 0.015)) - strength * 0.62
+        around = (
+            np.asarray(_jitter(rng, np.full(3, rng.uniform(0.86, 1.0)), 0.015)) - strength * 0.62
+        )
         return cls(
             seed=int(rng.integers(2**31)),
             light=(float(light[0]), float(light[1]), float(light[2])),

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from talkhead.training import head_shape as hs
-from talkhead.training.head_looks import LONG, Identity
-from talkhead.training.head_paint import TILES, skin_place
-from talkhead.training.head_shape import bump, grid_triangles, ramp, skull
+from talkhead.training.head_looks import Identity
+from talkhead.training.head_paint import TILES
+from talkhead.training.head_shape import bump, grid_triangles, ramp
+from talkhead.training.head_skin import skin_place
 
 EYE_RADIUS = 1.5
 
@@ -22,9 +23,10 @@ EYE_RADIUS = 1.5
 class Part:
     """One piece of the mesh, in this person's coordinates (cm).
 
-    points (V, 3); u, v (V,) in the tile; triangles (T, 3); jaw, steady (V,): share of the jaw's and
-    of the trunk's motion; open_air (V,): 1 where light reaches freely; gloss: mirror reflection;
-    behind: cm by which it is drawn too far away, so that skin covers what shows only through a slit.
+    points (V, 3); u, v (V,) in the tile; triangles (T, 3); steady (V,): share of the trunk's
+    motion; open_air (V,): 1 where light reaches freely; gloss: strength of mirrored light;
+    behind: cm by which it is drawn too far away, so that skin covers what shows only through a
+    slit; basis: displacement (V, 3) for each expression at strength 1.
     """
 
     tile: str
@@ -40,15 +42,20 @@ class Part:
     basis: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def _part(
-    tile: str, points: np.ndarray, u: np.ndarray, v: np.ndarray, triangles: np.ndarray, **more: object
+def part(
+    tile: str,
+    points: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+    triangles: np.ndarray,
+    **more: object,
 ) -> Part:
     count = len(points)
     settings: dict = {"steady": np.zeros(count), "open_air": np.ones(count)} | more
     return Part(tile, points, u, v, triangles, **settings)
 
 
-def _sheet(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sheet(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """v down and u across (each rows * columns) of a sheet, and its triangles."""
     v, u = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
     return v.ravel(), u.ravel(), grid_triangles(rows, columns)
@@ -61,10 +68,12 @@ def face(person: Identity) -> tuple[Part, hs.Skin]:
     u, v = skin_place(mesh.angle, mesh.row)
     points = mesh.points.copy()
     if person.beard_style == "full":
-        cheeks = ramp(mesh.row, -8.3, -9.5) * ramp(mesh.points[:, 2], -1, 3) * ramp(mesh.row, -15, -12.2)
+        cheeks = (
+            ramp(mesh.row, -8.3, -9.5) * ramp(mesh.points[:, 2], -1, 3) * ramp(mesh.row, -15, -12.2)
+        )
         points += cheeks[:, None] * (0.5 + 0.7 * person.beard) * np.array([0.0, -0.5, 0.55])
     steady = ramp(mesh.row, -12.0, -18.5)
-    return _part(
+    return part(
         "skin", hs.warp(points, person.shape), u, v, mesh.triangles,
         steady=steady, gloss=0.22 * person.gloss, basis=basis,
     ), mesh  # fmt: skip
@@ -73,22 +82,25 @@ def face(person: Identity) -> tuple[Part, hs.Skin]:
 def eye(centre: np.ndarray) -> Part:
     """An eyeball looking straight ahead; gaze turns its points about `centre`."""
     rings, spokes = 8, 20
-    v, u, triangles = _sheet(rings, spokes + 1)
+    v, u, triangles = sheet(rings, spokes + 1)
     out, around = np.radians(70) * v, 2 * np.pi * u
     unit = np.stack([np.sin(out) * np.sin(around), np.sin(out) * np.cos(around), np.cos(out)], -1)
     shade = 0.55 + 0.45 * ramp(unit[:, 1], 0.62, 0.05)
-    return _part(
-        "eye", centre + EYE_RADIUS * unit, 0.5 + 0.5 * v * np.sin(around), 0.5 - 0.5 * v * np.cos(around),
-        triangles[:, ::-1], gloss=0.1, behind=3.0, open_air=shade, two_sided=True,
+    return part(
+        "eye", centre + EYE_RADIUS * unit,
+        0.5 + 0.5 * v * np.sin(around), 0.5 - 0.5 * v * np.cos(around), triangles[:, ::-1],
+        gloss=0.1, behind=3.0, open_air=shade, two_sided=True,
     )  # fmt: skip
 
 
-def _inner(person: Identity, tile: str, points: np.ndarray, jaw: np.ndarray | float, air: float) -> Part:
+def _inner(
+    person: Identity, tile: str, points: np.ndarray, jaw: np.ndarray | float, air: float
+) -> Part:
     rows = 4
-    v, u, triangles = _sheet(rows, len(points) // rows)
+    v, u, triangles = sheet(rows, len(points) // rows)
     jaw = np.broadcast_to(np.asarray(jaw, float), len(points))
     basis = {"mouth_open": hs.jaw_motion(points, jaw)}
-    return _part(
+    return part(
         tile, hs.warp(points, person.shape), u, v, triangles, open_air=np.full(len(points), air),
         gloss=0.12 if tile != "cavity" else 0.0, behind=4.0, two_sided=True, basis=basis,
     )  # fmt: skip
@@ -96,7 +108,7 @@ def _inner(person: Identity, tile: str, points: np.ndarray, jaw: np.ndarray | fl
 
 def mouth(person: Identity, lip_z: float) -> list[Part]:
     """Dark cavity, tongue and two rows of teeth, behind shut lips."""
-    v, u, _ = _sheet(4, 13)
+    v, u, _ = sheet(4, 13)
     x = (2 * u - 1) * 2.9
     curve = -0.13 * x**2
     y0 = hs.MOUTH_Y
@@ -118,7 +130,7 @@ def mouth(person: Identity, lip_z: float) -> list[Part]:
 
 def ear(person: Identity, side: float) -> Part:
     """An ear's shell: rings from the hollow to the rim, leaning out of the head."""
-    v, u, triangles = _sheet(6, 17)
+    v, u, triangles = sheet(6, 17)
     around, out = 2 * np.pi * u, v
     back = np.cos(around) * (1.55 + 0.25 * np.sin(around)) * out
     up = np.sin(around) * (3.0 + 0.2 * np.sin(around)) * out * np.where(np.sin(around) < 0, 0.92, 1)
@@ -132,162 +144,25 @@ def ear(person: Identity, side: float) -> Part:
     points[:, 0] -= side * 0.12 * np.maximum(0, -1.1 - points[:, 1])
     if side < 0:
         triangles = triangles[:, ::-1]
-    return _part("ear", hs.warp(points, person.shape), u, v, triangles, gloss=0.1, behind=-0.9, two_sided=True)
-
-
-_LINE_ANGLES = np.radians([0, 20, 40, 52, 62, 70, 79, 88, 100, 112, 135, 180])
-_SHORT_LINE = np.array([6.7, 6.9, 6.6, 5.4, 3.6, 1.2, -0.4, 2.2, 2.8, -1.0, -7.0, -8.5])
-_LONG_LINE = np.array([6.8, 7.0, 6.7, 5.2, 3.0, 0.6, -1.5, -3, -3, -4.0, -8.0, -9.5])
-_VOLUME = {
-    "buzz": (0.28, 0.2), "crop": (1.1, 0.4), "side": (1.8, 0.6), "curly": (2.3, 1.5), "receding": (0.6, 0.5),
-    "bob": (1.4, 1.5), "long": (1.1, 1.0), "wavy": (1.6, 1.7), "updo": (1.0, 0.5), "fringe": (1.2, 1.2),
-}  # fmt: skip
-
-
-def _folded(u: np.ndarray) -> np.ndarray:
-    """Run to and fro over the tile, so that a repeated texture has no seam."""
-    return 1 - np.abs(1 - 2 * (u % 1))
-
-
-def _hair_at(angle: np.ndarray, row: np.ndarray, thick: np.ndarray) -> np.ndarray:
-    """Points `thick` cm outside the skull."""
-    base = skull(angle, row)
-    centre = np.array([0.0, 2.0, -0.5])
-    away = base - centre
-    away[:, 1] *= 0.8
-    return base + away / np.linalg.norm(away, axis=1, keepdims=True) * thick[:, None]
-
-
-def _cap(person: Identity, rng: np.random.Generator) -> Part:
-    """The shell over the scalp, from a ragged hairline to the crown."""
-    columns, rows = 53, 14
-    v, u, triangles = _sheet(rows, columns)
-    angle = (2 * u - 1) * np.pi
-    line = np.interp(np.abs(angle), _LINE_ANGLES, _LONG_LINE if person.hair_style in LONG else _SHORT_LINE)
-    forehead = ramp(np.cos(angle), 0.4, 0.9)
-    if person.hair_style == "receding":
-        line = line + 2.6 * forehead + 1.5 * bump(np.abs(angle), 0 * angle, (0.75, 0), 0.25, 1)
-    ragged = rng.normal(0, 0.13, columns)
-    line = line + (rng.normal(0, 0.35) * forehead) + ragged[(np.arange(len(u)) % columns)] * (0.4 + forehead)
-    climb = 1 - v
-    row = line + (11.55 - line) * climb**0.8
-    top, sides = _VOLUME[person.hair_style]
-    up = ramp(row, 4.0, 9.0)
-    thick = (sides + (top - sides) * up) * (0.55 + 0.45 * person.hair_volume)
-    if person.hair_style == "side":
-        thick = thick * (1 + 0.35 * np.sin(angle + 0.6) * up)
-    rough = {"curly": 0.35, "crop": 0.16, "wavy": 0.14}.get(person.hair_style, 0.08)
-    lumps = rng.normal(0, rough, len(u)) * (1 - v)
-    lumps[u == 1] = lumps[u == 0]
-    thick = (thick * ramp(climb, -0.12, 0.22) + lumps * ramp(climb, 0, 0.2) * thick).clip(0.08)
-    points = _hair_at(angle, row, thick)
-    air = 0.75 + 0.25 * ramp(climb, 0, 0.3)
-    return _part(
-        "hair", hs.warp(points, person.shape), _folded(4 * u), v, triangles,
-        gloss=0.16, open_air=air, behind=-0.5, two_sided=True,
-    )  # fmt: skip
-
-
-def _curtain(person: Identity, rng: np.random.Generator) -> Part:
-    """Long hair: a sheet that falls from above the ears and hangs around the back."""
-    columns, rows = 41, 15
-    v, u, triangles = _sheet(rows, columns)
-    length = {"bob": 11.5, "fringe": 13.0}.get(person.hair_style, 19.0 + 5.0 * (person.hair_volume - 1))
-    angle = np.radians(62) + u * np.radians(236)
-    front = ramp(np.abs(u - 0.5), 0.36, 0.5)
-    row = 5.0 - v * 9.0
-    top, sides = _VOLUME[person.hair_style]
-    thick = np.full(len(u), sides * (0.55 + 0.45 * person.hair_volume) + 0.1)
-    points = _hair_at(angle, np.maximum(row, -3.0), thick)
-    fall = np.maximum(0, v - 0.45) / 0.55
-    drop = fall * length * (1 + 0.06 * rng.normal(size=columns))[np.arange(len(u)) % columns]
-    points[:, 1] = 5.0 - 8.0 * np.minimum(v, 0.45) / 0.45 - drop
-    wave = 0.5 if person.hair_style == "wavy" else 0.12
-    sway = wave * np.sin(drop * 0.8 + 9 * u) * ramp(drop, 0, 3)
-    points[:, 0] *= 1 + 0.015 * np.minimum(drop, 8) - 0.16 * front * ramp(drop, 3, 9)
-    points[:, 0] += sway
-    points[:, 2] += (2.0 + 0.22 * drop) * front * ramp(drop, 0, 6) + 0.3 * sway
-    steady = ramp(drop, 7, 18) * 0.8
-    side = _part(
-        "hair", hs.warp(points, person.shape), _folded(4 * u), v, triangles, steady=steady, gloss=0.12,
-        open_air=0.72 + 0.28 * ramp(np.abs(u - 0.5), 0.2, 0.45), two_sided=True,
-    )  # fmt: skip
-    return side
-
-
-def _fringe(person: Identity, rng: np.random.Generator) -> Part:
-    """Hair combed over the forehead, straight down or swept to a side."""
-    columns, rows = 31, 7
-    v, u, triangles = _sheet(rows, columns)
-    full = person.hair_style == "fringe"
-    reach = np.radians(58 if full else 46)
-    sweep = 0.0 if full else 0.5
-    ends = (rng.normal(0, 0.14, columns) + 0.3 * np.sin(np.arange(columns) * 0.9))[np.arange(len(u)) % columns]
-    lowest = (3.1 if full else 5.2) + ends + (0.0 if full else 1.6 * np.sin(3 * u))
-    row = 9.6 + (lowest - 9.6) * v
-    angle = (2 * u - 1) * reach + sweep * v * v * (u - 0.3)
-    thick = (0.45 + 0.9 * (1 - v) * person.hair_volume) * np.ones(len(u))
-    points = _hair_at(angle, row, thick + 0.08 * rng.normal(size=len(u)))
-    return _part(
-        "hair", hs.warp(points, person.shape), _folded(u), v, triangles, gloss=0.16,
-        open_air=0.85 + 0.15 * v, behind=-0.5, two_sided=True,
-    )  # fmt: skip
-
-
-def _bun(person: Identity) -> Part:
-    v, u, triangles = _sheet(9, 17)
-    out, around = np.pi * v, 2 * np.pi * u
-    unit = np.stack([np.sin(out) * np.sin(around), np.cos(out), np.sin(out) * np.cos(around)], -1)
-    points = np.array([0.0, 11.6, -4.6]) + unit * np.array([3.0, 2.4, 2.6])
-    return _part("hair", hs.warp(points, person.shape), u, v, triangles, gloss=0.12, two_sided=True)
-
-
-def _tufts(person: Identity, cap: Part, rng: np.random.Generator) -> Part:
-    """Thin blades that stand off the shell, so that its outline is not a smooth curve."""
-    curly = person.hair_style == "curly"
-    count = 900
-    corners = cap.triangles[rng.integers(0, len(cap.triangles), count)]
-    share = rng.dirichlet([1, 1, 1], count)[..., None]
-    root = (cap.points[corners] * share).sum(1)
-    away = root - np.array([0.0, 2.0, -0.5])
-    away /= np.linalg.norm(away, axis=1, keepdims=True)
-    combed = -np.array([0.0, 1.0, -0.35]) + rng.normal(0, 1.5 if curly else 0.25, (count, 3))
-    combed -= (combed * away).sum(1, keepdims=True) * away
-    combed /= np.linalg.norm(combed, axis=1, keepdims=True)
-    tip = root + combed * rng.uniform(0.5, 1.4, (count, 1)) * (0.6 if curly else 1.0)
-    tip += away * rng.uniform(-0.05, 0.45 if curly else 0.16, (count, 1))
-    width = np.cross(away, combed) * rng.uniform(0.05, 0.13, (count, 1))
-    points = np.stack([root - width, root + width, tip], 1).reshape(-1, 3)
-    v = np.clip(np.repeat(rng.uniform(0, 0.9, count), 3) + np.tile([0, 0, 0.08], count), 0, 1)
-    at = np.repeat(corners[:, 0], 3)
-    triangles = np.arange(3 * count).reshape(-1, 3)
-    return _part(
-        "hair", points, cap.u[at], v, triangles, open_air=cap.open_air[at], gloss=0.1, two_sided=True
+    return part(
+        "ear",
+        hs.warp(points, person.shape),
+        u,
+        v,
+        triangles,
+        gloss=0.1,
+        behind=-0.9,
+        two_sided=True,
     )
-
-
-def hair(person: Identity) -> list[Part]:
-    """The shell, and what the style adds to it."""
-    if person.hair_style == "bald":
-        return []
-    rng = np.random.default_rng(person.seed + 4)
-    parts = [_cap(person, rng)]
-    if person.hair_style not in ("buzz", "receding"):
-        parts.append(_tufts(person, parts[0], rng))
-    if person.hair_style in ("bob", "long", "wavy", "fringe"):
-        parts.append(_curtain(person, rng))
-    if person.hair_style in ("fringe", "bob", "side"):
-        parts.append(_fringe(person, rng))
-    if person.hair_style == "updo":
-        parts.append(_bun(person))
-    return parts
 
 
 def _ribbon(path: np.ndarray, across: np.ndarray) -> Part:
     """A strip of half-width `across` (3,) or (N, 3) along a path (N, 3)."""
     points = np.concatenate([path - across, path + across])
     u = np.full(len(points), 0.5)
-    return _part("frame", points, u, u, grid_triangles(2, len(path)), two_sided=True, gloss=0.3, behind=-0.8)
+    return part(
+        "frame", points, u, u, grid_triangles(2, len(path)), two_sided=True, gloss=0.3, behind=-0.8
+    )
 
 
 def glasses(person: Identity, eyes: np.ndarray) -> list[Part]:
@@ -322,30 +197,34 @@ def earrings(person: Identity) -> list[Part]:
     """A small golden ball below each ear."""
     if not person.earrings:
         return []
-    v, u, triangles = _sheet(5, 9)
+    v, u, triangles = sheet(5, 9)
     out, around = np.pi * v, 2 * np.pi * u
     unit = np.stack([np.sin(out) * np.sin(around), np.cos(out), np.sin(out) * np.cos(around)], -1)
     flat = np.full(len(u), 0.5)
     places = (np.array([[side * 7.3, -4.6, -0.2]]) + 0.33 * unit for side in (-1, 1))
     return [
-        _part("gold", hs.warp(p, person.shape), flat, flat, triangles, gloss=0.8, two_sided=True) for p in places
+        part("gold", hs.warp(p, person.shape), flat, flat, triangles, gloss=0.8, two_sided=True)
+        for p in places
     ]
 
 
 _TRUNK = np.array([
     # y, y in front, half width, depth
-    [-14.0, -15.7, 5.55, 5.0], [-14.6, -16.6, 6.5, 5.7], [-15.5, -17.2, 8.4, 6.5], [-16.4, -18, 11.5, 7.4],
-    [-17.4, -19, 15.0, 8.0], [-18.6, -20.2, 18.0, 8.8], [-20.5, -22.0, 20.2, 9.6], [-23, -24, 21.4, 10.2],
-    [-28, -28.5, 21.8, 10.8], [-36, -36, 22, 11.0], [-46, -46, 22, 11.0],
+    [-14.0, -15.7, 5.55, 5.0], [-14.6, -16.6, 6.5, 5.7], [-15.5, -17.2, 8.4, 6.5],
+    [-16.4, -18, 11.5, 7.4], [-17.4, -19, 15.0, 8.0], [-18.6, -20.2, 18.0, 8.8],
+    [-20.5, -22.0, 20.2, 9.6], [-23, -24, 21.4, 10.2], [-28, -28.5, 21.8, 10.8],
+    [-36, -36, 22, 11.0], [-46, -46, 22, 11.0],
 ])  # fmt: skip
 
 
 def trunk(person: Identity, clothes: str) -> Part:
     """Shoulders and chest with the collar; does not turn with the head."""
     rows, columns = len(_TRUNK), 41
-    v, u, triangles = _sheet(rows, columns)
+    v, u, triangles = sheet(rows, columns)
     angle = (2 * u - 1) * np.pi
-    y, y_front, width, depth = (np.interp(v, np.linspace(0, 1, rows), _TRUNK[:, k]) for k in range(4))
+    y, y_front, width, depth = (
+        np.interp(v, np.linspace(0, 1, rows), _TRUNK[:, k]) for k in range(4)
+    )
     front = ramp(np.cos(angle), 0, 0.9)
     grown = 1 + 0.05 * person.shape.neck
     x = width * grown * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.8
@@ -355,7 +234,7 @@ def trunk(person: Identity, clothes: str) -> Part:
         height = height + 2.6 * ramp(v, 0.12, 0)
     points = np.stack([x, height, z], -1)
     air = 0.72 + 0.28 * ramp(v, 0.0, 0.25)
-    return _part("torso", points, u, v, triangles, steady=np.ones(len(u)), open_air=air, behind=-1.2)
+    return part("torso", points, u, v, triangles, steady=np.ones(len(u)), open_air=air, behind=-1.2)
 
 
 def atlas_place(part: Part, scale: int) -> np.ndarray:

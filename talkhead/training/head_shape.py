@@ -1,9 +1,9 @@
 """The surface of a synthetic head, in centimetres: skull, face relief, lids, lips, jaw.
 
-Coordinates: origin between the eyes on the head's axis, x to the right of the picture, y up, z to the
-viewer. One *canonical* grid of rows (heights on the face's midline) and columns (angles around the
-axis) is the same for everybody, so texture painted on it always meets the features; `FaceShape` then
-warps it. The grid is slit along the eyes and the mouth: it is modelled with both shut, and
+Coordinates: origin between the eyes on the head's axis, x to the right of the picture, y up, z to
+the viewer. One *canonical* grid of rows (heights on the face's midline) and columns (angles around
+the axis) is the same for everybody, so texture painted on it always meets the features; `FaceShape`
+then warps it. The grid is slit along the eyes and the mouth: it is modelled with both shut, and
 expressions pull the slits open.
 """
 
@@ -18,27 +18,46 @@ EYE_CORNERS = (1.7, 4.78)  # inner and outer, as column arcs
 MOUTH_CORNER = 2.95
 RADIUS = 7.4  # of the cylinder that column arcs are measured on
 
-_FRONT_ARCS = [0, 0.4, 0.8, 1.2, 1.7, 2.1, 2.5, 2.95, 3.4, 3.85, 4.3, 4.78, 5.3, 5.8, 6.3, 6.8, 7.15]
+_FRONT_ARCS = [
+    0,
+    0.4,
+    0.8,
+    1.2,
+    1.7,
+    2.1,
+    2.5,
+    2.95,
+    3.4,
+    3.85,
+    4.3,
+    4.78,
+    5.3,
+    5.8,
+    6.3,
+    6.8,
+    7.15,
+]
 _SIDE_DEGREES = [83, 90, 100, 115, 135, 157, 180]
 _HALF = np.concatenate([np.arcsin(np.array(_FRONT_ARCS) / RADIUS), np.radians(_SIDE_DEGREES)])
 COLUMNS = np.concatenate([-_HALF[:0:-1], _HALF])  # angles, picture left to right
 # fmt: off
 ROWS = np.array([
-    11.6, 11.3, 10.7, 10, 9.2, 8.4, 7.6, 6.9, 6.2, 5.5, 4.8, 4.1, 3.5, 3, 2.6, 2.2, 1.8, 1.4, 1.1, 0.85,
-    0.6, 0.35, 0.15, 0, -0.15, -0.35, -0.6, -0.9, -1.3, -1.7, -2.1, -2.5, -2.9, -3.3, -3.65, -3.95, -4.2,
-    -4.45, -4.7, -4.95, -5.25, -5.6, -5.95, -6.25, -6.5, -6.75, -7, -7.2, -7.4, -7.6, -7.85, -8.1, -8.4,
-    -8.7, -9.05, -9.4, -9.8, -10.2, -10.6, -11, -11.35, -11.65, -11.85, -12, -12.2, -13, -14, -15,
-    -16.5, -18, -19.5,
+    11.6, 11.3, 10.7, 10, 9.2, 8.4, 7.6, 6.9, 6.2, 5.5, 4.8, 4.1, 3.5, 3, 2.6, 2.2, 1.8,
+    1.4, 1.1, 0.85, 0.6, 0.35, 0.15, 0, -0.15, -0.35, -0.6, -0.9, -1.3, -1.7, -2.1, -2.5,
+    -2.9, -3.3, -3.65, -3.95, -4.2, -4.45, -4.7, -4.95, -5.25, -5.6, -5.95, -6.25, -6.5,
+    -6.75, -7, -7.2, -7.4, -7.6, -7.85, -8.1, -8.4, -8.7, -9.05, -9.4, -9.8, -10.2, -10.6,
+    -11, -11.35, -11.65, -11.85, -12, -12.2, -13, -14, -15, -16.5, -18, -19.5,
 ])
-# Cross-sections of the skull and neck: row, y at the side, half width, depth in front, depth behind.
+# Cross-sections of skull and neck: row, y at the side, half width, depth in front, depth behind.
 _SECTIONS = np.array([
     [11.6, 11.6, 0.2, 0.2, 0.2], [11.3, 11.3, 2.9, 3.2, 3.4], [10.7, 10.7, 4.2, 4.7, 5.3],
-    [10, 10, 5.1, 5.8, 6.6], [8.5, 8.5, 6.2, 7.4, 8.4], [7, 7, 6.8, 8.3, 9.2], [5, 5, 7.25, 8.95, 9.7],
-    [3, 3, 7.4, 9.3, 9.8], [1.8, 1.8, 7.4, 9.4, 9.7], [0, 0, 7.25, 9.1, 9.4], [-2, -2, 7.1, 9.05, 8.6],
-    [-4, -4, 6.9, 9.15, 7.6], [-6, -5.9, 6.75, 9.3, 6.5], [-7.4, -7, 6.55, 9.3, 5.9],
-    [-8.8, -8.1, 6.25, 9.05, 5.7], [-10, -9.0, 5.65, 9.05, 5.6], [-11, -9.7, 5.15, 8.9, 5.6],
-    [-11.65, -10.2, 5.15, 8.3, 5.6], [-12, -10.8, 5.0, 6.6, 5.6], [-12.2, -11.2, 5.0, 5.1, 5.6],
-    [-13, -12, 4.75, 4.0, 5.6], [-15, -14, 4.95, 3.7, 5.7], [-17, -16, 5.1, 3.6, 5.8], [-19.5, -18.5, 5.3, 3.6, 5.8],
+    [10, 10, 5.1, 5.8, 6.6], [8.5, 8.5, 6.2, 7.4, 8.4], [7, 7, 6.8, 8.3, 9.2],
+    [5, 5, 7.25, 8.95, 9.7], [3, 3, 7.4, 9.3, 9.8], [1.8, 1.8, 7.4, 9.4, 9.7],
+    [0, 0, 7.25, 9.1, 9.4], [-2, -2, 7.1, 9.05, 8.6], [-4, -4, 6.9, 9.15, 7.6],
+    [-6, -5.9, 6.75, 9.3, 6.5], [-7.4, -7, 6.55, 9.3, 5.9], [-8.8, -8.1, 6.25, 9.05, 5.7],
+    [-10, -9.0, 5.65, 9.05, 5.6], [-11, -9.7, 5.15, 8.9, 5.6], [-11.65, -10.2, 5.15, 8.3, 5.6],
+    [-12, -10.8, 5.0, 6.6, 5.6], [-12.2, -11.2, 5.0, 5.1, 5.6], [-13, -12, 4.75, 4.0, 5.6],
+    [-15, -14, 4.95, 3.7, 5.7], [-17, -16, 5.1, 3.6, 5.8], [-19.5, -18.5, 5.3, 3.6, 5.8],
 ])
 # fmt: on
 _FINE = np.arange(-20.0, 12.0, 0.1)
@@ -75,7 +94,7 @@ class FaceShape:
     @classmethod
     def sample(cls, rng: np.random.Generator, masculine: float) -> FaceShape:
         """A random face; `masculine` 0 to 1 shifts jaw, brow, lips, eyes and neck."""
-        values = np.clip(rng.normal(size=len(fields(cls))), -2.2, 2.2)
+        values = np.clip(rng.normal(size=len(fields(cls))), -2.0, 2.0)
         drawn = {field.name: float(v) for field, v in zip(fields(cls), values, strict=True)}
         lean = 2 * masculine - 1
         for name, shift in (("jaw", 0.7), ("brow_ridge", 0.9), ("neck", 1.1), ("chin", 0.4)):
@@ -85,12 +104,14 @@ class FaceShape:
         return cls(**drawn)
 
 
-def bump(x: np.ndarray, y: np.ndarray, at: tuple[float, float], wide: float, high: float) -> np.ndarray:
+def bump(
+    x: np.ndarray, y: np.ndarray, at: tuple[float, float], wide: float, high: float
+) -> np.ndarray:
     """A Gaussian hill of height 1 with standard deviations `wide` and `high`."""
     return np.exp(-0.5 * (((x - at[0]) / wide) ** 2 + ((y - at[1]) / high) ** 2))
 
 
-def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
+def ramp(value: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
     """Smooth step from 0 at `low` to 1 at `high` (either may be the larger)."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -102,7 +123,9 @@ def _smooth_sections() -> np.ndarray:
     kernel = np.hanning(13) / np.hanning(13).sum()
     padded = np.pad(table, ((0, 0), (6, 6)), mode="edge")
     smooth = np.stack([np.convolve(line, kernel, mode="valid") for line in padded])
-    sharp = (_FINE > 10.6) | (_FINE < -11.2)  # the crown's pole and the chin's edge stay as they are
+    sharp = (_FINE > 10.6) | (
+        _FINE < -11.2
+    )  # the crown's pole and the chin's edge stay as they are
     return np.where(sharp, table, smooth)
 
 
@@ -146,7 +169,7 @@ def relief(x: np.ndarray, y: np.ndarray, shape: FaceShape) -> np.ndarray:
 
 
 def warp(points: np.ndarray, shape: FaceShape) -> np.ndarray:
-    """Move canonical points (N, 3) to where they are on this person: smooth, so parts stay joined."""
+    """Move canonical points (N, 3) to this person's places; smooth, so parts stay joined."""
     x, y, z = points.T.copy()
     x *= 1.05
     front = ramp(z, 0, 4)
@@ -162,7 +185,8 @@ def warp(points: np.ndarray, shape: FaceShape) -> np.ndarray:
     mouth = front * bump(x, y, (0, MOUTH_Y), 2.8, 1.3)
     x += x * 0.07 * shape.mouth_width * mouth
     y += (y - MOUTH_Y) * 0.13 * shape.lips * mouth + (0.22 + 0.15 * shape.mouth_height) * mouth
-    x *= 1 + 0.045 * shape.jaw * bump(0 * x, y, (0, -9.2), 1, 2.2)
+    y += 0.13 * front * bump(np.abs(x), y, (2.7, MOUTH_Y), 0.7, 0.6)
+    x *= 1 + 0.04 * shape.jaw * bump(0 * x, y, (0, -9.2), 1, 2.2)
     x *= 1 + 0.025 * shape.cheek_fat * bump(0 * x, y, (0, -6), 1, 2.5)
     below = ramp(y, -7.5, -11.5) * ramp(z, -1, 5)
     y -= (0.22 * shape.chin_length) * below
@@ -232,15 +256,15 @@ def skin(shape: FaceShape) -> Skin:
     )
 
 
-def _lips(x: np.ndarray, y: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _lips(x: np.ndarray, y: np.ndarray, below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Share of the jaw's motion, and closeness to the lips, per canonical point."""
     t = np.clip(np.abs(x) / 2.5, 0, 1)
     arch = np.sqrt(1 - t**2)
-    drop = np.where(side > 0, MOUTH_Y - y, np.maximum(MOUTH_Y - y, 1e-3))
+    drop = MOUTH_Y - y
     corner = 0.4
     upper = (corner * (1 - arch) - 0.09 * arch) * ramp(drop, -1.8, 0)
     lower = corner + (1 - corner) * np.maximum(arch, ramp(drop, 0, 2.2))
-    jaw = np.where((drop > 0) | (side < 0), lower, upper)
+    jaw = np.where(below, lower, upper)
     near = np.exp(-(((np.abs(x) / 3.4) ** 2) ** 1.5)) * bump(0 * x, y, (0, MOUTH_Y), 1, 1.1)
     return jaw, near
 
@@ -266,11 +290,12 @@ def expression_basis(mesh: Skin, shape: FaceShape) -> dict[str, np.ndarray]:
     front = np.where(np.cos(mesh.angle) > 0, 1.0, 0.0)
     zero = np.zeros_like(x)
     basis: dict[str, np.ndarray] = {}
-    jaw, near = _lips(px, y, mesh.side)
+    below_mouth = (y < MOUTH_Y) | ((y == MOUTH_Y) & (mesh.side < 0))
+    jaw, near = _lips(px, y, below_mouth)
     reach = ramp(mesh.points[:, 2], -1.0, 3.5) * ramp(y, -14.5, -12) * front
     basis["mouth_open"] = jaw_motion(mesh.points, jaw * reach)
     lip, sign = near * front, np.sign(px)
-    lower = np.where((y < MOUTH_Y) | (mesh.side < 0), -1.0, 1.0)
+    lower = np.where(below_mouth, -1.0, 1.0)
     arch = np.sqrt(np.clip(1 - (px / 2.5) ** 2, 0, 1))
     basis["mouth_width"] = np.stack([px * 0.2, -0.12 * (y - MOUTH_Y), -0.2 * np.abs(px) / 2.5], -1)
     pout = np.stack([-px * 0.36, 0.16 * lower * arch, 0.75 * np.ones_like(px)], -1)
@@ -279,7 +304,9 @@ def expression_basis(mesh: Skin, shape: FaceShape) -> dict[str, np.ndarray]:
         basis[name] *= lip[:, None]
     corner = bump(np.abs(px), y, (2.6, MOUTH_Y), 1.0, 0.9) * front
     cheek = bump(np.abs(px), y, (4.2, -3.8), 1.4, 1.4) * front
-    stretch = np.stack([0.45 * sign * corner, 0.5 * corner + 0.25 * cheek, 0.3 * cheek - 0.3 * corner], -1)
+    stretch = np.stack(
+        [0.45 * sign * corner, 0.5 * corner + 0.25 * cheek, 0.3 * cheek - 0.3 * corner], -1
+    )
     # Grinning bares the teeth a little.
     parted = np.stack([zero, 0.14 * lower * arch * near * front, zero], -1)
     basis["smile"] = stretch + parted

@@ -13,6 +13,7 @@ import numpy as np
 
 from talkhead.errors import TalkheadError
 from talkhead.training import head_parts, raster
+from talkhead.training.head_hair import hair
 from talkhead.training.head_looks import Expression, Identity, Pose, Scene
 from talkhead.training.head_paint import atlas, background
 from talkhead.training.head_shape import EYE_X, MOUTH_CORNER, MOUTH_Y, Skin
@@ -20,13 +21,16 @@ from talkhead.training.head_shape import EYE_X, MOUTH_CORNER, MOUTH_Y, Skin
 __all__ = ["KEYPOINTS", "Expression", "Head", "Identity", "Pose", "Rendering", "Scene", "flow"]
 
 KEYPOINTS = (
-    "forehead", "chin", "left side", "right side", "left jaw", "right jaw", "nose tip", "left eye", "right eye",
-    "left brow", "right brow", "left mouth corner", "right mouth corner", "upper inner lip", "lower inner lip",
+    "forehead", "chin", "left side", "right side", "left jaw", "right jaw", "nose tip",
+    "left eye", "right eye", "left brow", "right brow", "left mouth corner", "right mouth corner",
+    "upper inner lip", "lower inner lip",
 )  # fmt: skip
-# Where each keypoint is on the canonical face: column arc, row, side of the slit. Eyes are ring means.
+# Where each keypoint is on the canonical face: column arc, row, side of the slit.
+# The eyes are means of their rings.
 _POINT_PLACES = [
-    (0, 6.2, 1), (0, -11.35, 1), (-7.35, -1.7, 1), (7.35, -1.7, 1), (-6.8, -8.7, 1), (6.8, -8.7, 1), (0, -4.2, 1),
-    None, None, (-4.3, 2.6, 1), (4.3, 2.6, 1), (-MOUTH_CORNER, MOUTH_Y, 1), (MOUTH_CORNER, MOUTH_Y, 1),
+    (0, 6.2, 1), (0, -11.35, 1), (-7.35, -1.7, 1), (7.35, -1.7, 1), (-6.8, -8.7, 1),
+    (6.8, -8.7, 1), (0, -4.2, 1), None, None, (-4.3, 2.6, 1), (4.3, 2.6, 1),
+    (-MOUTH_CORNER, MOUTH_Y, 1), (MOUTH_CORNER, MOUTH_Y, 1),
     (0, MOUTH_Y, 1), (0, MOUTH_Y, -1),
 ]  # fmt: skip
 _HEIGHT = 31.6  # cm of the scene that the picture's height shows at scale 1
@@ -47,6 +51,7 @@ class Rendering:
     depth:     float32 (V,), cm, larger is nearer.
     numbers:   int32 (H, W), the triangle seen at each pixel, -1 for background.
     triangles: (T, 3), the same array for all renderings of one `Head`.
+    behind:    (T,), cm by which a triangle counts as farther than it is: lids hide eyeballs.
     """
 
     rgb: np.ndarray
@@ -55,12 +60,13 @@ class Rendering:
     depth: np.ndarray
     numbers: np.ndarray
     triangles: np.ndarray
+    behind: np.ndarray
 
 
 class Head:
     """A person in a scene, ready to be rendered.
 
-    width and height are the picture's; `samples` is the number of samples per pixel along each axis.
+    width, height: of the picture, pixels; samples: per pixel along each axis.
     """
 
     def __init__(
@@ -68,7 +74,8 @@ class Head:
     ) -> None:
         if min(width, height) < 16 or samples < 1:
             raise TalkheadError(
-                f"cannot render a head at {width}x{height} with {samples} samples; use at least 16x16 and 1"
+                f"a head cannot be rendered at {width}x{height} with {samples} samples per pixel; "
+                "use at least 16x16 and 1"
             )
         self.person, self.scene, self.samples = person, scene, samples
         self.width, self.height = width, height
@@ -86,8 +93,11 @@ class Head:
         lip = skin_part.points[self._skin.nearest(0, MOUTH_Y)]
         parts += head_parts.mouth(self.person, float(lip[2]))
         parts += [head_parts.ear(self.person, side) for side in (-1.0, 1.0)]
-        parts += head_parts.hair(self.person) + head_parts.glasses(self.person, self._eyes)
-        parts += [*head_parts.earrings(self.person), head_parts.trunk(self.person, self.scene.clothes)]
+        parts += hair(self.person) + head_parts.glasses(self.person, self._eyes)
+        parts += [
+            *head_parts.earrings(self.person),
+            head_parts.trunk(self.person, self.scene.clothes),
+        ]
         counts = [len(part.points) for part in parts]
         starts = np.cumsum([0, *counts])
         self._points = np.concatenate([part.points for part in parts])
@@ -127,7 +137,9 @@ class Head:
         arc = 7.4 * np.sin(mesh.angle)
         front = np.cos(mesh.angle) > 0
         for side in (-1, 1):
-            self._rings.append(np.flatnonzero(front & (mesh.row == 0) & (np.abs(side * arc - 3.24) < 1.6)))
+            self._rings.append(
+                np.flatnonzero(front & (mesh.row == 0) & (np.abs(side * arc - 3.24) < 1.6))
+            )
             near = (np.abs(arc - side * EYE_X) < 2.4) & (np.abs(mesh.row) < 2.0)
             self._lids.append(np.flatnonzero(front & near))
         self._marks = [None if place is None else mesh.nearest(*place) for place in _POINT_PLACES]
@@ -136,8 +148,9 @@ class Head:
         """The mesh at rest pose with this expression, (V, 3)."""
         open_left, open_right = 1 - face.blink_left, 1 - face.blink_right
         strengths = {
-            "mouth_open": face.mouth_open, "mouth_width": face.mouth_width, "mouth_round": face.mouth_round,
-            "smile": face.smile, "brow_raise": face.brow_raise, "open_left": open_left, "open_right": open_right,
+            "mouth_open": face.mouth_open, "mouth_width": face.mouth_width,
+            "mouth_round": face.mouth_round, "smile": face.smile, "brow_raise": face.brow_raise,
+            "open_left": open_left, "open_right": open_right,
         }  # fmt: skip
         points = self._points.copy()
         for name, strength in strengths.items():
@@ -146,7 +159,9 @@ class Head:
         for centre, lids, ball in zip(self._eyes, self._lids, self._eye_range, strict=True):
             near = points[lids] - centre
             inside = (head_parts.EYE_RADIUS + 0.07) ** 2 - near[:, 0] ** 2 - near[:, 1] ** 2
-            points[lids, 2] = np.maximum(points[lids, 2], centre[2] + np.sqrt(np.maximum(inside, 0)))
+            points[lids, 2] = np.maximum(
+                points[lids, 2], centre[2] + np.sqrt(np.maximum(inside, 0))
+            )
             turn = _turn(face.gaze_x * 22, -face.gaze_y * 15, 0)
             points[ball] = (points[ball] - centre) @ turn.T + centre
         return points
@@ -155,7 +170,9 @@ class Head:
         """Turn the head and trunk; returns points (V, 3) and pixels (V, 2)."""
         head = (points - _PIVOT) @ _turn(pose.yaw, pose.pitch, pose.roll).T + _PIVOT
         part = _TRUNK_TURN
-        body = (points - _PIVOT) @ _turn(pose.yaw * part, pose.pitch * part, pose.roll * part).T + _PIVOT
+        body = (points - _PIVOT) @ _turn(
+            pose.yaw * part, pose.pitch * part, pose.roll * part
+        ).T + _PIVOT
         turned = head + self._steady * (body - head)
         zoom = self.height / _HEIGHT * pose.scale * _CAMERA / (_CAMERA - turned[:, 2])
         share, level = _CENTRE
@@ -180,7 +197,9 @@ class Head:
         rgb = cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA)
         small = numbers[samples // 2 :: samples, samples // 2 :: samples]
         vertices = pixels.astype(np.float32)
-        return Rendering(rgb, self._keypoints(pixels), vertices, turned[:, 2].astype(np.float32), small, triangles)
+        deep = turned[:, 2].astype(np.float32)
+        marks = self._keypoints(pixels)
+        return Rendering(rgb, marks, vertices, deep, small, triangles, self._behind)
 
     def _normals(self, points: np.ndarray, facing: np.ndarray) -> np.ndarray:
         """Unit vertex normals (V, 3) towards the viewer's side of each triangle."""
@@ -206,13 +225,15 @@ class Head:
         picture = self._backdrop.copy()
         seen = np.flatnonzero(numbers.ravel() >= 0)
         y, x = np.divmod(seen.astype(np.float32), np.float32(numbers.shape[1]))
-        u, v, around, diffuse, mirror = raster.sample(planes, numbers.ravel()[seen], x + 0.5, y + 0.5)
+        u, v, around, diffuse, mirror = raster.sample(
+            planes, numbers.ravel()[seen], x + 0.5, y + 0.5
+        )
         paint = np.empty((len(seen), 1, 3), np.uint8)
         step = 32000  # remap takes no more rows than a short integer counts
         for start in range(0, len(seen), step):
             part = slice(start, start + step)
             paint[part] = cv2.remap(self._atlas, u[part, None], v[part, None], cv2.INTER_LINEAR)
-        key, ambient = np.float32(self.scene.key), np.float32(self.scene.ambient)
+        key, ambient = (np.array(c, np.float32) for c in (self.scene.key, self.scene.ambient))
         light = around[:, None] * ambient + diffuse.clip(0, 1.2)[:, None] * key
         light *= paint[:, 0]
         light += mirror.clip(0, 1)[:, None] * (255 * key)
@@ -238,33 +259,39 @@ class Head:
 
     def _keypoints(self, pixels: np.ndarray) -> np.ndarray:
         rings = iter(self._rings)
-        points = [pixels[next(rings)].mean(0) if mark is None else pixels[mark] for mark in self._marks]
+        points = [
+            pixels[next(rings)].mean(0) if mark is None else pixels[mark] for mark in self._marks
+        ]
         return np.array(points, np.float32)
 
 
 def flow(source: Rendering, driving: Rendering) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel of `driving` was in `source`, as backward flow, and whether it was visible.
 
-    Both must come from one `Head`. Returns float32 (H, W, 2), x then y in pixels, to be added to the
-    driving pixel's own place (background does not move), and bool (H, W).
+    Both must come from one `Head`. Returns float32 (H, W, 2), x then y in pixels, to be added
+    to the driving pixel's own place (background does not move), and bool (H, W).
     """
     if source.triangles is not driving.triangles:
-        raise TalkheadError("flow needs two renderings of the same Head; render both from one object")
+        raise TalkheadError(
+            "flow needs two renderings of the same Head; render both from one object"
+        )
     height, width = driving.numbers.shape
     y, x = (part.ravel() + np.float32(0.5) for part in np.mgrid[:height, :width].astype(np.float32))
     numbers = driving.numbers.ravel()
     head = numbers >= 0
-    values = np.concatenate([source.vertices, source.depth[:, None]], 1)
+    values = np.concatenate([source.vertices - driving.vertices, source.depth[:, None]], 1)
     planes = raster.planes(driving.vertices, driving.triangles, values)
-    there_x, there_y, deep = raster.sample(planes, numbers.clip(0), x, y)
-    there_x, there_y = np.where(head, there_x, x), np.where(head, there_y, y)
+    move_x, move_y, deep = raster.sample(planes, numbers.clip(0), x, y)
+    move_x, move_y = np.where(head, move_x, 0), np.where(head, move_y, 0)
+    there_x, there_y = x + move_x, y + move_y
     column, line = np.floor(there_x).astype(int), np.floor(there_y).astype(int)
     inside = (column >= 0) & (column < width) & (line >= 0) & (line < height)
     hit = source.numbers[line.clip(0, height - 1), column.clip(0, width - 1)]
     own = raster.planes(source.vertices, source.triangles, source.depth[:, None])
     (surface,) = raster.sample(own, hit.clip(0), there_x, there_y)
-    visible = inside & np.where(head, (hit >= 0) & (surface - deep < _NEAR), hit < 0)
-    moved = np.stack([there_x - x, there_y - y], -1).reshape(height, width, 2)
+    gap = surface - source.behind[hit.clip(0)] - (deep - source.behind[numbers.clip(0)])
+    visible = inside & np.where(head, (hit >= 0) & (gap < _NEAR), hit < 0)
+    moved = np.stack([move_x, move_y], -1).reshape(height, width, 2)
     return moved.astype(np.float32), visible.reshape(height, width)
 
 

@@ -80,7 +80,15 @@ def synth(
     _prepare(folder, overwrite)
     test = max(1, identities // TEST_SHARE) if identities > 1 else 0
     clips = [
-        _clip(folder / ("test" if person >= identities - test else "train"), seed, person, take, seconds, rate, size)
+        _clip(
+            folder / ("test" if person >= identities - test else "train"),
+            seed,
+            person,
+            take,
+            seconds,
+            rate,
+            size,
+        )
         for person in range(identities)
         for take in range(clips_per_identity)
     ]
@@ -104,8 +112,10 @@ def _clip(
     return replace(clip, path=folder / name)
 
 
-def _check(identities: int, clips: int, seconds: float, rate: Fraction, size: int, workers: int) -> None:
-    limits = [
+def _check(
+    identities: int, clips: int, seconds: float, rate: Fraction, size: int, workers: int
+) -> None:
+    limits: list[tuple[str, float | Fraction, int | float, int]] = [
         ("identities", identities, 1, 99999), ("clips per identity", clips, 1, 100000),
         ("seconds", seconds, 0.1, 3600), ("frame rate", rate, 1, 240), ("size", size, 32, 2048),
         ("workers", workers, 1, 1024),
@@ -124,7 +134,9 @@ def _prepare(folder: Path, overwrite: bool) -> None:
     with _disk_explained(folder):
         if folder.exists() and any(folder.iterdir()):
             if not overwrite:
-                raise TalkheadError(f"{folder} is not empty; choose another folder or pass --overwrite")
+                raise TalkheadError(
+                    f"{folder} is not empty; choose another folder or pass --overwrite"
+                )
             for old in folder.glob("t*/id?????#synth*#*#*.mp4"):
                 old.unlink()
         for part in ("train", "test"):
@@ -141,7 +153,9 @@ def _disk_explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _in_parallel(clips: list[Clip], workers: int, progress: Callable[[int, int], None] | None) -> None:
+def _in_parallel(
+    clips: list[Clip], workers: int, progress: Callable[[int, int], None] | None
+) -> None:
     # Spawned, not forked: the caller may hold threads (torch) that a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
@@ -153,7 +167,8 @@ def _in_parallel(clips: list[Clip], workers: int, progress: Callable[[int, int],
                     progress(done, len(clips))
         except BrokenProcessPool as error:
             raise TalkheadError(
-                f"a worker was killed while rendering, perhaps for want of memory; use fewer than {workers} workers"
+                "a worker was killed while rendering, perhaps for want of memory; "
+                f"use fewer than {workers} workers"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -179,7 +194,9 @@ def write_clip(clip: Clip) -> None:
             clip.path, time_base=TIME_BASE, rate=clip.rate, crf=clip.crf, sound=sound, state=state
         ) as writer:
             done = writer.frames_done
-            for pts, (pose, expression) in list(zip(ticks, performance.moments, strict=True))[done:]:
+            for pts, (pose, expression) in list(zip(ticks, performance.moments, strict=True))[
+                done:
+            ]:
                 placed = replace(pose, x=pose.x + clip.x, scale=pose.scale * clip.scale)
                 writer.write(head.render(placed, expression).rgb, pts)
 

@@ -1,0 +1,204 @@
+"""Rendered heads: what is drawn, and whether the known keypoints and flow are true."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from skimage.feature import Cascade
+
+from talkhead.errors import TalkheadError
+from talkhead.training.heads import (
+    KEYPOINTS,
+    Expression,
+    Head,
+    Identity,
+    Pose,
+    Rendering,
+    Scene,
+    flow,
+)
+
+SIZE = 128
+
+
+def make_head(seed: int = 46, size: int = SIZE) -> Head:
+    rng = np.random.default_rng(seed)
+    return Head(Identity.sample(rng), Scene.sample(rng), size, size)
+
+
+def at(rendering: Rendering, name: str) -> np.ndarray:
+    return rendering.keypoints[KEYPOINTS.index(name)]
+
+
+def around(picture: np.ndarray, point: np.ndarray, reach: int) -> np.ndarray:
+    x, y = np.floor(point).astype(int)
+    return picture[y - reach : y + reach + 1, x - reach : x + reach + 1].astype(float)
+
+
+@pytest.fixture(scope="module")
+def head() -> Head:
+    return make_head()
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    first, again, other = (make_head(seed).render().rgb for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first.astype(int) - other).mean() > 10
+
+
+def test_a_frontal_face_has_its_parts_in_human_places(head: Head) -> None:
+    face = head.render()
+    height = at(face, "chin")[1] - at(face, "forehead")[1]
+    assert 0.48 * SIZE < height < 0.66 * SIZE
+    assert at(face, "left eye")[0] < at(face, "nose tip")[0] < at(face, "right eye")[0]
+    assert at(face, "left brow")[1] < at(face, "left eye")[1] < at(face, "nose tip")[1]
+    assert at(face, "nose tip")[1] < at(face, "left mouth corner")[1] < at(face, "chin")[1]
+    assert at(face, "left jaw")[1] > at(face, "left side")[1] > at(face, "left eye")[1]
+    middle = (at(face, "left side") + at(face, "right side")) / 2
+    np.testing.assert_allclose(middle[0], SIZE / 2, atol=1.5)
+
+
+def test_a_shut_mouth_has_touching_lips_and_an_open_one_shows_its_dark_inside(head: Head) -> None:
+    shut, wide = head.render(), head.render(expression=Expression(mouth_open=1.0))
+    np.testing.assert_allclose(at(shut, "upper inner lip"), at(shut, "lower inner lip"), atol=0.01)
+    upper, lower = at(wide, "upper inner lip"), at(wide, "lower inner lip")
+    assert lower[1] - upper[1] > 0.06 * SIZE
+    inside = around(wide.rgb, upper + (lower - upper) * 0.6, 2).mean()
+    assert inside < 0.6 * around(shut.rgb, at(shut, "upper inner lip"), 2).mean()
+
+
+def test_teeth_show_below_the_upper_lip(head: Head) -> None:
+    wide = head.render(expression=Expression(mouth_open=0.6))
+    upper, lower = at(wide, "upper inner lip"), at(wide, "lower inner lip")
+    column = wide.rgb[:, int(upper[0])].astype(float)
+    teeth = column[int(upper[1]) + 1 : int(upper[1]) + 3].mean(0)
+    throat = column[int(upper[1] + 0.6 * (lower - upper)[1])]
+    assert teeth.mean() > 2 * throat.mean()
+    assert teeth.min() > 0.6 * teeth.max()  # white, not red
+
+
+@pytest.mark.parametrize("mouth_open", [0.0, 0.7])
+def test_a_blink_hides_the_eyeballs_whatever_the_mouth_does(head: Head, mouth_open: float) -> None:
+    awake = head.render(expression=Expression(mouth_open=mouth_open))
+    blink = Expression(mouth_open=mouth_open, blink_left=1.0, blink_right=1.0)
+    asleep = head.render(expression=blink)
+    assert np.isin(awake.numbers, eyeballs(head)).sum() > 20
+    assert not np.isin(asleep.numbers, eyeballs(head)).any()
+    wink = head.render(expression=replace(blink, blink_right=0.0))
+    seen = np.argwhere(np.isin(wink.numbers, eyeballs(head)))
+    assert len(seen) > 10
+    assert (seen[:, 1] > SIZE / 2).all()
+
+
+def eyeballs(head: Head) -> np.ndarray:
+    """Triangles that only eyeballs can show: drawn 3 cm farther than they are."""
+    return np.flatnonzero(head.render().behind == 3.0)
+
+
+def test_pose_signs_are_as_documented(head: Head) -> None:
+    rest = head.render()
+    nose, chin = at(rest, "nose tip"), at(rest, "chin")
+    assert at(head.render(Pose(yaw=20)), "nose tip")[0] > nose[0] + 3
+    assert at(head.render(Pose(pitch=15)), "nose tip")[1] > nose[1] + 3
+    assert at(head.render(Pose(roll=15)), "forehead")[0] > at(rest, "forehead")[0] + 3
+    moved = head.render(Pose(x=0.1, y=-0.05)).keypoints - rest.keypoints
+    np.testing.assert_allclose(moved, np.tile([0.1 * SIZE, -0.05 * SIZE], (15, 1)), atol=1e-3)
+    big = head.render(Pose(scale=1.2))
+    assert (at(big, "chin") - at(big, "nose tip"))[1] == pytest.approx(1.2 * (chin - nose)[1])
+
+
+def test_gaze_moves_the_iris(head: Head) -> None:
+    left, right = (head.render(expression=Expression(gaze_x=x)).rgb for x in (-1.0, 1.0))
+    eye = at(head.render(), "left eye")
+    places = []
+    for picture in (left, right):
+        dark = 255 - around(picture, eye, 5)[3:8].mean((0, 2))
+        places.append((dark**4 * np.arange(11)).sum() / (dark**4).sum())
+    assert places[1] > places[0] + 1
+
+
+def test_flow_of_a_picture_to_itself_is_zero_and_all_visible(head: Head) -> None:
+    face = head.render(Pose(yaw=12), Expression(mouth_open=0.5))
+    moved, visible = flow(face, face)
+    assert np.abs(moved).max() < 0.01
+    assert visible.mean() > 0.999
+
+
+def test_flow_leads_each_keypoint_back_to_where_it_was(head: Head) -> None:
+    source = head.render()
+    driving = head.render(Pose(yaw=14, pitch=6, roll=-5, x=0.03), Expression(smile=0.4))
+    moved, visible = flow(source, driving)
+    for name in ("nose tip", "chin", "left brow", "right brow", "forehead"):
+        x, y = np.floor(at(driving, name)).astype(int)
+        back = at(driving, name) + moved[y, x]
+        np.testing.assert_allclose(back, at(source, name), atol=0.8, err_msg=name)
+        assert visible[y, x], name
+
+
+def test_warping_by_the_flow_explains_the_driving_picture_where_visible(head: Head) -> None:
+    source, driving = head.render(), head.render(Pose(yaw=10), Expression(mouth_open=0.5))
+    moved, visible = flow(source, driving)
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    warped = cv2.remap(source.rgb, x + moved[..., 0], y + moved[..., 1], cv2.INTER_LINEAR)
+    truth = driving.rgb.astype(float)
+    error = np.abs(warped - truth).mean(-1)
+    standing_still = np.abs(source.rgb - truth).mean(-1)
+    assert visible.mean() > 0.85
+    assert error[visible].mean() < 0.4 * standing_still[visible].mean()
+    assert error[~visible].mean() > 3 * error[visible].mean()
+
+
+def test_what_the_lips_hide_is_not_visible_in_the_source(head: Head) -> None:
+    shut, wide = head.render(), head.render(expression=Expression(mouth_open=1.0))
+    _, visible = flow(shut, wide)
+    inside = (at(wide, "upper inner lip") + at(wide, "lower inner lip")) / 2
+    assert not around(visible, inside, 1).any()
+
+
+def test_flow_between_two_people_is_refused(head: Head) -> None:
+    with pytest.raises(TalkheadError, match="same Head"):
+        flow(head.render(), make_head(5).render())
+
+
+def test_an_impossible_size_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(TalkheadError, match="4x4"):
+        Head(Identity.sample(rng), Scene.sample(rng), 4, 4)
+
+
+def test_people_cover_the_range_of_skin_hair_and_faces() -> None:
+    people = [Identity.sample(np.random.default_rng(seed)) for seed in range(200)]
+    tones = np.array([np.mean(person.skin) for person in people])
+    assert tones.min() < 0.25
+    assert tones.max() > 0.8
+    assert len({person.hair_style for person in people}) == 11
+    assert {person.glasses for person in people} == {"none", "thin", "thick", "round"}
+    beards = {person.beard_style for person in people}
+    assert beards == {"none", "stubble", "moustache", "goatee", "full"}
+    assert all(person.skin[0] > person.skin[2] for person in people)  # never blue or green
+
+
+def test_an_ordinary_face_detector_finds_most_frontal_faces() -> None:
+    cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
+    found = 0
+    for seed in range(100, 106):
+        picture = make_head(seed, 128).render().rgb
+        boxes = cascade.detect_multi_scale(
+            picture, scale_factor=1.2, step_ratio=1, min_size=(45, 45), max_size=(128, 128)
+        )
+        found += any(abs(box["c"] + box["width"] / 2 - 64) < 14 for box in boxes)
+    assert found >= 5
+
+
+def test_landscape_and_portrait_frames_keep_the_head_round() -> None:
+    rng = np.random.default_rng(1)
+    person, scene = Identity.sample(rng), Scene.sample(rng)
+    square, wide = Head(person, scene, 96, 96).render(), Head(person, scene, 160, 96).render()
+    assert wide.rgb.shape == (96, 160, 3)
+    np.testing.assert_allclose(
+        wide.keypoints - square.keypoints, np.tile([32.0, 0.0], (15, 1)), atol=1e-4
+    )
