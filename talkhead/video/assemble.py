@@ -53,11 +53,21 @@ def assemble(
         _place_pictures(workspace, path, metadata)
         return
     partial = workspace.folder / f"result{path.suffix}"
-    if kind.name == "gif":
-        _draw_gif(workspace, partial, encoding.time_base, timing)
-    else:
-        _mux(workspace, partial, kind, encoding, sound, timing, trim, metadata)
-    publish(partial, path)
+    try:
+        if kind.name == "gif":
+            _draw_gif(workspace, partial, encoding.time_base, timing)
+        else:
+            _mux(workspace, partial, kind, encoding, sound, timing, trim, metadata)
+        publish(partial, path)
+    except av.FFmpegError as error:
+        if isinstance(error, OSError):  # the disk's troubles are explained by the caller
+            raise
+        raise TalkheadError(
+            f"{path} could not be put together ({error.strerror}); the rendered frames are kept: "
+            "try another file ending, or without sound"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _mux(

@@ -145,11 +145,11 @@ def describe(
         rate=rate,
         duration=seconds,
         frames=frames,
-        codec=stream.codec_context.name,
+        codec=stream.codec.canonical_name,
         colorspace=COLORSPACE_NAMES.get(int(first.colorspace), "unspecified"),
         color_range="full" if full else RANGE_NAMES.get(int(first.color_range), "unspecified"),
         transfer=HDR_TRANSFERS.get(first.color_trc, "sdr"),
         bit_depth=max(component.bits for component in first.format.components),
         audio_tracks=len(audio),
-        audio_codec=audio[0].codec_context.name if audio else None,
+        audio_codec=audio[0].codec.canonical_name if audio else None,
     )

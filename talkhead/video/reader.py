@@ -54,7 +54,11 @@ class MediaSource:
                 )
             self._developer = Developer(Fraction(stream.sample_aspect_ratio or 1))
             self.info = describe(container, stream, first, self._developer.size(first))
-        self.first_pts = _stamp(first) or 0
+            # AVI stores no presentation times, and those guessed for B-frames are wrong: there the
+            # times of decoding count, less the decoder's delay.
+            by_decoding = container.format.name == "avi" and first.dts is not None
+            self._delay = (first.dts or 0) - (stream.start_time or 0) if by_decoding else None
+        self.first_pts = self._stamp(first) or 0
         self._nominal = max(1, round(1 / (self.info.rate or DEFAULT_RATE) / self.info.time_base))
         if self.info.transfer != "sdr":
             log.warning(
@@ -100,7 +104,7 @@ class MediaSource:
         count, last, end, repaired, damage = 0, None, self.first_pts, False, ""
         try:
             for frame in decoded:
-                pts = _stamp(frame)
+                pts = self._stamp(frame)
                 if pts is None or (last is not None and pts <= last):
                     if not repaired:
                         log.warning(
@@ -126,6 +130,12 @@ class MediaSource:
                 f"; its header promises {expected:.2f} s" if expected else "",
             )
 
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        """When the frame is shown, as far as the file knows."""
+        if self._delay is not None:
+            return None if frame.dts is None else frame.dts - self._delay
+        return frame.pts if frame.pts is not None else frame.dts
+
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """uint8 (H, W, 3), upright."""
         return self._developer.rgb(frame)
@@ -136,11 +146,6 @@ def _decode(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
     stream.thread_type = "AUTO"
     for packet in container.demux(stream):
         yield from packet.decode()
-
-
-def _stamp(frame: VideoFrame) -> int | None:
-    """When the frame is shown; old AVI files only say when it was to be decoded."""
-    return frame.pts if frame.pts is not None else frame.dts
 
 
 class VideoReader:

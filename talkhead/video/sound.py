@@ -52,7 +52,7 @@ class Sound:
         if path.is_dir() or not path.exists():
             return None  # a folder or pattern of pictures
         with open_media(path) as container:
-            codecs = [stream.codec_context.name for stream in container.streams.audio]
+            codecs = [stream.codec.canonical_name for stream in container.streams.audio]
         if not codecs:
             if track is not None:
                 raise TalkheadError(f"{path} has no sound track; leave out the track number")
