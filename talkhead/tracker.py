@@ -46,7 +46,7 @@ class Tracker:
         self._patch: _Patch | None = None
         self._shot = _Shot()
         self._age = 0
-        self._found = True
+        self._misses = 0  # looks since the face was last seen
         self._free = False  # the next face may be anywhere, as after a cut
         self.lost = 0
         self.cuts = 0
@@ -64,7 +64,7 @@ class Tracker:
                 break
             if number % 5 and crops:
                 continue
-            faces = self._finder.find(rgb, thorough=not crops)
+            faces = self._finder.find(rgb, near=crops[0] if crops else None)
             if faces and not crops:
                 crops.append(_crop_in(rgb, choose(faces, self._face)))
             elif faces:
@@ -96,7 +96,10 @@ class Tracker:
         """Find the face again and decide whether to hold, glide or jump."""
         assert self._crop is not None
         self._age = 0
-        faces = self._finder.find(rgb, thorough=cut_here)
+        # A face that was here a moment ago is looked for nearby; everywhere costs ten times as
+        # much, so it is done once at a cut or loss and then now and then.
+        everywhere = cut_here or self._misses % 6 == 1
+        faces = self._finder.find(rgb, near=None if everywhere else self._crop)
         self._patch = _Patch(rgb, self._crop)
         if not faces:
             self._lose()
@@ -114,17 +117,17 @@ class Tracker:
             self._recent.clear()
             self._patch = _Patch(rgb, target)
             self.cuts += 1
-        self._found, self._free = True, False
+        self._misses, self._free = 0, False
         self._recent.append(target)
         target = _median(self._recent)
         if self._goal is not None or not self._holds(target):
             self._goal = target
 
     def _lose(self) -> None:
-        if self._found:
+        if self._misses == 0:
             self.lost += 1
             log.warning("the driving face is lost; holding its last place")
-        self._found = False
+        self._misses += 1
         self._goal = None
 
     def _holds(self, target: Crop) -> bool:

@@ -32,7 +32,7 @@ class FakeFinder:
             Face(x - size / 2, y - size / 2, size, size, "yunet", 0.9) for x, y in centres
         ]
 
-    def find(self, rgb: np.ndarray, thorough: bool = True) -> list[Face]:
+    def find(self, rgb: np.ndarray, near: Crop | None = None) -> list[Face]:
         self.calls += 1
         dx, dy = self._random.normal(0, self._noise, 2)
         return [Face(f.x + dx, f.y + dy, f.width, f.height, f.detector) for f in self.faces]
