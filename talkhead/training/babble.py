@@ -125,7 +125,7 @@ def _faces(
     """Mouth from the syllables; blinks, brows, gaze and mood beside them."""
     keys = [(0.0, 0.0, 0.0, 0.0)]  # time, open, width, round
     for syllable in syllables:
-        sound, vowel, loud = syllable.consonant, syllable.vowel, 0.75 + 0.35 * syllable.stress
+        sound, vowel, loud = syllable.consonant, syllable.vowel, 0.95 + 0.3 * syllable.stress
         if syllable.start - keys[-1][0] > 0.15:  # shut the mouth in pauses
             keys += [(keys[-1][0] + 0.1, 0.0, 0.0, 0.0), (syllable.start - 0.04, 0.03, 0.0, 0.0)]
         keys.append((syllable.start + 0.6 * sound.seconds, sound.mouth_open, 0.0, sound.roundness))

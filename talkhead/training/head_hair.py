@@ -57,7 +57,7 @@ def _cap(person: Identity, rng: np.random.Generator) -> Part:
     thick = (sides + (top - sides) * up) * (0.55 + 0.45 * person.hair_volume)
     if person.hair_style == "side":
         thick = thick * (1 + 0.35 * np.sin(angle + 0.6) * up)
-    rough = {"curly": 0.35, "crop": 0.16, "wavy": 0.14}.get(person.hair_style, 0.08)
+    rough = {"curly": 0.22, "crop": 0.16, "wavy": 0.14}.get(person.hair_style, 0.08)
     lumps = rng.normal(0, rough, len(u)) * (1 - v)
     lumps[u == 1] = lumps[u == 0]
     thick = (thick * ramp(climb, -0.12, 0.22) + lumps * ramp(climb, 0, 0.2) * thick).clip(0.08)

@@ -12,7 +12,7 @@ Colour = tuple[float, float, float]  # sRGB, 0 to 1
 
 _SKINS = np.array(
     [
-        [246, 219, 202], [236, 198, 174], [222, 178, 146], [200, 150, 114], [170, 120, 86],
+        [242, 209, 188], [234, 194, 168], [222, 178, 146], [200, 150, 114], [170, 120, 86],
         [134, 90, 62], [97, 66, 49], [71, 50, 40],
     ]
 ) / 255  # fmt: skip
@@ -174,7 +174,7 @@ class Scene:
         strength = rng.uniform(0.42, 0.75)
         key = np.array([1 + warm, 1, 1 - warm]) * strength
         around = (
-            np.asarray(_jitter(rng, np.full(3, rng.uniform(0.86, 1.0)), 0.015)) - strength * 0.62
+            np.asarray(_jitter(rng, np.full(3, rng.uniform(0.8, 0.96)), 0.015)) - strength * 0.62
         )
         return cls(
             seed=int(rng.integers(2**31)),

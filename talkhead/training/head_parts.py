@@ -72,7 +72,7 @@ def face(person: Identity) -> tuple[Part, hs.Skin]:
             ramp(mesh.row, -8.3, -9.5) * ramp(mesh.points[:, 2], -1, 3) * ramp(mesh.row, -15, -12.2)
         )
         points += cheeks[:, None] * (0.5 + 0.7 * person.beard) * np.array([0.0, -0.5, 0.55])
-    steady = ramp(mesh.row, -12.0, -18.5)
+    steady = ramp(mesh.row, -11.8, -15.5)
     return part(
         "skin", hs.warp(points, person.shape), u, v, mesh.triangles,
         steady=steady, gloss=0.22 * person.gloss, basis=basis,
@@ -151,7 +151,7 @@ def ear(person: Identity, side: float) -> Part:
         v,
         triangles,
         gloss=0.1,
-        behind=-0.9,
+        behind=-1.3,
         two_sided=True,
     )
 
@@ -210,7 +210,7 @@ def earrings(person: Identity) -> list[Part]:
 
 _TRUNK = np.array([
     # y, y in front, half width, depth
-    [-14.0, -15.7, 5.55, 5.0], [-14.6, -16.6, 6.5, 5.7], [-15.5, -17.2, 8.4, 6.5],
+    [-14.0, -15.7, 5.45, 4.9], [-14.6, -16.6, 6.5, 5.7], [-15.5, -17.2, 8.4, 6.5],
     [-16.4, -18, 11.5, 7.4], [-17.4, -19, 15.0, 8.0], [-18.6, -20.2, 18.0, 8.8],
     [-20.5, -22.0, 20.2, 9.6], [-23, -24, 21.4, 10.2], [-28, -28.5, 21.8, 10.8],
     [-36, -36, 22, 11.0], [-46, -46, 22, 11.0],
