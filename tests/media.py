@@ -59,6 +59,9 @@ def make_clip(
         video.width, video.height, video.pix_fmt = *size, pixel_format
         video.codec_context.time_base = time_base
         video.codec_context.colorspace, video.codec_context.color_range = colorspace, color_range
+        video.codec_context.thread_count = 1
+        if codec in ("libx264", "libx265"):
+            video.options = {"preset": "veryfast"}  # quick, and still with B-frames
         if rotation:
             video.set_display_rotation(rotation)
         seconds = audio_seconds or float(times[-1] * time_base + 1 / rate)

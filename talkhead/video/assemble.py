@@ -147,7 +147,10 @@ def _video_packets(
     `reorder` places back in order is a valid time to decode: increasing, never after being shown.
     """
     shift = timing.first if trim else 0
-    waiting = [timing.first - duration * place for place in range(timing.reorder, 0, -1)]
+    # Before the first frame time is counted back in steps. They must not be longer than the first
+    # frame is shown: from longer ones FFmpeg's mp4 writer takes a wrong start (8.1 does).
+    step = max(1, min(duration, (timing.second - timing.first) // max(1, timing.reorder - 1)))
+    waiting = [timing.first - step * place for place in range(timing.reorder, 0, -1)]
     heapq.heapify(waiting)
     for frame in workspace.frames():
         packet = Packet(frame.data)

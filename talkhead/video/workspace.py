@@ -37,11 +37,13 @@ class CodedFrame:
 class Timing:
     """When the stored frames are shown, in units of the video's time base.
 
+    second:  the frame after the first; equal to it when there is only one.
     count:   number of frames.
     reorder: how many frames at most are coded before a frame that is shown earlier than they are.
     """
 
     first: int
+    second: int
     last: int
     count: int
     reorder: int
@@ -129,17 +131,17 @@ class Workspace:
 
     def timing(self) -> Timing:
         """First and last time and the depth of reordering; needs at least one frame."""
-        bounds: list[int] = []
-        count, reorder = 0, 0
+        earliest: list[int] = []
+        last, count, reorder = 0, 0, 0
         for path in self._segments:
             coded = list(_times(path))
             shown = {pts: rank for rank, pts in enumerate(sorted(coded))}
             reorder = max(reorder, *(index - shown[pts] for index, pts in enumerate(coded)))
-            bounds = [*bounds[:1], min(coded), max(coded)]
-            count += len(coded)
-        if not bounds:
+            earliest = sorted([*earliest, *coded])[:2]
+            last, count = max(coded), count + len(coded)
+        if not count:
             raise TalkheadError(f"nothing was rendered for {self._output}: no frame was written")
-        return Timing(bounds[0], bounds[-1], count, reorder)
+        return Timing(earliest[0], earliest[-1], last, count, reorder)
 
     def remove(self) -> None:
         """Delete the folder and everything in it."""
