@@ -15,10 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from talkhead import config
-from talkhead.config import CodebookConfig
+from talkhead.config import ModelConfig
 from talkhead.errors import TalkheadError
-from talkhead.models import build
-from talkhead.models.codebook import CodebookModel
+from talkhead.models import Network, build
 
 FORMAT = 1
 METADATA_KEY = "talkhead"
@@ -44,7 +43,7 @@ class Provenance:
 class Header:
     """What a weights file says about itself, readable without loading a tensor."""
 
-    config: CodebookConfig
+    config: ModelConfig
     provenance: Provenance
 
 
@@ -68,7 +67,7 @@ def sha256(path: Path) -> str:
 
 def save(
     path: Path,
-    model: CodebookModel,
+    model: Network,
     provenance: Provenance,
     dtype: torch.dtype | None = None,
 ) -> None:
@@ -123,14 +122,15 @@ def read_header(path: Path) -> Header:
         raise TalkheadError(f"{path} has a damaged description of its model: {error}") from error
 
 
-def load(path: Path) -> tuple[CodebookModel, Header]:
+def load(path: Path) -> tuple[Network, Header]:
     """Build the model that a file describes, in evaluation mode and float32.
 
     Beside bundled weights lies their SHA-256 (`FILE.sha256`); where there is one it is checked.
     """
     header = read_header(path)
     _check_digest(path)
-    model = build(header.config)
+    with torch.device("meta"):  # nothing is drawn at random only to be replaced
+        model = build(header.config)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: _single(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118

@@ -2,155 +2,152 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import re
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from talkhead import checkpoint
 from talkhead.checkpoint import Header, Provenance, describe_mismatch, sha256, write
-from talkhead.config import CodebookConfig, preset
+from talkhead.config import FommConfig, ModelConfig, preset
 from talkhead.errors import TalkheadError
-from talkhead.models import build
+from talkhead.layouts import LAYOUTS
+from talkhead.models import Network, build
 from talkhead.models.blocks import gaussian_kernel
+from talkhead.sizes import DOWN_FACTOR, READERS, State
 
-State = dict[str, Tensor]
+# Entries of a release that are no part of the model, ignored on purpose.
+IGNORED = re.compile(r"epoch|iter|discriminator|optimizer.*|scheduler.*")
 
-# Pairs (release's name, our name). A key belongs to the pair with the longest prefix that fits.
-MOTION_ESTIMATOR = [
-    ("kp_detector.predictor.encoder.down_blocks", "keypoint_detector.hourglass.down"),
-    ("kp_detector.predictor.decoder.up_blocks", "keypoint_detector.hourglass.up"),
-    ("kp_detector.kp", "keypoint_detector.heatmap"),
-    ("kp_detector.jacobian", "keypoint_detector.jacobian"),
-    ("dense_motion_network.hourglass.encoder.down_blocks", "dense_motion.hourglass.down"),
-    ("dense_motion_network.hourglass.decoder.up_blocks", "dense_motion.hourglass.up"),
-    ("dense_motion_network.mask", "dense_motion.mask"),
-    ("dense_motion_network.occlusion", "dense_motion.occlusion"),
-]
-CODEBOOK_GENERATOR = [
-    ("position_emb_app", "appearance.position"),
-    ("position_emb_motion", "motion.position"),
-    ("quantize_app.embedding.weight", "appearance.codebook.codes"),
-    ("quantize_motion.embedding.weight", "motion.codebook.codes"),
-    ("encoder.blocks.0", "encoder.stem"),
-    ("encoder.blocks.1", "encoder.levels.0.0"),
-    ("encoder.blocks.2", "encoder.levels.0.1"),
-    ("encoder.blocks.3", "encoder.downs.0"),
-    ("encoder.blocks.4", "encoder.levels.1.0"),
-    ("encoder.blocks.5", "encoder.levels.1.1"),
-    ("encoder.blocks.6", "encoder.downs.1"),
-    ("encoder.blocks.7", "encoder.levels.2.0"),
-    ("encoder.blocks.8", "encoder.levels.2.1"),
-    ("encoder.blocks.9", "encoder.downs.2"),
-    ("encoder.blocks.10", "encoder.coarse_in.0"),
-    ("encoder.blocks.11", "encoder.coarse_in.1"),
-    ("encoder.blocks.12", "encoder.coarse_out.0"),
-    ("encoder.blocks.13", "encoder.coarse_out.1"),
-    ("encoder.blocks.14", "encoder.middle.0"),
-    ("encoder.blocks.15", "encoder.middle.1"),
-    ("encoder.blocks.16", "encoder.middle.2"),
-    ("encoder.blocks.17", "encoder.norm"),
-    ("encoder.blocks.18", "encoder.out"),
-    ("generator.blocks.0", "decoder.stem"),
-    ("generator.blocks.1", "decoder.middle.0"),
-    ("generator.blocks.2", "decoder.middle.1"),
-    ("generator.blocks.3", "decoder.middle.2"),
-    ("generator.blocks.4", "decoder.coarse.0"),
-    ("generator.blocks.5", "decoder.coarse.1"),
-    ("generator.blocks.6", "decoder.coarse.2"),
-    ("generator.blocks.7", "decoder.coarse.3"),
-    ("generator.blocks.8", "decoder.levels.0.up"),
-    ("generator.blocks.9", "decoder.levels.0.before"),
-    ("generator.blocks.10", "decoder.levels.0.after"),
-    ("generator.blocks.11", "decoder.levels.1.up"),
-    ("generator.blocks.12", "decoder.levels.1.before"),
-    ("generator.blocks.13", "decoder.levels.1.after"),
-    ("generator.blocks.14", "decoder.levels.2.up"),
-    ("generator.blocks.15", "decoder.levels.2.before"),
-    ("generator.blocks.16", "decoder.levels.2.after"),
-    ("generator.blocks.17", "decoder.norm"),
-    ("generator.blocks.18", "decoder.out"),
-    ("app_feat_emb_32", "appearance.patches.0.embed"),
-    ("app_feat_emb_64.1", "appearance.patches.1.embed"),
-    ("app_feat_emb_128.1", "appearance.patches.2.embed"),
-    ("app_feat_emb_256.1", "appearance.patches.3.embed"),
-    ("to_app_feat_32", "appearance.patches.0.restore"),
-    ("to_app_feat_64.0", "appearance.patches.1.restore"),
-    ("to_app_feat_128.0", "appearance.patches.2.restore"),
-    ("to_app_feat_256.0", "appearance.patches.3.restore"),
-    ("app_block", "appearance.layers"),
-    ("fuse_convs_dict.64.encode_enc", "decoder.levels.0.fusion.joint"),
-    ("fuse_convs_dict.64.scale", "decoder.levels.0.fusion.scale"),
-    ("fuse_convs_dict.64.shift", "decoder.levels.0.fusion.shift"),
-    ("fuse_ms_dict.64", "decoder.levels.0.fusion.add"),
-    ("fuse_convs_dict.128.encode_enc", "decoder.levels.1.fusion.joint"),
-    ("fuse_convs_dict.128.scale", "decoder.levels.1.fusion.scale"),
-    ("fuse_convs_dict.128.shift", "decoder.levels.1.fusion.shift"),
-    ("fuse_ms_dict.128", "decoder.levels.1.fusion.add"),
-    ("fuse_convs_dict.256.encode_enc", "decoder.levels.2.fusion.joint"),
-    ("fuse_convs_dict.256.scale", "decoder.levels.2.fusion.scale"),
-    ("fuse_convs_dict.256.shift", "decoder.levels.2.fusion.shift"),
-    ("fuse_ms_dict.256", "decoder.levels.2.fusion.add"),
-    ("motion_emb", "motion.embedding"),
-    ("motion_block", "motion.layers"),
-    ("to_motion", "motion.to_motion"),
-    ("BasicMotionEncoder.convc1", "motion.head.token1"),
-    ("BasicMotionEncoder.convc2", "motion.head.token2"),
-    ("BasicMotionEncoder.convf1", "motion.head.flow1"),
-    ("BasicMotionEncoder.convf2", "motion.head.flow2"),
-    ("BasicMotionEncoder.conv", "motion.head.joint"),
-    ("to_context", "motion.head.context1"),
-    ("refine.convc1", "motion.head.context2"),
-    ("refine.conv1", "motion.head.residual1"),
-    ("refine.conv2", "motion.head.residual2"),
-    ("refine.convo1", "motion.head.occlusion1"),
-    ("refine.convo2", "motion.head.occlusion2"),
-    ("warped_source_enc_32", "motion.source_query.0"),
-    ("warped_source_enc_64", "motion.source_query.1"),
-    ("warped_source_enc_128", "motion.source_query.2"),
-    ("warped_source_enc_256", "motion.source_query.3"),
-    ("driving_kp_enc", "motion.keypoint_query"),
-    ("motion_query_enc_1", "motion.query1"),
-    ("motion_query_enc_2", "motion.query2"),
-]
-# What follows the prefix, where it differs: (release's, ours).
-INSIDE = [
-    ("conv_out.", "shortcut."),
-    ("q.", "query."),
-    ("k.", "key."),
-    ("v.", "value."),
-    ("proj_out.", "out."),
-    ("self_attn.in_proj_", "self_attention.in_proj."),
-    ("self_attn.out_proj.", "self_attention.out_proj."),
-    ("cross_attn.in_proj_", "cross_attention.in_proj."),
-    ("cross_attn.out_proj.", "cross_attention.out_proj."),
-]
+
+def convert(files: Sequence[Path], output: Path, *, align_corners: bool | None = None) -> Header:
+    """Read an official release from one or two files and write it in our format.
+
+    align_corners: for FOMM, which no file says: how its warps read their grids.
+    """
+    networks = read_networks(files)
+    family = recognise(networks)
+    config, tensors = to_ours(family, networks)
+    if align_corners is not None:
+        if not isinstance(config, FommConfig):
+            raise TalkheadError(f"align_corners is a choice for fomm only; this is {family}")
+        config = replace(config, align_corners=align_corners)
+    layout = LAYOUTS[family]
+    sources = {path.name: sha256(path) for path in files}
+    header = Header(config, Provenance(layout.origin, layout.licence, sources))
+    write(output, tensors, header)
+    return header
+
+
+def export(weights: Path, output: Path) -> list[Path]:
+    """Write our weights as their family's official release; returns the files written.
+
+    output: a file, or a folder, in which the files get the release's own names.
+    """
+    model, header = checkpoint.load(weights)
+    family = header.config.family
+    layout = LAYOUTS[family]
+    networks = to_official(model)
+    _check_expressible(header.config, to_ours(family, networks)[0])
+    is_file = bool(output.suffix) and not output.is_dir()
+    if is_file and len(layout.files) > 1:
+        names = " and ".join(layout.files)
+        raise TalkheadError(f"the {family} release is {names}: give a folder, not {output}")
+    written = []
+    for name, entries in layout.files.items():
+        content: dict[str, Any] = {
+            entry: {layout.prefix + key: tensor for key, tensor in networks[network].items()}
+            for entry, network in entries.items()
+            if network in networks
+        }
+        if "params" not in entries:
+            content["epoch"] = 0  # the other three releases' loaders return it
+        written.append(_save_torch(content, output if is_file else output / name))
+    return written
 
 
 def read_torch(path: Path) -> dict[str, Any]:
     """Read a torch file without running anything that it holds: the only `torch.load` here."""
+    if path.is_dir():
+        raise TalkheadError(
+            f"{path} is a folder; give the file as downloaded (a .pth.tar is no archive to unpack)"
+        )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        mmap = zipfile.is_zipfile(path)  # the format before torch 1.6 cannot be mapped
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
         raise TalkheadError(f"no file {path}") from error
     except pickle.UnpicklingError as error:
         raise TalkheadError(
-            f"{path} holds more than tensors and plain containers, so it was not read "
-            f"({str(error).splitlines()[0]})"
+            f"{path} is damaged or holds more than tensors and plain containers, so nothing in it "
+            f"was used ({_unpickler_complaint(str(error))})"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise TalkheadError(f"{path} is not a readable torch checkpoint: {error}") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TalkheadError(f"{path} is not a readable torch checkpoint: {detail}") from error
     if not isinstance(content, dict):
         raise TalkheadError(f"{path} holds a {type(content).__name__}, not a checkpoint")
     return content
 
 
-def _is_zip(path: Path) -> bool:
-    return path.is_file() and zipfile.is_zipfile(path)
+def _unpickler_complaint(text: str) -> str:
+    """What the safe unpickler stumbled over, without its advice to be less safe."""
+    found = re.search(r"WeightsUnpickler error: ([^\n]*)", text)
+    return (found[1] if found else text.splitlines()[0]).split(" was not an allowed")[0]
+
+
+def _save_torch(content: dict[str, Any], path: Path) -> Path:
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        raise TalkheadError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def read_networks(files: Sequence[Path]) -> dict[str, State]:
+    """The networks in the files of one release, by the release's names for them."""
+    networks: dict[str, State] = {}
+    for path in files:
+        content = read_torch(path)
+        state = content.get("params_ema", content.get("params"))
+        if state is None and any(isinstance(value, Tensor) for value in content.values()):
+            state = content
+        found = content if state is None else {_codebook_network(state): state}
+        for name, tensors in found.items():
+            if not isinstance(name, str) or IGNORED.fullmatch(name):
+                continue
+            if name in networks:
+                raise TalkheadError(f"{path} is the second file with the network {name}")
+            networks[name] = strip_module(_checked_state(tensors, name, path))
+    return networks
+
+
+def _codebook_network(state: Any) -> str:
+    """Which of its two networks a file of the codebook release holds."""
+    keys = [str(key).removeprefix("module.") for key in state] if isinstance(state, dict) else []
+    is_estimator = any(key.startswith(("kp_detector.", "dense_motion_network.")) for key in keys)
+    return "motion_estimator" if is_estimator else "net_g"
+
+
+def _checked_state(tensors: Any, name: str, path: Path) -> State:
+    is_state = isinstance(tensors, dict) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in tensors.items()
+    )
+    if not is_state:
+        raise TalkheadError(f"{path}: its entry {name!r} is not a network's weights")
+    return tensors
 
 
 def strip_module(state: Mapping[str, Tensor]) -> State:
@@ -160,109 +157,166 @@ def strip_module(state: Mapping[str, Tensor]) -> State:
     return dict(state)
 
 
-def official_name(key: str, table: Sequence[tuple[str, str]]) -> str | None:
-    """The release's name of one of our tensors, None if the table has none."""
-    fitting = [pair for pair in table if key == pair[1] or key.startswith(pair[1] + ".")]
-    if not fitting:
-        return None
-    theirs, ours = max(fitting, key=lambda pair: len(pair[1]))
-    rest = key.removeprefix(ours)
-    for their_part, our_part in INSIDE:
-        rest = rest.replace(f".{our_part}", f".{their_part}")
-    return theirs + rest
+def flatten(networks: Mapping[str, State]) -> State:
+    """One dict of all tensors, each key led by its network."""
+    return {
+        f"{name}.{key}": tensor for name, state in networks.items() for key, tensor in state.items()
+    }
 
 
-def convert_codebook(generator: State, estimator: State) -> tuple[CodebookConfig, State]:
-    """The codebook release's two networks as a configuration and our tensors."""
-    config = read_codebook_config(generator, estimator)
-    given = generator | estimator
-    for name in ("kp_detector.down.weight", "dense_motion_network.down.weight"):
+def recognise(networks: Mapping[str, State]) -> str:
+    """The family of a release, by its networks and their telling keys."""
+    keys = flatten(networks).keys()
+    if "net_g" in networks or "motion_estimator" in networks:
+        family = "codebook"
+    elif "inpainting_network" in networks:
+        family = "tpsmm"
+    elif any(key.startswith("generator.mbUnit.") for key in keys):
+        family = "mcnet"
+    else:
+        family = "fomm"
+    layout = LAYOUTS[family]
+    if networks.keys() - layout.networks or not keys & official_keys(preset(family)):
+        raise TalkheadError(_stranger(networks))
+    missing = layout.networks - networks.keys() - set(layout.optional)
+    if missing:
+        where = [file for file, entries in layout.files.items() if missing & set(entries.values())]
+        raise TalkheadError(
+            f"this is a part of the {family} release; {_list(missing)} is missing, "
+            f"which comes in {_list(where)}"
+        )
+    return family
+
+
+def _stranger(networks: Mapping[str, State]) -> str:
+    keys = flatten(networks).keys()
+    shared = {family: len(keys & official_keys(preset(family))) for family in LAYOUTS}
+    nearest = max(shared, key=lambda family: shared[family])
+    likeness = (
+        f"the nearest is {nearest}, with {shared[nearest]} of {len(keys)} tensors in common"
+        if shared[nearest]
+        else "it has no tensor in common with any of them"
+    )
+    found = f"found {_list(networks)} (with {min(keys)})" if keys else "found no network"
+    return f"this is none of the known releases ({', '.join(LAYOUTS)}): {found}; {likeness}"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(map(str, names))) or "nothing"
+
+
+def to_ours(family: str, networks: Mapping[str, State]) -> tuple[ModelConfig, State]:
+    """A release's networks as a configuration and our tensors; every key is used exactly once."""
+    layout, given = LAYOUTS[family], flatten(networks)
+    try:
+        config = READERS[family](given)
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise TalkheadError(f"this looks like the {family} release, but lacks {error}") from error
+    for name in layout.kernels:
         kernel = given.pop(name, None)
-        if kernel is not None and not torch.allclose(kernel[0, 0], gaussian_kernel(4), atol=1e-6):
+        expected = gaussian_kernel(DOWN_FACTOR)
+        if kernel is not None and not (
+            kernel.shape[2:] == expected.shape and torch.allclose(kernel[:, 0], expected, atol=1e-6)
+        ):
             raise TalkheadError(f"{name} is not the anti-alias kernel of the release")
-    return config, rename(given, build(config), CODEBOOK_GENERATOR + MOTION_ESTIMATOR)
-
-
-def rename(given: State, model: torch.nn.Module, table: Sequence[tuple[str, str]]) -> State:
-    """Their tensors under our names; every one used exactly once, or an error names it."""
-    given = dict(given)
-    tensors = {}
-    for name, wanted in model.state_dict().items():
-        theirs = official_name(name, table)
-        if theirs is None or theirs not in given:
-            raise TalkheadError(f"the checkpoint has no {theirs or name}")
-        tensor = given.pop(theirs)
-        if tensor.shape != wanted.shape and tensor.squeeze().shape == wanted.squeeze().shape:
-            tensor = tensor.reshape(wanted.shape)  # a 1 x 1 convolution is a linear map
-        tensors[name] = tensor
-    if given:
-        raise TalkheadError(f"the checkpoint has {len(given)} unknown tensors, as {min(given)}")
+    with torch.device("meta"):
+        model = build(config)
+    names = official_names(model)
+    _compare(family, given, names)
+    wanted = model.state_dict()
+    tensors = {ours: _reshape(given[theirs], wanted[ours].shape) for ours, theirs in names.items()}
     mismatch = describe_mismatch(model, tensors)
     if mismatch:
         raise TalkheadError(f"the checkpoint does not fit the model that it looks like: {mismatch}")
-    return tensors
+    return config, tensors
 
 
-def read_codebook_config(generator: State, estimator: State) -> CodebookConfig:
-    """Sizes from tensor shapes; what no shape tells is the release's."""
-    full = preset("codebook")
-    try:
-        tokens, appearance_dim = generator["position_emb_app"].shape
-        motion_dim = generator["position_emb_motion"].shape[1]
-        levels = [f"encoder.blocks.{i}.conv2.weight" for i in (10, 8, 5, 2)]
-        return replace(
-            full,
-            image_size=round(tokens**0.5) * 8,
-            channels=tuple(generator[name].shape[0] for name in levels),
-            keypoints=replace(
-                full.keypoints, num_keypoints=estimator["kp_detector.kp.weight"].shape[0]
-            ),
-            motion_codebook=replace(
-                full.motion_codebook,
-                num_codes=generator["quantize_motion.embedding.weight"].shape[0],
-                dim=motion_dim,
-                num_layers=count_layers(generator, "motion_block"),
-                residual_channels=generator["refine.conv1.weight"].shape[0],
-            ),
-            appearance_codebook=replace(
-                full.appearance_codebook,
-                num_codes=generator["quantize_app.embedding.weight"].shape[0],
-                dim=appearance_dim,
-                num_layers=count_layers(generator, "app_block"),
-            ),
-        )
-    except KeyError as error:
-        raise TalkheadError(f"this looks like the codebook release, but has no {error}") from error
+def _compare(family: str, given: State, names: Mapping[str, str]) -> None:
+    strange = given.keys() - set(names.values())
+    missing = set(names.values()) - given.keys()
+    if strange or missing:
+        parts = [
+            f"{len(keys)} tensors {what} (as {min(keys)})"
+            for what, keys in (("unknown there", strange), ("missing", missing))
+            if keys
+        ]
+        raise TalkheadError(f"this is nearest to the {family} release, but {' and '.join(parts)}")
 
 
-def count_layers(state: State, prefix: str) -> int:
-    """How many numbered layers there are under a prefix."""
-    start = len(prefix.split("."))
-    return len({key.split(".")[start] for key in state if key.startswith(prefix + ".")})
+def _reshape(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Drop or add dimensions of one: a 1 x 1 convolution is a linear map."""
+    same = [n for n in tensor.shape if n != 1] == [n for n in shape if n != 1]
+    return (tensor.reshape(shape) if same else tensor).contiguous()
 
 
-def convert(files: Sequence[Path], output: Path) -> Header:
-    """Read an official release from one or two files and write it in our format."""
-    generator: State = {}
-    estimator: State = {}
-    for path in files:
-        content = read_torch(path)
-        state = strip_module(content.get("params_ema", content.get("params", content)))
-        if "position_emb_app" in state:
-            generator = state
-        elif any(key.startswith("kp_detector.") for key in state):
-            estimator = state
-        else:
-            raise TalkheadError(f"{path} is none of the known releases; it has a {min(state)}")
-    if not generator or not estimator:
-        missing = "motion estimator" if generator else "generator (net_g)"
-        raise TalkheadError(f"the codebook release comes in two files; the {missing} is missing")
-    config, tensors = convert_codebook(generator, estimator)
-    provenance = Provenance(
-        origin="converted from the official release of the codebook model (CVPR 2025)",
-        licence="CC BY-NC 4.0",
-        sources={path.name: sha256(path) for path in files},
-    )
-    header = Header(config, provenance)
-    write(output, tensors, header)
-    return header
+def official_names(model: Network) -> dict[str, str]:
+    """Our names -> the release's; a tensor that no release has is an error."""
+    config = model.config
+    sizes = [config.image_size >> i for i in reversed(range(len(config.channels)))]
+    names = {}
+    for ours in model.state_dict():
+        theirs = LAYOUTS[config.family].official_name(ours, sizes)
+        if theirs is None:
+            raise TalkheadError(
+                f"the official {config.family} release has no place for {ours}; only weights of "
+                f"the preset {config.family!r} can be written in its layout"
+            )
+        names[ours] = theirs
+    return names
+
+
+def official_keys(config: ModelConfig) -> set[str]:
+    """All keys of a release."""
+    with torch.device("meta"):
+        model = build(config)
+    return {*official_names(model).values(), *LAYOUTS[config.family].kernels}
+
+
+def to_official(model: Network) -> dict[str, State]:
+    """Our tensors as the release's networks, anti-alias kernels included."""
+    config = model.config
+    layout = LAYOUTS[config.family]
+    sizes = [config.image_size >> i for i in reversed(range(len(config.channels)))]
+    pointwise = {name.format(*sizes) for name in layout.pointwise}
+    flat = {name: gaussian_kernel(DOWN_FACTOR).repeat(3, 1, 1, 1) for name in layout.kernels}
+    state = model.state_dict()
+    for ours, theirs in official_names(model).items():
+        tensor = state[ours]
+        if theirs in pointwise:
+            tensor = tensor[:, :, None, None]
+        elif theirs in layout.stacked:
+            tensor = tensor[None]
+        flat[theirs] = tensor
+    networks: dict[str, State] = {}
+    for name, tensor in flat.items():
+        network, key = name.split(".", 1)
+        networks.setdefault(network, {})[key] = tensor
+    return networks
+
+
+def _check_expressible(ours: ModelConfig, theirs: ModelConfig) -> None:
+    """The layout holds no settings, so one that it implies otherwise would be lost in silence."""
+    ours, theirs = _settle(ours), _settle(theirs)
+    for field in fields(ours):
+        mine, implied = getattr(ours, field.name), getattr(theirs, field.name)
+        if mine != implied:
+            raise TalkheadError(
+                f"the official {ours.family} release cannot express {field.name} = {mine!r}; "
+                f"its code has {implied!r}"
+            )
+
+
+def _settle(config: Any) -> Any:
+    """Without what a release leaves to its user, and with limits that never bite made equal."""
+    unsaid = {"image_size": 0, "align_corners": False, "dropout": 0.0}
+    values = {
+        field.name: unsaid.get(field.name, getattr(config, field.name)) for field in fields(config)
+    }
+    for name in ("keypoints", "dense_motion"):
+        if name in values:
+            part = values[name]
+            widest = min(part.max_channels, part.base_channels << part.num_blocks)
+            values[name] = replace(part, max_channels=widest)
+    if values.get("memory"):
+        values["memory"] = replace(values["memory"], noise=False)
+    return type(config)(**values)
