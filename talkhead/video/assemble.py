@@ -194,15 +194,17 @@ def _draw_gif(workspace: Workspace, partial: Path, time_base: Fraction, timing: 
 
 def _gif_frames(workspace: Workspace, time_base: Fraction, first: int) -> Iterator[VideoFrame]:
     """Decoded frames at hundredths of a second from 0, those that come too soon left out."""
-    decoder = CodecContext.create("png", "r")
-    assert isinstance(decoder, VideoCodecContext)
-    decoder.thread_count = 1  # with several, frames come out later than they go in
     last, left_out = -GIF_MIN_DELAY, 0
     for coded in workspace.frames():
         pts = round((coded.pts - first) * time_base / GIF_TIME_BASE)
         if pts - last < GIF_MIN_DELAY:
             left_out += 1
             continue
+        # A decoder for each: one that is used again adds the picture before to the next (FFmpeg
+        # 8.1), and with several threads frames would come out later than they go in.
+        decoder = CodecContext.create("png", "r")
+        assert isinstance(decoder, VideoCodecContext)
+        decoder.thread_count = 1
         for frame in decoder.decode(Packet(coded.data)):
             frame.pts, frame.time_base = pts, GIF_TIME_BASE
             yield frame
