@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import runpy
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -133,7 +135,7 @@ def test_a_folder_in_use_is_left_alone_unless_told_otherwise(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "value"),
     [("identities", 0), ("clips_per_identity", 0), ("seconds", 0), ("rate", 0), ("size", 8),
-     ("size", 65), ("workers", 0)],
+     ("size", 65), ("workers", 0), ("seed", -1)],
 )  # fmt: skip
 def test_a_bad_number_is_named(tmp_path: Path, name: str, value: int) -> None:
     settings: dict = {name: value}
@@ -158,3 +160,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_clip(
     with pytest.raises(TalkheadError, match="No space left on device"):
         synth(tmp_path / "out", identities=1, seconds=0.1, size=32)
     assert not list((tmp_path / "out").rglob("*.mp4"))
+
+
+def test_the_example_clips_are_what_their_script_renders(tmp_path: Path) -> None:
+    examples = Path(__file__).parent.parent / "examples"
+    for clip in runpy.run_path(str(examples / "make_driving.py"))["CLIPS"]:
+        kept = examples / clip.path
+        assert kept.stat().st_size < 600_000
+        assert probe(kept).audio_codec == "aac"
+        short = replace(clip, path=tmp_path / clip.path, seconds=0.04)  # both start neutral
+        write_clip(short)
+        with VideoReader(kept) as reader:
+            first = next(iter(reader)).rgb
+        assert np.abs(first.astype(float) - frames(short.path)[0]).mean() < 4

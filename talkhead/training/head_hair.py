@@ -93,7 +93,8 @@ def _curtain(person: Identity, rng: np.random.Generator) -> Part:
     steady = ramp(drop, 7, 18) * 0.8
     return part(
         "hair", hs.warp(points, person.shape), _folded(4 * u), v, triangles, steady=steady,
-        gloss=0.12,        open_air=0.72 + 0.28 * ramp(np.abs(u - 0.5), 0.2, 0.45), two_sided=True,
+        gloss=0.12,        open_air=0.72 + 0.28 * ramp(np.abs(u - 0.5), 0.2, 0.45),
+        behind=-1.5, two_sided=True,
     )  # fmt: skip
 
 

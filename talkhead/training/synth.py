@@ -76,7 +76,7 @@ def synth(
     `overwrite` (then earlier synthetic clips in it are removed first), a full disk.
     """
     folder = Path(out_dir)
-    _check(identities, clips_per_identity, seconds, Fraction(rate), size, workers)
+    _check(identities, clips_per_identity, seconds, Fraction(rate), size, workers, seed)
     _prepare(folder, overwrite)
     test = max(1, identities // TEST_SHARE) if identities > 1 else 0
     clips = [
@@ -113,12 +113,12 @@ def _clip(
 
 
 def _check(
-    identities: int, clips: int, seconds: float, rate: Fraction, size: int, workers: int
+    identities: int, clips: int, seconds: float, rate: Fraction, size: int, workers: int, seed: int
 ) -> None:
     limits: list[tuple[str, float | Fraction, int | float, int]] = [
         ("identities", identities, 1, 99999), ("clips per identity", clips, 1, 100000),
         ("seconds", seconds, 0.1, 3600), ("frame rate", rate, 1, 240), ("size", size, 32, 2048),
-        ("workers", workers, 1, 1024),
+        ("workers", workers, 1, 1024), ("seed", seed, 0, 2**63),
     ]  # fmt: skip
     for name, value, low, high in limits:
         if not low <= value <= high:
