@@ -10,11 +10,12 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 
 import av
 from av.codec.context import CodecContext
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.filter import Graph
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -30,7 +31,7 @@ from talkhead.video.workspace import Timing, Workspace, publish
 
 log = logging.getLogger(__name__)
 
-MIN_MOVIE_CLOCK = 10_000  # ticks per second
+MAX_CLOCK = 2**31  # what FFmpeg takes
 GIF_TIME_BASE = Fraction(1, 100)
 GIF_DITHER = "new=1:dither=bayer:bayer_scale=4"  # a fixed grid: still parts do not flicker
 GIF_MIN_DELAY = 2  # browsers show a frame of 1/100 s for 1/10 s
@@ -82,15 +83,16 @@ def _mux(
 ) -> None:
     """Packets of pictures and sound in order of time, none of the pictures encoded again."""
     with ExitStack() as stack:
-        output = stack.enter_context(_create(partial, kind, encoding.time_base))
+        source = None if sound is None else stack.enter_context(open_media(sound.path))
+        clock = 1000 if trim else _edit_clock(timing, encoding.time_base, source, sound)
+        output = stack.enter_context(_create(partial, kind, clock))
         output.metadata.update(metadata)
         video = _add_video(output, encoding, workspace)
         duration = _mean_duration(timing, encoding)
         feeds = [_video_packets(workspace, video, encoding.time_base, timing, duration, trim)]
-        if sound is not None:
+        if sound is not None and source is not None:
             start = timing.first * encoding.time_base
             end = (timing.last + duration) * encoding.time_base
-            source = stack.enter_context(open_media(sound.path))
             cut = Cut(start, end) if trim else None
             feeds.append(SoundFeed(source, sound, output, kind, cut).packets())
         for packet in heapq.merge(*feeds, key=_decoding_time):
@@ -104,15 +106,30 @@ def _mean_duration(timing: Timing, encoding: Encoding) -> int:
     return max(1, round(1 / encoding.rate / encoding.time_base))
 
 
-def _create(partial: Path, kind: Container, time_base: Fraction) -> OutputContainer:
+def _edit_clock(
+    timing: Timing, time_base: Fraction, source: InputContainer | None, sound: Sound | None
+) -> int:
+    """Ticks per second for an mp4's edit list, which says when each stream begins.
+
+    The usual 1000 do when all begins at 0; a late start is exact only in the streams' own ticks.
+    """
+    stream = None if source is None or sound is None else source.streams.audio[sound.track]
+    if timing.first <= 0 and (stream is None or (stream.start_time or 0) <= 0):
+        return 1000
+    ticks = [time_base.denominator]
+    if stream is not None and stream.time_base is not None:
+        ticks.append(stream.time_base.denominator)
+    exact = lcm(*ticks)
+    return exact if exact < MAX_CLOCK else max(ticks)
+
+
+def _create(partial: Path, kind: Container, clock: int) -> OutputContainer:
     # Negative times (sound that starts with the encoder's run-in, frames decoded ahead of the
     # first one shown) stay as they are; muxers would else move all streams later.
     options = {"avoid_negative_ts": "disabled"}
     if kind.name in ("mp4", "mov"):
         options["movflags"] = "+faststart"
-        # The clock of the edit list, which says when a stream begins; 1/1000 s is its default.
-        clock = time_base.denominator
-        options["movie_timescale"] = str(clock * -(-MIN_MOVIE_CLOCK // clock))
+        options["movie_timescale"] = str(clock)
     return av.open(f"file:{partial}", "w", format=kind.name, options=options)
 
 
