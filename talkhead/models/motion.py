@@ -36,7 +36,7 @@ class KeypointDetector(nn.Module):
         self.heatmap = nn.Conv2d(channels, config.num_keypoints, 7)
         self.jacobian = nn.Conv2d(channels, 4 * config.num_keypoints, 7)
         nn.init.zeros_(self.jacobian.weight)
-        identity = torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(config.num_keypoints)
+        identity = torch.tensor([1.0, 0.0, 0.0, 1.0] * config.num_keypoints)
         with torch.no_grad():
             assert self.jacobian.bias is not None
             self.jacobian.bias.copy_(identity)
