@@ -83,9 +83,9 @@ def test_start_end_frames_and_skip_select_by_time(tmp_path: Path) -> None:
 
 
 def test_seeking_far_in_gives_the_same_frames_as_decoding_up_to_there(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "long.mp4", 300, options={"movflags": "faststart"})
-    far = list(VideoReader(path, start=9.02, frames=5))
-    plain = list(VideoReader(path))[226:231]
+    path = make_clip(tmp_path / "long.mp4", 200, audio=False)
+    far = list(VideoReader(path, start=6.02, frames=5))
+    plain = list(VideoReader(path))[151:156]
     assert [frame.pts for frame in far] == [frame.pts for frame in plain]
     assert all((a.rgb == b.rgb).all() for a, b in zip(far, plain, strict=True))
 

@@ -19,6 +19,7 @@ from av.packet import Packet
 from talkhead.errors import TalkheadError
 from talkhead.video.formats import Container
 from talkhead.video.media import open_media
+from talkhead.video.pictures import is_picture_sequence
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,8 @@ class Sound:
     @classmethod
     def find(cls, path: Path, track: int | None = None) -> Sound | None:
         """The chosen track (None: the first); None when the file has no sound at all."""
-        if path.is_dir() or not path.exists():
-            return None  # a folder or pattern of pictures
+        if is_picture_sequence(path):
+            return None
         with open_media(path) as container:
             codecs = [stream.codec.canonical_name for stream in container.streams.audio]
         if not codecs:

@@ -89,6 +89,7 @@ class VideoWriter:
         self._encoder: VideoCodecContext | None = None
         self._segment: Segment | None = None
         self._in_segment = 0
+        self._finished = False
         self._frame_size: tuple[int, ...] | None = None
         self._last_pts = self._workspace.timing().last if self.frames_done else None
 
@@ -176,6 +177,8 @@ class VideoWriter:
 
     def finish(self) -> None:
         """Join everything into the output file, which appears now; remove the working folder."""
+        if self._finished:
+            return
         with explained(self.path, self.frames_done):
             self._end_segment()
         with explained(self.path, self.frames_done):
@@ -188,6 +191,7 @@ class VideoWriter:
                 metadata=self._metadata,
             )
         self._workspace.remove()
+        self._finished = True
 
     def abandon(self) -> None:
         """Stop: keep what a later run can go on from, leave nothing else behind."""
