@@ -1,0 +1,5 @@
+"""`python -m talkhead`."""
+
+from talkhead.cli import main
+
+main()

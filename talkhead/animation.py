@@ -1,0 +1,343 @@
+"""The streamed loop: reader -> crop -> batch -> model -> writer, in memory that stays flat."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from talkhead import __version__
+from talkhead.crop import Paster, centre_square, cut, parse_crop
+from talkhead.driver import Beat, Driver, Driving, Progress, RecordedDriver, batches
+from talkhead.engine import EncodedSource, Engine
+from talkhead.errors import TalkheadError
+from talkhead.face import FaceFinder, face_crop, find_face
+from talkhead.image import read_image
+from talkhead.layout import arrange
+from talkhead.pipeline import RunBehind
+from talkhead.settings import Settings
+from talkhead.structs import Crop, Keypoints
+from talkhead.transfer import AnchorSearch, Mode, Motion, Smoother, Transfer, save_motion
+from talkhead.video import VideoReader, VideoWriter
+
+log = logging.getLogger(__name__)
+
+VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv"}
+QUEUE_FRAMES = 16  # how many drawn frames may wait for the encoder
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came out of a render.
+
+    frames:   in the file; resumed: of these, left by an interrupted run.
+    seconds:  of work, without loading weights; anchor: the driving frame measured from, if any.
+    detector: what found the source's face; lost, cuts: how often the driving face was lost and
+              how often its crop jumped.
+    """
+
+    output: str
+    frames: int
+    resumed: int
+    seconds: float
+    anchor: int | None
+    detector: str
+    lost: int
+    cuts: int
+
+    @property
+    def frames_per_second(self) -> float:
+        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A portrait: the photo, where the face is in it and who found it, and the encoded crop."""
+
+    path: Path
+    photo: np.ndarray
+    crop: Crop
+    detector: str
+    encoded: EncodedSource
+
+
+def load_source(path: Path, engine: Engine, settings: Settings) -> Source:
+    """Read a photo (or the first frame of a video), find the face, encode it."""
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        with VideoReader(path, frames=1) as reader:
+            photo = next(iter(reader)).rgb
+    else:
+        photo = read_image(path)
+    height, width = photo.shape[:2]
+    crop = parse_crop(settings.crop_source)
+    detector = "user"
+    if crop == "auto":
+        face = find_face(photo, FaceFinder(settings.detector), settings.face)
+        crop, detector = face_crop(face, width, height), face.detector
+    elif crop == "none":
+        crop = centre_square(width, height)
+    log.info("%s: face by %s at %s", path.name, detector, crop)
+    encoded = engine.encode(cut(photo, crop, engine.image_size))
+    return Source(path, photo, crop, detector, encoded)
+
+
+class Animator:
+    """Animates portraits with one set of weights; loads them once for any number of renders."""
+
+    def __init__(self, engine: Engine, progress: Progress | None = None) -> None:
+        self.engine = engine
+        self._progress = progress
+        self._drivers: dict[tuple[Path, Settings], Driver] = {}
+
+    def __call__(
+        self,
+        source: Path | Sequence[Path],
+        driving: Path | Motion,
+        output: Path,
+        settings: Settings | None = None,
+        *,
+        sound: Path | None = None,
+        motion_out: Path | None = None,
+        overwrite: bool = False,
+    ) -> Report:
+        """Render one output file; several sources share it in the layout `grid`.
+
+        driving:    a video, a sequence of pictures, or recorded motion (then without sound,
+                    unless `sound` names a media file).
+        motion_out: also write the driver's motion there, for later use in place of the video.
+
+        Raises TalkheadError for anything that a person can mend: files, faces, settings, disk.
+        """
+        settings = settings or Settings()
+        paths = [source] if isinstance(source, Path) else list(source)
+        if len(paths) != 1 and settings.layout != "grid":
+            raise TalkheadError("several sources in one output need the layout `grid`")
+        check_output(output, [*paths, driving], overwrite)
+        started = time.perf_counter()
+        sources = [load_source(path, self.engine, settings) for path in paths]
+        driver = self._driver(driving, settings)
+        anchor, keypoints = find_anchor(driver, sources[0].encoded.keypoints, settings)
+        if motion_out is not None:
+            self._record(driver, anchor or 0, driving, motion_out)
+        if sound is None and isinstance(driving, Path) and settings.sound and driving.is_file():
+            sound = driving
+        trim = isinstance(driver, Driver) and driver.reader.trimmed
+        with VideoWriter(
+            output,
+            time_base=driver.time_base,
+            rate=driver.rate,
+            codec=settings.codec,
+            crf=settings.crf,
+            preset=settings.preset,
+            sound=sound,
+            track=settings.track,
+            trim=trim,
+            state={"work": self._fingerprint(paths, driving, settings)},
+        ) as writer:
+            resumed = writer.frames_done
+            frames = self._render(sources, driver, keypoints, writer, settings)
+        tracker = driver.tracker if isinstance(driver, Driver) else None
+        return Report(
+            output=str(output),
+            frames=frames,
+            resumed=resumed,
+            seconds=time.perf_counter() - started,
+            anchor=anchor,
+            detector=sources[0].detector,
+            lost=tracker.lost if tracker else 0,
+            cuts=tracker.cuts if tracker else 0,
+        )
+
+    def _render(
+        self,
+        sources: Sequence[Source],
+        driver: Driving,
+        anchor: Keypoints | None,
+        writer: VideoWriter,
+        settings: Settings,
+    ) -> int:
+        """Draw and write every frame that is not there yet; returns how many there are in all."""
+        skip, count = writer.frames_done, 0
+        drawing = Drawing(self.engine, sources, anchor, settings, driver.time_base)
+        with RunBehind(drawing.compose_into(writer), QUEUE_FRAMES) as behind:
+            for beat in driver.beats(pictures=settings.layout != "result"):
+                for drawn in drawing.draw(beat, max(skip - count, 0)):
+                    behind.put(drawn)
+                count += len(beat.pts)
+                if self._progress is not None:
+                    self._progress("rendering", count, driver.expected())
+        return count
+
+    def _driver(self, driving: Path | Motion, settings: Settings) -> Driving:
+        """Kept from one render to the next, so that a driver's motion is found only once."""
+        if isinstance(driving, Motion):
+            if driving.weights != self.engine.weights:
+                raise TalkheadError(
+                    "this motion was recorded with other weights, whose keypoints mean something "
+                    "else; record it again with --motion-out"
+                )
+            return RecordedDriver(driving, self.engine.batch_size)
+        key = (driving, settings)
+        if key not in self._drivers:
+            self._drivers.clear()
+            self._drivers[key] = Driver(driving, self.engine, settings, self._progress)
+        return self._drivers[key]
+
+    def _record(self, driver: Driving, anchor: int, driving: Path | Motion, path: Path) -> None:
+        beat = driver.motion()
+        origin = driving.name if isinstance(driving, Path) else driving.origin
+        family, weights = self.engine.family, self.engine.weights
+        motion = Motion(
+            beat.keypoints, tuple(beat.pts), driver.time_base, anchor, family, weights, origin
+        )
+        save_motion(path, motion)
+
+    def _fingerprint(
+        self, paths: Sequence[Path], driving: Path | Motion, settings: Settings
+    ) -> str:
+        """Changes when anything changes that the pixels depend on."""
+        inputs = [*paths, driving] if isinstance(driving, Path) else list(paths)
+        facts = {
+            "version": __version__,
+            "weights": self.engine.weights,
+            "precision": str(self.engine.precision),
+            "settings": asdict(settings),
+            "inputs": [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs],
+            "motion": driving.origin if isinstance(driving, Motion) else None,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One frame, drawn but not yet composed: a result per source, and the driving picture."""
+
+    results: list[np.ndarray]
+    driving: np.ndarray | None
+    pts: int
+
+
+class Drawing:
+    """Turns beats into frames: smoothing, transfer, the model, then the layout or the photo."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sources: Sequence[Source],
+        anchor: Keypoints | None,
+        settings: Settings,
+        time_base: Fraction,
+    ) -> None:
+        self._engine = engine
+        self._sources = sources
+        self._settings = settings
+        self._time_base = time_base
+        self._smoother = Smoother(settings.smooth)
+        self._transfers = [
+            Transfer(settings.motion, source.encoded.keypoints, anchor, settings.adapt_scale)
+            for source in sources
+        ]
+        self._paster = None
+        if settings.paste_back:
+            self._paster = Paster(sources[0].photo, sources[0].crop)
+
+    def draw(self, beat: Beat, skip: int = 0) -> Iterator[Drawn]:
+        """The frames of a beat after the first `skip`, which are only smoothed over."""
+        seconds = [float(pts * self._time_base) for pts in beat.pts]
+        keypoints = self._smoother(beat.keypoints, seconds)[skip:]
+        if len(keypoints) == 0:
+            return
+        results = [
+            self._engine.render(source.encoded, transfer(keypoints))
+            for source, transfer in zip(self._sources, self._transfers, strict=True)
+        ]
+        pictures = beat.pictures[skip:] if beat.pictures else [None] * len(keypoints)
+        for i, (picture, pts) in enumerate(zip(pictures, beat.pts[skip:], strict=True)):
+            yield Drawn([result[i] for result in results], picture, pts)
+
+    def compose(self, drawn: Drawn) -> np.ndarray:
+        """The output frame, uint8 RGB."""
+        if self._paster is not None:
+            return self._paster(drawn.results[0])
+        portraits = [source.encoded.picture for source in self._sources]
+        side = self._settings.size or self._engine.image_size
+        return arrange(self._settings.layout, portraits, drawn.driving, drawn.results, side)
+
+    def compose_into(self, writer: VideoWriter) -> Callable[[Drawn], None]:
+        """Composing and encoding, as one step that can run on a thread of its own."""
+        return lambda drawn: writer.write(self.compose(drawn), drawn.pts)
+
+
+def find_anchor(
+    driver: Driving, source: Keypoints, settings: Settings
+) -> tuple[int | None, Keypoints | None]:
+    """Number and keypoints of the driving frame that relative motion is measured from."""
+    if settings.motion == "absolute":
+        return None, None
+    if settings.anchor == "first":
+        return 0, driver.first()
+    keypoints = driver.motion().keypoints
+    if settings.anchor == "auto":
+        search = AnchorSearch(source)
+        search.update(keypoints)
+        return search.best, search.keypoints
+    number = int(settings.anchor)
+    if number >= len(keypoints):
+        raise TalkheadError(
+            f"the anchor is frame {number}, but the driver has {len(keypoints)} frames (from 0)"
+        )
+    return number, keypoints[number : number + 1]
+
+
+def check_output(output: Path, inputs: Iterable[Path | Motion], overwrite: bool) -> None:
+    """Refuse an output that cannot or should not be written, before any work is done."""
+    if any(isinstance(path, Path) and path.resolve() == output.resolve() for path in inputs):
+        raise TalkheadError(f"the output {output} is also an input; give it another name")
+    if output.exists() and not overwrite:
+        raise TalkheadError(f"{output} exists; pass --overwrite to replace it")
+    if not output.parent.is_dir():
+        raise TalkheadError(f"there is no folder {output.parent}; make it first")
+
+
+def reenact(
+    source: np.ndarray, frames: Iterable[np.ndarray], engine: Engine, motion: Mode = "relative"
+) -> Iterator[np.ndarray]:
+    """For those who have their own reader: square faces in, the moved source out, in order.
+
+    source, frames: uint8 RGB (S, S, 3) with S = engine.image_size; see `crop.cut`. Relative motion
+    is measured from the first frame. Frames are drawn in batches of engine.batch_size.
+    """
+    encoded = engine.encode(source)
+    transfer = None
+    for batch in batches(frames, engine.batch_size):
+        keypoints = engine.detect(batch)
+        transfer = transfer or Transfer(motion, encoded.keypoints, keypoints[:1])
+        yield from engine.render(encoded, transfer(keypoints))
+
+
+def animate(
+    source: str | Path,
+    driving: str | Path,
+    output: str | Path,
+    *,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+    overwrite: bool = False,
+    settings: Settings | None = None,
+) -> Report:
+    """The portrait `source`, moving like the video `driving`, as a video with the driver's sound.
+
+    What `talkhead animate` does, in one call. For several renders keep an `Animator`.
+    """
+    engine = Engine.load(Path(weights) if weights else None, device, precision, batch_size)
+    render = Animator(engine)
+    return render(Path(source), Path(driving), Path(output), settings, overwrite=overwrite)

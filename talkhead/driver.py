@@ -1,0 +1,194 @@
+"""The driving side of a render: batches of keypoints and times, from a video or a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from talkhead.crop import centre_square, cut, parse_crop
+from talkhead.engine import Engine
+from talkhead.errors import TalkheadError
+from talkhead.face import FaceFinder
+from talkhead.pipeline import RunAhead
+from talkhead.settings import Settings
+from talkhead.structs import Crop, Frame, Keypoints
+from talkhead.tracker import Tracker
+from talkhead.transfer import Motion
+from talkhead.video import VideoReader
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int | None], None]  # stage, frames done, frames expected
+
+QUEUE_BATCHES = 2  # how far reading runs ahead of the model
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A batch of driving frames: keypoints, times, and the cropped pictures where wanted."""
+
+    keypoints: Keypoints
+    pts: list[int]
+    pictures: list[np.ndarray] | None
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+class Driving(Protocol):
+    """Where motion comes from: a `Driver` or a `RecordedDriver`."""
+
+    time_base: Fraction
+    rate: Fraction | None
+
+    def first(self) -> Keypoints:
+        """Keypoints of the first frame, a batch of one."""
+        ...
+
+    def motion(self) -> Beat:
+        """Keypoints of the whole selection as one beat, without pictures."""
+        ...
+
+    def beats(self, pictures: bool) -> Iterator[Beat]:
+        """All frames in order; with their cropped pictures where asked for."""
+        ...
+
+    def expected(self) -> int | None:
+        """About how many frames there are; None when that cannot be estimated."""
+        ...
+
+
+class Driver:
+    """A driving video as batches of keypoints; walks through the file as often as it must.
+
+    Keypoints of a whole video are small (under 500 bytes a frame), so they are kept once all are
+    found: drawing then needs no second detection, and pictures only for layouts that show them.
+    """
+
+    def __init__(
+        self, path: Path, engine: Engine, settings: Settings, progress: Progress | None = None
+    ) -> None:
+        self.reader = VideoReader(
+            path,
+            start=settings.start,
+            end=settings.end,
+            frames=settings.frames,
+            rate=settings.rate,
+        )
+        self.time_base = self.reader.info.time_base
+        self.rate = self.reader.info.rate
+        self.tracker: Tracker | None = None
+        self._engine = engine
+        self._crop = parse_crop(settings.crop_driving)
+        self._finder = FaceFinder(settings.detector)
+        self._face = settings.driving_face
+        self._progress = progress
+        self._motion: Beat | None = None
+
+    def first(self) -> Keypoints:
+        if self._motion is not None:
+            return self._motion.keypoints[:1]
+        _, picture = next(iter(self._crops()))
+        return self._engine.detect([picture])
+
+    def motion(self) -> Beat:
+        if self._motion is None:
+            found: list[Beat] = []
+            count = 0
+            for beat in self._read(pictures=False):
+                found.append(beat)
+                count += len(beat.pts)
+                if self._progress is not None:
+                    self._progress("reading motion", count, self.expected())
+            self._motion = join(found)
+        return self._motion
+
+    def beats(self, pictures: bool) -> Iterator[Beat]:
+        if self._motion is None or pictures:
+            return self._read(pictures)
+        return split(self._motion, self._engine.batch_size)
+
+    def expected(self) -> int | None:
+        return self.reader.expected_frames if self._motion is None else len(self._motion.pts)
+
+    def _read(self, pictures: bool) -> Iterator[Beat]:
+        size = self._engine.batch_size
+        done = 0
+        with RunAhead(self._crops(), QUEUE_BATCHES * size) as crops:
+            for batch in batches(crops, size):
+                pts, faces = [pts for pts, _ in batch], [face for _, face in batch]
+                if self._motion is not None:
+                    keypoints = self._motion.keypoints[done : done + len(batch)]
+                else:
+                    keypoints = self._engine.detect(faces)
+                done += len(batch)
+                yield Beat(keypoints, pts, faces if pictures else None)
+
+    def _crops(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Time and cropped picture of every frame."""
+        self.tracker = None
+        if self._crop == "auto":
+            self.tracker = Tracker(self._finder, self._face)
+            self.tracker.start(frame.rgb for frame in self.reader)
+        for frame in self.reader:
+            yield frame.pts, cut(frame.rgb, self._crop_of(frame), self._engine.image_size)
+
+    def _crop_of(self, frame: Frame) -> Crop:
+        if self.tracker is not None:
+            return self.tracker.update(frame.rgb)
+        if isinstance(self._crop, Crop):
+            return self._crop
+        return centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
+
+
+class RecordedDriver:
+    """A motion cache in place of a driving video."""
+
+    def __init__(self, motion: Motion, batch_size: int) -> None:
+        self.time_base = motion.time_base
+        self.rate: Fraction | None = None
+        self._batch_size = batch_size
+        self._motion = Beat(motion.keypoints, list(motion.pts), None)
+
+    def first(self) -> Keypoints:
+        return self._motion.keypoints[:1]
+
+    def motion(self) -> Beat:
+        return self._motion
+
+    def beats(self, pictures: bool) -> Iterator[Beat]:
+        if pictures:
+            raise TalkheadError(
+                "a motion file holds no pictures; with it only the layout `result` is possible"
+            )
+        return split(self._motion, self._batch_size)
+
+    def expected(self) -> int | None:
+        return len(self._motion.pts)
+
+
+def split(motion: Beat, size: int) -> Iterator[Beat]:
+    """One long beat as batches."""
+    for start in range(0, len(motion.pts), size):
+        part = slice(start, start + size)
+        yield Beat(motion.keypoints[part], motion.pts[part], None)
+
+
+def join(beats: Sequence[Beat]) -> Beat:
+    """Batches as one long beat, without pictures."""
+    jacobians = [beat.keypoints.jacobian for beat in beats]
+    known = [jacobian for jacobian in jacobians if jacobian is not None]
+    keypoints = Keypoints(
+        torch.cat([beat.keypoints.value for beat in beats]), torch.cat(known) if known else None
+    )
+    return Beat(keypoints, [pts for beat in beats for pts in beat.pts], None)

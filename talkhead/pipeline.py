@@ -1,0 +1,111 @@
+"""Threads for a pipeline: work that runs ahead of its consumer, and work that runs behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from queue import Full, Queue
+from types import TracebackType
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_POLL = 0.1  # seconds between looks at whether the other side has given up
+
+
+class RunAhead(Generic[T]):
+    """Iterate over `items` on another thread, at most `depth` ahead; errors arrive in order.
+
+    Use as a context manager: leaving it stops the thread, also half way.
+    """
+
+    def __init__(self, items: Iterable[T], depth: int) -> None:
+        self._queue: Queue[tuple[T | None, BaseException | None]] = Queue(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(items,), daemon=True)
+
+    def _run(self, items: Iterable[T]) -> None:
+        end: BaseException = StopIteration()
+        try:
+            for item in items:
+                if not self._put((item, None)):
+                    return
+        except BaseException as error:
+            end = error
+        self._put((None, end))
+
+    def _put(self, entry: tuple[T | None, BaseException | None]) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(entry, timeout=_POLL)
+            except Full:
+                continue
+            return True
+        return False
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            item, error = self._queue.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]  # an entry holds an item or an error
+
+    def __enter__(self) -> RunAhead[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+class RunBehind(Generic[T]):
+    """Hand items to `consume` on another thread; at most `depth` wait.
+
+    Use as a context manager: leaving it waits for what was handed over, or drops it when an
+    exception is passing through. An error of `consume` is raised by the next `put` or on leaving.
+    """
+
+    def __init__(self, consume: Callable[[T], None], depth: int) -> None:
+        self._consume = consume
+        self._queue: Queue[T | None] = Queue(depth)
+        self._error: BaseException | None = None
+        self._drop = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self._error is None and not self._drop:
+                try:
+                    self._consume(item)
+                except BaseException as error:
+                    self._error = error
+
+    def put(self, item: T) -> None:
+        """Wait for room, then hand over."""
+        if self._error is not None:
+            raise self._error
+        self._queue.put(item)
+
+    def __enter__(self) -> RunBehind[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._drop = kind is not None
+        self._queue.put(None)
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
