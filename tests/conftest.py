@@ -1,0 +1,62 @@
+"""Toy models and media that all tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from talkhead import checkpoint
+from talkhead.config import (
+    AppearanceCodebookConfig,
+    CodebookConfig,
+    DenseMotionConfig,
+    KeypointConfig,
+    MotionCodebookConfig,
+)
+from talkhead.engine import Engine
+from talkhead.models import build
+
+torch.set_num_threads(1)
+
+TOY = CodebookConfig(
+    image_size=64,
+    channels=(16, 8, 8, 8),
+    norm_groups=4,
+    blend_source=True,
+    keypoints=KeypointConfig(input_size=16, base_channels=4, max_channels=16, num_blocks=2),
+    dense_motion=DenseMotionConfig(size=16, base_channels=4, max_channels=16, num_blocks=2),
+    motion_codebook=MotionCodebookConfig(
+        num_codes=16, dim=8, num_layers=1, num_heads=2, residual_channels=8
+    ),
+    appearance_codebook=AppearanceCodebookConfig(
+        num_codes=16, dim=16, num_layers=1, num_heads=2, residual=True
+    ),
+)
+
+
+@pytest.fixture(scope="session")
+def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained weights of a codebook model so small that it draws at once."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "toy.safetensors"
+    checkpoint.save(path, build(TOY), checkpoint.Provenance("untrained, for tests", "MIT"))
+    return path
+
+
+@pytest.fixture
+def engine(toy_weights: Path) -> Engine:
+    return Engine.load(toy_weights, device="cpu", batch_size=4)
+
+
+@pytest.fixture(scope="session")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smooth picture of 96 x 80 pixels; nobody is in it."""
+    y, x = np.mgrid[0:80, 0:96]
+    rgb = np.stack([x * 2, y * 3, 255 - x - y], axis=-1).astype(np.uint8)
+    path = tmp_path_factory.mktemp("photos") / "portrait.png"
+    Image.fromarray(rgb).save(path)
+    return path

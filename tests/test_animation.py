@@ -1,0 +1,197 @@
+"""The whole path on a toy model: times, sound, anchors, layouts, resuming."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from media import frame_seconds, make_clip, make_pictures, sound_packets
+
+from talkhead.animation import Animator, find_anchor, reenact
+from talkhead.driver import Driver
+from talkhead.engine import Engine
+from talkhead.errors import TalkheadError
+from talkhead.image import read_image
+from talkhead.settings import Settings
+from talkhead.transfer import load_motion
+from talkhead.video import VideoReader, VideoWriter
+
+CENTRED = Settings(crop_source="none", crop_driving="none")
+
+
+def settings(**changes: object) -> Settings:
+    return Settings(**{"crop_source": "none", "crop_driving": "none", **changes})  # type: ignore[arg-type]
+
+
+def frames_of(path: Path) -> np.ndarray:
+    with VideoReader(path) as reader:
+        return np.stack([frame.rgb for frame in reader])
+
+
+def test_times_and_sound_equal_the_drivers(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", pts=[0, 33, 66, 166, 200, 450], frames=6)
+    # Uneven times on purpose: a fixed frame rate would move frames.
+    report = Animator(engine)(portrait, driving, tmp_path / "out.mp4", CENTRED)
+    assert report.frames == 6
+    assert frame_seconds(tmp_path / "out.mp4") == frame_seconds(driving)
+    assert sound_packets(tmp_path / "out.mp4") == sound_packets(driving)
+
+
+def test_output_is_marked_as_synthetic(engine: Engine, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=3)
+    Animator(engine)(portrait, driving, tmp_path / "out.mp4", CENTRED)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert "ynthetic" in container.metadata["comment"]
+
+
+def test_batch_size_does_not_change_the_pictures(
+    toy_weights: Path, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=7)
+    for size in (1, 4):
+        engine = Engine.load(toy_weights, "cpu", batch_size=size)
+        lossless = settings(codec="ffv1")
+        Animator(engine)(portrait, driving, tmp_path / f"{size}.mkv", lossless)
+    one, four = (frames_of(tmp_path / f"{size}.mkv").astype(int) for size in (1, 4))
+    assert np.abs(one - four).max() <= 1
+
+
+def test_trim_starts_at_zero_with_so_many_frames(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=50)
+    report = Animator(engine)(
+        portrait, driving, tmp_path / "out.mp4", settings(start=0.4, frames=10)
+    )
+    assert report.frames == 10
+    seconds = frame_seconds(tmp_path / "out.mp4")
+    assert seconds[0] == 0
+    assert seconds[-1] - seconds[0] == frame_seconds(driving)[9]
+
+
+def test_interrupted_render_goes_on_where_it_was(
+    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=12)
+    whole = tmp_path / "whole.mkv"
+    lossless = settings(codec="ffv1")
+    Animator(engine)(portrait, driving, whole, lossless)
+
+    output = tmp_path / "out.mkv"
+    real = VideoWriter.write
+
+    def short_segments(self: VideoWriter, rgb: np.ndarray, pts: int) -> None:
+        self._segment_frames = 4
+        real(self, rgb, pts)
+
+    def interrupted(self: VideoWriter, rgb: np.ndarray, pts: int) -> None:
+        if self.frames_done == 8:
+            raise KeyboardInterrupt
+        short_segments(self, rgb, pts)
+
+    monkeypatch.setattr(VideoWriter, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Animator(engine)(portrait, driving, output, lossless)
+    assert not output.exists()
+
+    monkeypatch.setattr(VideoWriter, "write", short_segments)
+    report = Animator(engine)(portrait, driving, output, lossless)
+    assert report.resumed == 8
+    assert report.frames == 12
+    assert frame_seconds(output) == frame_seconds(whole)
+    assert np.array_equal(frames_of(output), frames_of(whole))
+
+
+def test_numbered_anchor_is_that_frame(
+    engine: Engine, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=6)
+    source = make_clip(tmp_path / "other.mp4", frames=1, size=(80, 80), audio=False)
+    photo = frames_of(source)[0][:64, :64]
+    found = engine.encode(photo)
+    driver = Driver(driving, engine, CENTRED)
+    number, keypoints = find_anchor(driver, found.keypoints, settings(anchor="4"))
+    assert number == 4
+    assert keypoints is not None
+    assert np.allclose(keypoints.value, driver.motion().keypoints.value[4:5])
+
+
+def test_anchor_beyond_the_end_says_how_many_frames_there_are(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=5)
+    with pytest.raises(TalkheadError, match="5 frames"):
+        Animator(engine)(portrait, driving, tmp_path / "out.mp4", settings(anchor="5"))
+
+
+def test_recorded_motion_gives_the_same_video_without_the_pictures(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=6, audio=False)
+    lossless = settings(codec="ffv1")
+    render = Animator(engine)
+    cache = tmp_path / "motion.safetensors"
+    render(portrait, driving, tmp_path / "a.mkv", lossless, motion_out=cache)
+    render(portrait, load_motion(cache), tmp_path / "b.mkv", lossless)
+    assert np.array_equal(frames_of(tmp_path / "a.mkv"), frames_of(tmp_path / "b.mkv"))
+    assert frame_seconds(tmp_path / "a.mkv") == frame_seconds(tmp_path / "b.mkv")
+
+
+def test_pasted_back_result_has_the_photos_size_and_corners(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    Animator(engine)(
+        portrait, driving, tmp_path / "out.mkv", settings(paste_back=True, codec="ffv1")
+    )
+    result, photo = frames_of(tmp_path / "out.mkv"), read_image(portrait)
+    assert result.shape[1:] == photo.shape
+    assert np.abs(result[0, :, :4].astype(int) - photo[:, :4]).max() <= 2
+
+
+def test_several_sources_share_a_grid(engine: Engine, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    Animator(engine)([portrait] * 3, driving, tmp_path / "out.mp4", settings(layout="grid"))
+    assert frames_of(tmp_path / "out.mp4").shape == (2, 128, 128, 3)
+
+
+def test_folder_of_pictures_drives(engine: Engine, portrait: Path, tmp_path: Path) -> None:
+    folder = make_pictures(tmp_path / "frames", count=5)
+    report = Animator(engine)(portrait, folder, tmp_path / "out.mp4", CENTRED)
+    assert report.frames == 5
+
+
+def test_driver_without_a_face_says_what_to_do(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=5)
+    with pytest.raises(TalkheadError, match="--crop-driving"):
+        Animator(engine)(portrait, driving, tmp_path / "out.mp4", settings(crop_driving="auto"))
+    assert list(tmp_path.iterdir()) == [driving]
+
+
+def test_existing_output_is_kept(engine: Engine, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    output = tmp_path / "out.mp4"
+    output.write_bytes(b"precious")
+    with pytest.raises(TalkheadError, match="--overwrite"):
+        Animator(engine)(portrait, driving, output, CENTRED)
+    assert output.read_bytes() == b"precious"
+    Animator(engine)(portrait, driving, output, CENTRED, overwrite=True)
+    assert len(frame_seconds(output)) == 2
+
+
+def test_output_may_not_be_an_input(engine: Engine, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    with pytest.raises(TalkheadError, match="also an input"):
+        Animator(engine)(portrait, driving, driving, CENTRED, overwrite=True)
+
+
+def test_reenact_yields_one_picture_per_frame(engine: Engine) -> None:
+    frames = [np.full((64, 64, 3), level, np.uint8) for level in range(0, 250, 50)]
+    results = list(reenact(frames[0], frames, engine))
+    assert [result.shape for result in results] == [(64, 64, 3)] * 5

@@ -1,0 +1,179 @@
+"""The command line as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from media import frame_seconds, make_clip, make_sound
+from PIL import Image
+from typer.testing import CliRunner
+
+from talkhead import __version__
+from talkhead.cli import app
+
+SQUARE = ["--crop-source", "none", "--crop-driving", "none"]
+
+
+@pytest.fixture
+def run(toy_weights: Path):  # type: ignore[no-untyped-def]
+    """Call `talkhead animate` with toy weights; returns exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        command = ["animate", *map(str, arguments), "--weights", str(toy_weights)]
+        result = CliRunner().invoke(app, command)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.exit_code, result.stdout, result.stderr
+
+    return call
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"talkhead {__version__}\n")
+
+
+def test_help_lists_the_commands() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert "animate" in result.stdout
+    assert "convert" in result.stdout
+
+
+def test_animate_writes_a_video_and_says_so(run, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=5)
+    code, out, _ = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE)
+    assert code == 0
+    assert "5 frames" in out
+    assert len(frame_seconds(tmp_path / "out.mp4")) == 5
+
+
+def test_json_is_one_object_on_stdout(run, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=5)
+    code, out, _ = run(portrait, driving, "-o", tmp_path / "out.mp4", "--json", *SQUARE)
+    assert code == 0
+    assert json.loads(out)["frames"] == 5
+    assert json.loads(out)["detector"] == "user"
+
+
+def test_several_sources_and_drivings_fill_a_folder(run, portrait: Path, tmp_path: Path) -> None:
+    one = make_clip(tmp_path / "one.mp4", frames=2)
+    two = make_clip(tmp_path / "two.mp4", frames=2)
+    other = tmp_path / "other.png"
+    other.write_bytes(portrait.read_bytes())
+    code, _, _ = run(portrait, other, one, "-d", two, "-o", tmp_path / "results", *SQUARE)
+    assert code == 0
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
+        "other--one.mp4",
+        "other--two.mp4",
+        "portrait--one.mp4",
+        "portrait--two.mp4",
+    ]
+
+
+def test_strange_names_work(run, portrait: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mit Leer zeichen é 顔"
+    folder.mkdir()
+    driving = make_clip(folder / "treiber ü.mp4", frames=2)
+    source = folder / "пo rtrait.png"
+    source.write_bytes(portrait.read_bytes())
+    code, _, err = run(source, driving, "-o", folder / "aus gabe ö.mp4", *SQUARE)
+    assert (code, err) == (0, "")
+    assert (folder / "aus gabe ö.mp4").is_file()
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
+    """Arguments that cannot work, and a part of the sentence that must come."""
+    good = folder / "good.png"
+    Image.new("RGB", (64, 64), "grey").save(good)
+    clip = make_clip(folder / "clip.mp4", frames=3)
+    text = folder / "notes.txt"
+    text.write_text("not media " * 50)
+    empty = folder / "empty.mp4"
+    empty.touch()
+    half = folder / "half.png"
+    Image.effect_noise((200, 200), 90).save(half)
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    cut = folder / "cut.mp4"
+    cut.write_bytes(clip.read_bytes()[:600])
+    sound = make_sound(folder / "sound.m4a")
+    out = ["-o", folder / "out.mp4", *SQUARE]
+    return {
+        "missing source": ([folder / "no.png", clip, *out], "no.png"),
+        "missing driving": ([good, folder / "no.mp4", *out], "no.mp4"),
+        "empty driving": ([good, empty, *out], "empty.mp4"),
+        "driving is text": ([good, text, *out], "notes.txt"),
+        "source is text": ([text, clip, *out], "notes.txt"),
+        "half a picture": ([half, clip, *out], "half.png"),
+        "half a video": ([good, cut, *out], "cut.mp4"),
+        "sound only": ([good, sound, *out], "sound.m4a"),
+        "no face": ([good, clip, "-o", folder / "out.mp4"], "--crop-driving"),
+        "crop outside": ([good, clip, "-o", folder / "out.mp4", "--crop-source", "900,900,50"], ""),
+        "crop nonsense": ([good, clip, "-o", folder / "out.mp4", "--crop-source", "a,b"], "crop"),
+        "start after end": ([good, clip, *out, "--start", "60"], "start"),
+        "no such folder": ([good, clip, "-o", folder / "no/out.mp4", *SQUARE], "folder"),
+        "unknown ending": ([good, clip, "-o", folder / "out.xyz", *SQUARE], ".xyz"),
+        "no cuda": ([good, clip, *out, "--device", "cuda:77"], "cuda:77"),
+        "fp16 on a cpu": ([good, clip, *out, "--device", "cpu", "--fp16"], "GPU"),
+        "no such track": ([good, clip, *out, "--track", "7"], "track"),
+        "anchor nonsense": ([good, clip, *out, "--anchor", "soon"], "anchor"),
+    }
+
+
+def test_bad_input_is_one_sentence_and_leaves_nothing(run, tmp_path: Path) -> None:
+    cases = bad_inputs(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for name, (arguments, words) in cases.items():
+        code, out, err = run(*arguments)
+        assert code == 1, f"{name}: exit {code}\n{err}"
+        assert out == "", name
+        message = err.strip().splitlines()[-1]
+        assert message.startswith("error: "), f"{name}: {err}"
+        assert words in message, f"{name}: {message}"
+        assert "Traceback" not in err, name
+        assert sorted(tmp_path.rglob("*")) == before, name
+
+
+def test_damaged_weights_are_refused(portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    weights = tmp_path / "bad.safetensors"
+    weights.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00not json at all")
+    command = ["animate", str(portrait), str(driving), "-o", str(tmp_path / "o.mp4")]
+    result = CliRunner().invoke(app, [*command, "--weights", str(weights), *SQUARE])
+    assert result.exit_code == 1
+    assert "bad.safetensors" in result.stderr
+
+
+def test_misuse_exits_with_two(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["animate"]).exit_code == 2
+    assert CliRunner().invoke(app, ["animate", "only.png", "-o", "x.mp4"]).exit_code == 2
+
+
+def test_readme_shows_real_commands() -> None:
+    """Every `talkhead` line of the README parses: its options exist."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    lines = [line.strip() for line in readme.splitlines() if line.strip().startswith("talkhead ")]
+    assert lines
+    for line in lines:
+        words = line.split("#")[0].split()[1:]
+        options = [word.split("=")[0] for word in words if word.startswith("--")]
+        shown = CliRunner().invoke(app, [words[0], "--help"], terminal_width=200).stdout
+        for option in options:
+            assert option in shown, f"{line}: no {option}"
+
+
+@pytest.mark.parametrize("example", ["animate_photo.py", "own_frames.py"])
+def test_examples_run(example: str, toy_weights: Path, tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "examples" / example
+    done = subprocess.run(
+        [sys.executable, script, "--weights", toy_weights, "--frames", "4", "-o", "out.mp4"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(frame_seconds(tmp_path / "out.mp4")) == 4
