@@ -47,7 +47,7 @@ class StyleConv(nn.Module):
 
     def __init__(self, channels: int, style_channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels, channels, 3, 3))
+        self.weight = nn.Parameter(torch.empty(channels, channels, 3, 3).normal_())
         self.modulation = nn.Linear(style_channels, channels)
         nn.init.normal_(self.modulation.weight)
         nn.init.ones_(self.modulation.bias)
@@ -128,7 +128,7 @@ class FaceMemory(nn.Module):
         self.config = config
         dim = config.channels
         parts = 2 if config.split else 1
-        self.bank = nn.Parameter(torch.randn(1, dim, config.size, config.size))
+        self.bank = nn.Parameter(torch.empty(1, dim, config.size, config.size).normal_())
         self.ports = nn.ModuleDict(
             {str(scale): MemoryPort(channels[scale] // parts, dim) for scale in config.scales}
         )

@@ -25,9 +25,8 @@ class Codebook(nn.Module):
 
     def __init__(self, num_codes: int, dim: int, num_scales: int, commitment_weight: float) -> None:
         super().__init__()
-        self.codes = nn.Parameter(
-            torch.empty(num_codes, dim).uniform_(-1 / num_codes, 1 / num_codes)
-        )
+        codes = torch.empty(num_codes, dim).uniform_(-1 / num_codes, 1 / num_codes)
+        self.codes = nn.Parameter(codes)
         self.num_scales = num_scales
         self.commitment_weight = commitment_weight
 
