@@ -30,9 +30,7 @@ def frames_of(path: Path) -> np.ndarray:
         return np.stack([frame.rgb for frame in reader])
 
 
-def test_times_and_sound_equal_the_drivers(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
+def test_times_and_sound_equal_the_drivers(engine: Engine, portrait: Path, tmp_path: Path) -> None:
     driving = make_clip(tmp_path / "drive.mp4", pts=[0, 33, 66, 166, 200, 450], frames=6)
     # Uneven times on purpose: a fixed frame rate would move frames.
     report = Animator(engine)(portrait, driving, tmp_path / "out.mp4", CENTRED)
@@ -106,9 +104,7 @@ def test_interrupted_render_goes_on_where_it_was(
     assert np.array_equal(frames_of(output), frames_of(whole))
 
 
-def test_numbered_anchor_is_that_frame(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_numbered_anchor_is_that_frame(engine: Engine, tmp_path: Path) -> None:
     driving = make_clip(tmp_path / "drive.mp4", frames=6)
     source = make_clip(tmp_path / "other.mp4", frames=1, size=(80, 80), audio=False)
     photo = frames_of(source)[0][:64, :64]

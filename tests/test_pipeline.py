@@ -33,10 +33,9 @@ def test_error_of_the_reader_comes_after_its_items() -> None:
         yield 1
         raise ValueError("damaged")
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(ValueError, match="damaged"), RunAhead(numbers(), depth=2) as items:
-        for item in items:
-            seen.append(item)
+        seen.extend(items)
     assert seen == [1]
 
 
