@@ -1,0 +1,98 @@
+"""What a reconstruction is judged by when no pretrained perceptual network is at hand.
+
+Images are RGB in [0, 1], (B, 3, H, W); every function returns a scalar unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from talkhead.models.grid import identity_grid, warp
+from talkhead.models.motion import sparse_motions
+from talkhead.structs import Keypoints, TrainOutputs
+
+
+def weighted_mean(error: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `error` (B, C, H, W) with per-pixel weights (B, 1, H, W)."""
+    return (error * weight).mean() / weight.mean()
+
+
+def pyramid_l1(image: Tensor, target: Tensor, weight: Tensor, levels: int = 4) -> Tensor:
+    """Mean absolute difference at full size, 1/2, 1/4, ..., averaged over the levels."""
+    total = image.new_zeros(())
+    for _ in range(levels):
+        total = total + weighted_mean((image - target).abs(), weight)
+        image, target, weight = (F.avg_pool2d(x, 2) for x in (image, target, weight))
+    return total / levels
+
+
+def gradient_l1(image: Tensor, target: Tensor, weight: Tensor, levels: int = 2) -> Tensor:
+    """Mean absolute difference of the horizontal and vertical derivatives: keeps edges sharp."""
+    total = image.new_zeros(())
+    for _ in range(levels):
+        error = image - target
+        total = total + weighted_mean(error.diff(dim=-1).abs(), weight[..., 1:])
+        total = total + weighted_mean(error.diff(dim=-2).abs(), weight[..., 1:, :])
+        image, target, weight = (F.avg_pool2d(x, 2) for x in (image, target, weight))
+    return total / levels
+
+
+def dissimilarity(image: Tensor, target: Tensor, window: int = 7) -> Tensor:
+    """1 - SSIM (Wang et al. 2004) with a square window and data range 1."""
+    mean_x, mean_y = F.avg_pool2d(image, window, 1), F.avg_pool2d(target, window, 1)
+    var_x = F.avg_pool2d(image.square(), window, 1) - mean_x.square()
+    var_y = F.avg_pool2d(target.square(), window, 1) - mean_y.square()
+    covariance = F.avg_pool2d(image * target, window, 1) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
+    structure = (2 * covariance + c2) / (var_x + var_y + c2)
+    return 1 - (luminance * structure).mean()
+
+
+def landmark_flow(motion: Tensor, source: Tensor, driving: Tensor, weight: Tensor) -> Tensor:
+    """How far the deformation is from taking each driving landmark to its place in the source.
+
+    motion (B, h, w, 2), landmarks (B, n, 2) in [-1, 1], weight (n,). In grid units.
+    """
+    field = motion.permute(0, 3, 1, 2)
+    found = F.grid_sample(field, driving[:, None], align_corners=True)[:, :, 0].transpose(1, 2)
+    inside = (driving.abs() <= 1).all(-1)
+    error = (found - source).abs().sum(-1) * weight * inside
+    return error.sum() / (weight * inside).sum().clamp(min=1)
+
+
+def dense_flow(motion: Tensor, flow: Tensor, confidence: Tensor) -> Tensor:
+    """Distance to a known flow (B, h, w, 2), absolute source coordinates, where it is trusted."""
+    error = (motion - flow).abs().sum(-1)
+    return (error * confidence).sum() / confidence.sum().clamp(min=1)
+
+
+def mask_choice(outputs: TrainOutputs, small_source: Tensor, small_driving: Tensor) -> Tensor:
+    """Expected error of the candidate motions under the mask: rewards choosing the right one."""
+    mask = outputs.dense.mask
+    size = (mask.shape[-2], mask.shape[-1])
+    with torch.no_grad():
+        motions = sparse_motions(outputs.source, outputs.driving, size)
+        count = motions.shape[1]
+        copies = small_source[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
+        moved = warp(copies, motions.flatten(0, 1), align_corners=False)
+        error = (moved.unflatten(0, (-1, count)) - small_driving[:, None]).abs().mean(2)
+        error = F.avg_pool2d(error, 5, 1, 2, count_include_pad=False)
+    return (mask * error).sum(1).mean()
+
+
+def tether(found: Keypoints, wanted: Keypoints, jacobian_weight: float = 0.2) -> Tensor:
+    """Distance of keypoints and jacobians to those that landmarks teach."""
+    loss = (found.value - wanted.value).abs().mean()
+    if found.jacobian is not None and wanted.jacobian is not None:
+        loss = loss + jacobian_weight * (found.jacobian - wanted.jacobian).abs().mean()
+    return loss
+
+
+def attention_map(points: Tensor, size: int, gain: float = 3.0, sigma: float = 0.08) -> Tensor:
+    """Pixel weights (B, 1, size, size): 1, and up to 1 + gain around the points (B, n, 2)."""
+    grid = identity_grid(size, size)
+    distance = (grid - points[:, :, None, None]).square().sum(-1)
+    return 1 + gain * torch.exp(-0.5 * distance / sigma**2).amax(1, keepdim=True)
