@@ -42,14 +42,22 @@ class Recollection:
         return (self.value.float() - target).abs().mean()
 
 
+def unit_variance(*shape: int) -> nn.Parameter:
+    """A random start with mean 0 and variance 1, as equalised learning rates want it.
+
+    Uniform, because a normal start on the meta device would import torch's compiler.
+    """
+    return nn.Parameter(torch.empty(shape).uniform_(-math.sqrt(3), math.sqrt(3)))
+
+
 class StyleConv(nn.Module):
     """A 3 x 3 convolution of one shared map, modulated by a style (StyleGAN2, section 2.2)."""
 
     def __init__(self, channels: int, style_channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(channels, channels, 3, 3).normal_())
+        self.weight = unit_variance(channels, channels, 3, 3)
         self.modulation = nn.Linear(style_channels, channels)
-        nn.init.normal_(self.modulation.weight)
+        self.modulation.weight = unit_variance(channels, style_channels)
         nn.init.ones_(self.modulation.bias)
         self.noise_weight = nn.Parameter(torch.zeros(1))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -128,7 +136,7 @@ class FaceMemory(nn.Module):
         self.config = config
         dim = config.channels
         parts = 2 if config.split else 1
-        self.bank = nn.Parameter(torch.empty(1, dim, config.size, config.size).normal_())
+        self.bank = unit_variance(1, dim, config.size, config.size)
         self.ports = nn.ModuleDict(
             {str(scale): MemoryPort(channels[scale] // parts, dim) for scale in config.scales}
         )
