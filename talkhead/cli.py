@@ -301,6 +301,94 @@ def convert(
         show(facts if as_json else line, quiet=False)
 
 
+class ProtocolName(StrEnum):
+    reconstruction = "reconstruction"
+    pairs = "pairs"
+    cross_pairs = "cross-pairs"
+    cross_videos = "cross-videos"
+    random_pairs = "random-pairs"
+
+
+@app.command()
+def evaluate(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder of clips (square crops), or one with test/ in it."),
+    ] = None,
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="Which source is driven by what.")
+    ] = ProtocolName.reconstruction,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option("--weights", "-w", help="Can be repeated; default: the bundled ones."),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="A folder for the report; scores already in it are used again."
+        ),
+    ] = Path("evaluation"),
+    pair_list: Annotated[
+        Path | None,
+        typer.Option("--list", help="The csv of pairs, cross-pairs and cross-videos."),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Score every so many-th frame.")] = 1,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many clips or pairs.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of random-pairs.")] = 0,
+    num_pairs: Annotated[int, typer.Option("--pairs", min=1, help="Of random-pairs.")] = 50,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Frames that are drawn at once.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Score weights as the papers do, against doing nothing: a table, JSON and a report."""
+    with plain_errors(debug, quiet), progress_bar(quiet) as progress:
+        from talkhead.evaluation.contenders import load_contenders
+        from talkhead.evaluation.evaluate import evaluate as run
+        from talkhead.evaluation.pixels import PixelJudge
+        from talkhead.evaluation.protocols import plan_trials
+        from talkhead.evaluation.tables import as_json as facts_of
+        from talkhead.evaluation.tables import markdown, write_tables
+
+        if data is None:
+            raise typer.BadParameter("give --data a folder of clips")
+        if fp16 and bf16:
+            raise typer.BadParameter("choose one of --fp16 and --bf16")
+        trials = plan_trials(
+            protocol.value,
+            data,
+            pair_list=pair_list,
+            every=every,
+            seed=seed,
+            num_pairs=num_pairs,
+            limit=limit,
+        )
+        precision = "fp16" if fp16 else "bf16" if bf16 else "fp32"
+        contenders, engines = load_contenders(weights or [None], device, precision, batch_size)
+        result = run(
+            trials,
+            contenders,
+            [PixelJudge()],
+            output,
+            size=engines[0].image_size,
+            batch_size=engines[0].batch_size,
+            description={"data": data.name, "every": every},
+            progress=progress,
+        )
+        if result is None:
+            show("done here; the process that finishes last writes the report", quiet)
+            return
+        write_tables(result, output)
+        show(facts_of(result) if as_json else markdown(result), quiet)
+
+
 def show(result: Any, quiet: bool) -> None:
     """Results go to stdout: a line for people, JSON for scripts."""
     if isinstance(result, str):

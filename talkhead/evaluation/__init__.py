@@ -1,0 +1,1 @@
+"""Scores: which frames are drawn (protocols), how they are judged (metrics), what is reported."""

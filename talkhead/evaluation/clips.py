@@ -1,0 +1,109 @@
+"""Test clips on disk: finding them, and reading their frames as the models see them.
+
+A clip is a video file, or a folder of pictures (which may be called `NAME.mp4`, as VoxCeleb's
+frame folders are). Clips are taken as cut: nothing looks for a face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from talkhead.crop import centre_square, cut
+from talkhead.errors import TalkheadError
+from talkhead.video import VideoReader
+from talkhead.video.pictures import PICTURE_SUFFIXES, picture_files
+
+VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".gif"}
+
+
+def find_clips(data: Path) -> list[Path]:
+    """All clips of a folder by name; of its `test` folder where there is one (VoxCeleb layout).
+
+    Raises TalkheadError when there is no such folder or no clip in it.
+    """
+    if not data.is_dir():
+        raise TalkheadError(f"there is no folder {data}; give --data a folder of clips")
+    folder = test_folder(data)
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    clips = [path for path in entries if _is_clip(path)]
+    if not clips:
+        raise TalkheadError(
+            f"{folder} holds no clips; expected videos ({' '.join(sorted(VIDEO_SUFFIXES))}) or "
+            "folders of pictures"
+        )
+    return clips
+
+
+def test_folder(data: Path) -> Path:
+    """`data/test` where it exists, else the folder itself."""
+    return data / "test" if (data / "test").is_dir() else data
+
+
+def _is_clip(path: Path) -> bool:
+    if path.is_dir():
+        return any(file.suffix.lower() in PICTURE_SUFFIXES for file in path.iterdir())
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def clip_name(path: Path) -> str:
+    """The name without its ending; a dot inside of it is kept."""
+    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+
+
+def identity(path: Path) -> str:
+    """Who is seen: the name up to the first `#` (VoxCeleb), else up to the first `-`."""
+    name = clip_name(path)
+    return name.split("#" if "#" in name else "-")[0]
+
+
+def frame_number(clip: Path, frame: str) -> int:
+    """Position in its clip of the frame that a list calls `0000012.png` (or `12`).
+
+    In a folder of pictures it is looked up by name, in a video it is the number itself. Raises
+    TalkheadError when there is no such frame.
+    """
+    stem = Path(frame).stem
+    if clip.is_dir():
+        names = [file.stem for file in picture_files(clip)]
+        if stem in names:
+            return names.index(stem)
+    elif stem.isdecimal():
+        return int(stem)
+    raise TalkheadError(f"{clip} has no frame {frame!r}")
+
+
+def read_frames(
+    clip: Path, size: int, numbers: Sequence[int] | None = None, every: int = 1
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Numbers and pictures uint8 (size, size, 3): the centre square of each frame, resized.
+
+    numbers: which frames, increasing; None: every `every`-th from the first. Raises TalkheadError
+    when the clip cannot be read or ends too early.
+    """
+    wanted = None if numbers is None else set(numbers)
+    first = numbers[0] if numbers else 0
+    last = None if numbers is None else numbers[-1]
+    with _open(clip, first, None if last is None else last + 1) as reader:
+        seen = first
+        for number, frame in enumerate(reader, start=first):
+            seen = number + 1
+            if number in wanted if wanted is not None else number % every == 0:
+                square = centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
+                yield number, cut(frame.rgb, square, size)
+    if last is not None and seen <= last:
+        raise TalkheadError(f"{clip} has no frame {last}: it ends before")
+
+
+def _open(clip: Path, skip: int, frames: int | None) -> VideoReader:
+    try:
+        return VideoReader(clip, skip=skip, frames=frames)
+    except ValueError as error:  # FFmpeg's "invalid data" when not even the first frame is whole
+        raise TalkheadError(f"{clip} is damaged: its first frame cannot be decoded") from error
+
+
+def read_picture(clip: Path, number: int, size: int) -> np.ndarray:
+    """One frame, uint8 (size, size, 3)."""
+    return next(read_frames(clip, size, [number]))[1]

@@ -1,0 +1,96 @@
+"""Who is scored: weights, and the baseline of doing nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from talkhead.checkpoint import default_weights, read_header
+from talkhead.engine import Engine
+from talkhead.errors import TalkheadError
+from talkhead.transfer import Transfer
+
+Pictures = Sequence[np.ndarray]
+Draw = Callable[[Pictures], np.ndarray]
+
+
+class Contender(Protocol):
+    """Draws results for a source and driving frames.
+
+    name: in tables; key: what its scores are stored under, different for anything that draws
+    differently; about: where it comes from, one line.
+    """
+
+    name: str
+    key: str
+    about: str
+
+    def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
+        """Pictures are uint8 (S, S, 3); the function returned takes a batch of driving frames and
+        returns results uint8 (N, S, S, 3). anchor: the frame that relative motion is measured
+        from; None: absolute motion."""
+        ...
+
+
+class DoNothing:
+    """Shows the source, whatever the driver does. What does worse is no use."""
+
+    name = "do nothing"
+    key = "do-nothing"
+    about = "repeats the source frame"
+
+    def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
+        return lambda driving: np.repeat(source[None], len(driving), axis=0)
+
+
+class Weights:
+    """A model with its weights."""
+
+    def __init__(self, name: str, path: Path, engine: Engine) -> None:
+        self.name = name
+        precision = str(engine.precision).removeprefix("torch.")
+        self.key = f"{path.stem}-{engine.weights[:12]}-{precision}"
+        header = read_header(path)
+        self.about = f"{header.config.family}; {header.provenance.origin}"
+        self._engine = engine
+
+    def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
+        encoded = self._engine.encode(source)
+        if anchor is None:
+            transfer = Transfer("absolute", encoded.keypoints)
+        else:
+            transfer = Transfer("relative", encoded.keypoints, self._engine.detect([anchor]))
+
+        def draw(driving: Pictures) -> np.ndarray:
+            return self._engine.render(encoded, transfer(self._engine.detect(driving)))
+
+        return draw
+
+
+def load_contenders(
+    paths: Sequence[Path | None],
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+) -> tuple[list[Contender], list[Engine]]:
+    """Read several weights (None: the bundled ones), each under a name of its own.
+
+    Raises TalkheadError when their pictures differ in size: scores of different sizes say nothing
+    about each other.
+    """
+    files = [path or default_weights() for path in paths]
+    engines = [Engine.load(path, device, precision, batch_size) for path in files]
+    if len({engine.image_size for engine in engines}) > 1:
+        sizes = ", ".join(
+            f"{path.name}: {engine.image_size}" for path, engine in zip(files, engines, strict=True)
+        )
+        raise TalkheadError(f"weights for pictures of different sizes ({sizes}); score them apart")
+    contenders: list[Contender] = []
+    for path, engine in zip(files, engines, strict=True):
+        namesakes = [other for other in files if other.stem == path.stem]
+        name = path.stem if len(namesakes) == 1 else f"{path.stem} ({engine.weights[:6]})"
+        contenders.append(Weights(name, path, engine))
+    return contenders, engines

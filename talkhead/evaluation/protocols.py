@@ -1,0 +1,232 @@
+"""What is drawn: which source is driven by which frames, in which way. See `PROTOCOLS`."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from talkhead.errors import TalkheadError
+from talkhead.evaluation.clips import clip_name, find_clips, frame_number, identity, test_folder
+
+log = logging.getLogger(__name__)
+
+PROTOCOLS = {
+    "reconstruction": "same identity: the first frame of every clip drives all of its frames, "
+    "absolute motion (FOMM's protocol)",
+    "pairs": "same identity: a list of source and driving frames, absolute motion (MCNet's, "
+    "DaGAN's and the codebook model's protocol; they call it reconstruction, too)",
+    "cross-pairs": "another identity: a list of source and driving frames; relative motion from "
+    "the list's best frame, or from the driving clip's first where it has no such column",
+    "cross-videos": "another identity: a list of sources and driving videos; relative motion from "
+    "the list's best frame, or from the first",
+    "random-pairs": "another identity: first frames of random clips driven by random other clips, "
+    "relative motion from the first frame",
+}
+WITH_LIST = ("pairs", "cross-pairs", "cross-videos")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One source and the driving frames that move it.
+
+    name:    unique in its set; also names the file of its scores.
+    clip:    name of the driving clip. Cases of one clip are not independent of each other.
+    source:  the source's clip and frame number.
+    numbers: of the driving frames; None: every `every`-th.
+    anchor:  number of the driving frame that relative motion is measured from; None: absolute.
+    truth:   whether the driving frames are what the result should look like.
+    """
+
+    name: str
+    clip: str
+    source: tuple[Path, int]
+    driving: Path
+    numbers: tuple[int, ...] | None
+    every: int
+    anchor: int | None
+    truth: bool
+
+
+@dataclass(frozen=True)
+class Trials:
+    """All cases of a protocol on a folder of clips; `missing` says which rows of its list were
+    left out and why."""
+
+    protocol: str
+    cases: tuple[Case, ...]
+    missing: tuple[str, ...] = ()
+
+
+def plan_trials(
+    protocol: str,
+    data: Path,
+    *,
+    pair_list: Path | None = None,
+    every: int = 1,
+    seed: int = 0,
+    num_pairs: int = 50,
+    limit: int | None = None,
+) -> Trials:
+    """The cases of a protocol named in `PROTOCOLS`; at most `limit` of them.
+
+    pair_list: the csv of the protocols in `WITH_LIST`; paths in it count from `.../test/` on.
+    every: of videos, every so many-th frame is drawn. seed, num_pairs: of `random-pairs`.
+    Raises TalkheadError when nothing can be drawn.
+    """
+    if protocol not in PROTOCOLS:
+        raise TalkheadError(f"no protocol {protocol!r}; use {', '.join(PROTOCOLS)}")
+    if (protocol in WITH_LIST) != (pair_list is not None):
+        need = "needs" if pair_list is None else "takes no"
+        raise TalkheadError(f"the protocol {protocol} {need} list of pairs (--list FILE.csv)")
+    clips = find_clips(data)
+    missing: tuple[str, ...] = ()
+    if pair_list is not None:
+        cases, missing = _read_list(protocol, pair_list, data, every)
+    elif protocol == "reconstruction":
+        cases = [
+            Case(clip_name(clip), clip_name(clip), (clip, 0), clip, None, every, None, True)
+            for clip in clips
+        ]
+    else:
+        cases = _random_pairs(clips, seed, num_pairs, every)
+    names = [case.name for case in cases]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TalkheadError(f"two clips in {data} are called {twice}; rename one of them")
+    return Trials(protocol, tuple(cases[:limit]), missing)
+
+
+def _random_pairs(clips: Sequence[Path], seed: int, count: int, every: int) -> list[Case]:
+    """Distinct pairs of clips of different people, the same for the same seed and clips."""
+    people = {identity(clip) for clip in clips}
+    if len(people) < 2:
+        raise TalkheadError(
+            "random pairs need clips of at least two people; names say who is seen up to the "
+            f"first # or -, and here all say {people.pop()!r}"
+        )
+    pairs = [(a, b) for a in clips for b in clips if identity(a) != identity(b)]
+    chosen = random.Random(seed).sample(pairs, min(count, len(pairs)))
+    return [
+        Case(_pair_name(a, 0, b, None), clip_name(b), (a, 0), b, None, every, 0, False)
+        for a, b in chosen
+    ]
+
+
+def _pair_name(source: Path, start: int, driving: Path, number: int | None) -> str:
+    end = "" if number is None else f"@{number}"
+    return f"{clip_name(source)}@{start}--{clip_name(driving)}{end}"
+
+
+def _read_list(
+    protocol: str, pair_list: Path, data: Path, every: int
+) -> tuple[list[Case], tuple[str, ...]]:
+    """Cases of a published list: source, driving and, where given, best frame."""
+    cases: dict[str, Case] = {}
+    missing = []
+    count = 0
+    for line, row in _rows(pair_list):
+        count += 1
+        try:
+            case = _read_row(protocol, row, data, every)
+        except TalkheadError as error:
+            missing.append(f"line {line}: {error}")
+        else:
+            cases.setdefault(case.name, case)
+    if not count:
+        raise TalkheadError(f"{pair_list} has no rows; each names a source and a driving frame")
+    if not cases:
+        raise TalkheadError(
+            f"none of the {count} rows of {pair_list} can be used ({missing[0]}); give --data the "
+            "folder that holds its test/ folder"
+        )
+    if missing:
+        log.warning(
+            "%s: %d of %d rows left out, the first at %s",
+            pair_list,
+            len(missing),
+            count,
+            missing[0],
+        )
+    return list(cases.values()), tuple(missing)
+
+
+def _rows(pair_list: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and fields, without the header."""
+    try:
+        with pair_list.open(newline="", encoding="utf-8") as file:
+            for line, row in enumerate(csv.reader(file), start=1):
+                fields = [field.strip() for field in row]
+                header = line == 1 and "." not in fields[0] if fields else True
+                if any(fields) and not header:
+                    yield line, fields
+    except FileNotFoundError as error:
+        raise TalkheadError(f"there is no list {pair_list}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TalkheadError(f"{pair_list} is not a csv file ({error})") from error
+
+
+def _read_row(protocol: str, row: list[str], data: Path, every: int) -> Case:
+    if len(row) < 2:
+        raise TalkheadError("a row needs a source and a driving path")
+    source = _locate(row[0], data)
+    clip, number = _locate(row[1], data)
+    numbers = None
+    if protocol == "cross-videos":
+        number = None
+    elif number is None:
+        raise TalkheadError(f"{row[1]} names a clip, not a frame; use --protocol cross-videos")
+    else:
+        numbers = (number,)
+    anchor = None
+    if protocol != "pairs":
+        anchor = _read_anchor(row[2], clip, data) if len(row) > 2 and row[2] else 0
+    return Case(
+        _pair_name(source[0], source[1] or 0, clip, number),
+        clip_name(clip),
+        (source[0], source[1] or 0),
+        clip,
+        numbers,
+        every,
+        anchor,
+        protocol == "pairs",
+    )
+
+
+def _read_anchor(text: str, clip: Path, data: Path) -> int:
+    """The best frame: a number, or the path of a frame of the driving clip."""
+    if text.isdecimal():
+        return int(text)
+    anchor_clip, number = _locate(text, data)
+    if anchor_clip != clip or number is None:
+        raise TalkheadError(f"the best frame {text} is no frame of {clip.name}")
+    return number
+
+
+def _locate(text: str, data: Path) -> tuple[Path, int | None]:
+    """The clip, and the frame where there is one, that an entry of a list means.
+
+    Lists hold paths of their author's machine; what counts is the part after `test/`, or, without
+    that, the last one or two parts.
+    """
+    parts = PurePosixPath(text.replace("\\", "/")).parts
+    if "test" in parts:
+        parts = parts[len(parts) - parts[::-1].index("test") :]
+    folder = test_folder(data)
+    if parts and (clip := _clip_called(folder, parts[-1])) is not None:
+        return clip, None
+    if len(parts) >= 2 and (clip := _clip_called(folder, parts[-2])) is not None:
+        return clip, frame_number(clip, parts[-1])
+    raise TalkheadError(f"{text} is not in {folder}")
+
+
+def _clip_called(folder: Path, name: str) -> Path | None:
+    """A clip of that name; a folder of frames and a video of it are the same to a list."""
+    for candidate in (name, name.removesuffix(".mp4"), f"{name}.mp4"):
+        path = folder / candidate
+        if path.exists() and path.name not in ("", ".", ".."):
+            return path
+    return None

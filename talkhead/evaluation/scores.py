@@ -1,0 +1,199 @@
+"""Scoring: every contender on every case, judged frame by frame, stored so that it can resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from talkhead.driver import batches
+from talkhead.errors import TalkheadError
+from talkhead.evaluation.clips import read_frames, read_picture
+from talkhead.evaluation.contenders import Contender
+from talkhead.evaluation.judging import Judge, Shots
+from talkhead.evaluation.metrics import METRICS
+from talkhead.evaluation.protocols import Case, Trials
+from talkhead.image import write_image
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1  # of stored scores; old ones are computed again
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """What one contender got on one case.
+
+    frames: numbers of the driving frames; values: by metric, one per frame, None = not judged.
+    error:  why the case could not be drawn; then there are no frames.
+    """
+
+    case: str
+    clip: str
+    frames: tuple[int, ...]
+    values: dict[str, tuple[float | None, ...]]
+    error: str | None = None
+
+    def array(self, metric: str) -> np.ndarray:
+        """Values with NaN for frames that were not judged."""
+        return np.array([np.nan if v is None else v for v in self.values[metric]], dtype=float)
+
+    def mean(self, metric: str) -> float | None:
+        """Over the frames that were judged; None when none was."""
+        values = self.array(metric)
+        judged = values[np.isfinite(values)]
+        return float(judged.mean()) if len(judged) else None
+
+
+class Scorer:
+    """Scores cases and keeps what is done in a folder: one JSON file and one picture per case.
+
+    size:  of the pictures that are drawn and judged.
+    shard: (number, of how many): which share of the cases this process takes.
+    """
+
+    def __init__(
+        self,
+        trials: Trials,
+        judges: Sequence[Judge],
+        folder: Path,
+        size: int,
+        batch_size: int = 4,
+        shard: tuple[int, int] = (0, 1),
+        progress: Progress | None = None,
+    ) -> None:
+        truth = all(case.truth for case in trials.cases)
+        self.trials = trials
+        self.metrics = tuple(
+            name for judge in judges for name in judge.metrics if truth or not METRICS[name].truth
+        )
+        self._judges = [judge for judge in judges if set(judge.metrics) & set(self.metrics)]
+        self._size = size
+        self._batch_size = batch_size
+        self._shard = shard
+        self._progress = progress
+        facts = [FORMAT, trials.protocol, size, self.metrics, [j.key for j in self._judges]]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
+        self._folder = folder / "cases" / f"{trials.protocol}-{digest}"
+
+    def score(self, contender: Contender) -> None:
+        """Score this process's share of the cases that are not done yet."""
+        number, count = self._shard
+        share = self.trials.cases[number::count]
+        for done, case in enumerate(share, start=1):
+            if self._stored(contender, case) is None:
+                self._score_case(contender, case)
+            if self._progress is not None:
+                self._progress(f"scoring {contender.name}", done, len(share))
+
+    def results(self, contender: Contender) -> list[CaseScores] | None:
+        """Scores of all cases in order; None while another process is still at work on some."""
+        found = [self._stored(contender, case, failed=True) for case in self.trials.cases]
+        done = [scores for scores in found if scores is not None]
+        return done if len(done) == len(found) else None
+
+    def picture(self, contender: Contender, case: str) -> Path:
+        """Where the strip of a case lies: source, driving, result (and difference)."""
+        return self._folder / contender.key / f"{_file_name(case)}.jpg"
+
+    def _score_case(self, contender: Contender, case: Case) -> None:
+        path = self._folder / contender.key / f"{_file_name(case.name)}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            scores = self._draw_and_judge(contender, case)
+        except TalkheadError as error:
+            log.warning("%s: %s is left out: %s", contender.name, case.name, error)
+            scores = CaseScores(case.name, case.clip, (), {}, str(error))
+        _write_json(path, {"inputs": _stamp(case), **asdict(scores)})
+
+    def _draw_and_judge(self, contender: Contender, case: Case) -> CaseScores:
+        source = read_picture(*case.source, self._size)
+        anchor = None
+        if case.anchor is not None:
+            anchor = read_picture(case.driving, case.anchor, self._size)
+        draw = contender.start(source, anchor)
+        strip = Strip(case.truth)
+        frames: list[int] = []
+        values: dict[str, list[float | None]] = {name: [] for name in self.metrics}
+        pictures = read_frames(case.driving, self._size, case.numbers, case.every)
+        for batch in batches(pictures, self._batch_size):
+            numbers = tuple(number for number, _ in batch)
+            driving = np.stack([picture for _, picture in batch])
+            shots = Shots(source, driving, draw(list(driving)), case.driving, numbers)
+            for judge in self._judges:
+                for name, judged in judge(shots).items():
+                    if name in values:
+                        values[name] += [float(v) if np.isfinite(v) else None for v in judged]
+            frames += numbers
+            strip.update(shots)
+        write_image(self.picture(contender, case.name), strip.picture())
+        kept = {name: tuple(column) for name, column in values.items()}
+        return CaseScores(case.name, case.clip, tuple(frames), kept)
+
+    def _stored(self, contender: Contender, case: Case, failed: bool = False) -> CaseScores | None:
+        """What an earlier run found out; None when inputs have changed since, or it failed."""
+        path = self._folder / contender.key / f"{_file_name(case.name)}.json"
+        try:
+            stored = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        if stored.pop("inputs", None) != _stamp(case) or (stored["error"] and not failed):
+            return None
+        values = {name: tuple(column) for name, column in stored["values"].items()}
+        return CaseScores(
+            stored["case"], stored["clip"], tuple(stored["frames"]), values, stored["error"]
+        )
+
+
+class Strip:
+    """Keeps the frame of a case that shows most: the worst, or the one that moved furthest."""
+
+    def __init__(self, truth: bool) -> None:
+        self._truth = truth
+        self._first: np.ndarray | None = None
+        self._most = -1.0
+        self._cells: list[np.ndarray] = []
+
+    def update(self, shots: Shots) -> None:
+        """Look at the next batch."""
+        if self._first is None:
+            self._first = shots.driving[0]
+        for driving, result in zip(shots.driving, shots.results, strict=True):
+            against = result if self._truth else self._first
+            difference = np.abs(driving.astype(np.int16) - against)
+            if (amount := float(difference.mean())) > self._most:
+                self._most = amount
+                self._cells = [shots.source, driving, result]
+                if self._truth:
+                    self._cells.append(np.minimum(3 * difference, 255).astype(np.uint8))
+
+    def picture(self) -> np.ndarray:
+        """Source, driving, result and, with a truth, three times the difference, in a row."""
+        return np.concatenate(self._cells, axis=1)
+
+
+def _file_name(case: str) -> str:
+    return quote(case, safe="#@ ")
+
+
+def _stamp(case: Case) -> list[Any]:
+    """Changes when what is read changes."""
+    paths = [case.source[0], case.driving]
+    facts = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    numbers = list(case.numbers) if case.numbers else None
+    return [*map(list, facts), case.source[1], numbers, case.every, case.anchor]
+
+
+def _write_json(path: Path, value: Any) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.write_text(json.dumps(value))
+    partial.replace(path)

@@ -1,0 +1,62 @@
+"""From values per frame to one number: means, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+DRAWS = 1000  # of the bootstrap
+COVERAGE = 0.95  # of the confidence interval
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric over a test set; None where there was nothing to judge.
+
+    frame_mean: over all judged frames, as published (long clips weigh more).
+    clip_mean:  over the means of the clips.
+    low, high:  95 % interval of the frame mean by bootstrap over clips; None for a single clip.
+    judged:     share of the frames that could be judged.
+    """
+
+    frame_mean: float | None
+    clip_mean: float | None
+    low: float | None
+    high: float | None
+    judged: float
+
+
+def summarise(clips: dict[str, np.ndarray], seed: int = 0) -> Score:
+    """Scores from values per frame by clip; NaN means that a frame could not be judged."""
+    counts = np.array([np.isfinite(values).sum() for values in clips.values()], dtype=float)
+    sums = np.array([np.nansum(values) for values in clips.values()])
+    total = sum(len(values) for values in clips.values())
+    judged = counts > 0
+    if not judged.any():
+        return Score(None, None, None, None, 0.0)
+    sums, counts = sums[judged], counts[judged]
+    low, high = interval(sums, counts, seed)
+    return Score(
+        float(sums.sum() / counts.sum()),
+        float((sums / counts).mean()),
+        low,
+        high,
+        float(counts.sum() / total),
+    )
+
+
+def interval(
+    sums: np.ndarray, counts: np.ndarray, seed: int = 0
+) -> tuple[float, float] | tuple[None, None]:
+    """95 % interval of sum/count when clips are drawn again with replacement.
+
+    Clips, not frames: the frames of a clip are alike. Percentiles of 1000 draws; None for one clip.
+    """
+    if len(sums) < 2:
+        return None, None
+    chance = np.full(len(sums), 1 / len(sums))
+    drawn = np.random.default_rng(seed).multinomial(len(sums), chance, size=DRAWS)
+    means = (drawn @ sums) / (drawn @ counts)
+    tail = (1 - COVERAGE) / 2
+    return float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))

@@ -1,0 +1,150 @@
+"""Tables for people and programs: Markdown, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from talkhead.evaluation.evaluate import Evaluation, Row
+from talkhead.evaluation.metrics import METRICS, Metric
+from talkhead.evaluation.summary import Score
+
+ARROWS = {"lower": "↓", "higher": "↑"}
+
+
+def heading(metric: Metric) -> str:
+    """Title with an arrow that says which way is better."""
+    return f"{metric.title} {ARROWS[metric.better]}"
+
+
+def number(value: float | None, digits: int) -> str:
+    """A value for people; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def cell(score: Score, digits: int) -> str:
+    """The frame mean, its interval, and the share of frames where not all could be judged."""
+    text = number(score.frame_mean, digits)
+    if score.low is not None:
+        text += f" [{number(score.low, digits)}, {number(score.high, digits)}]"
+    if score.frame_mean is not None and score.judged < 1:
+        text += f" ({100 * score.judged:.0f} % judged)"
+    return text
+
+
+def grid(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def score_table(evaluation: Evaluation) -> str:
+    """Means over frames, as published, one row per contender."""
+    metrics = [METRICS[name] for name in evaluation.metrics]
+    rows = [
+        [row.name, *(cell(row.scores[m.name], m.digits) for m in metrics)]
+        for row in evaluation.rows
+    ]
+    return grid(["", *map(heading, metrics)], rows)
+
+
+def clip_table(evaluation: Evaluation) -> str:
+    """Means over the means of clips."""
+    metrics = [METRICS[name] for name in evaluation.metrics]
+    rows = [
+        [row.name, *(number(row.scores[m.name].clip_mean, m.digits) for m in metrics)]
+        for row in evaluation.rows
+    ]
+    return grid(["", *map(heading, metrics)], rows)
+
+
+def definition_table(names: list[str]) -> str:
+    """What each metric is."""
+    rows = [
+        [
+            heading(metric),
+            f"`{metric.name}`",
+            metric.definition,
+            metric.library,
+            metric.weights or "none",
+        ]
+        for metric in (METRICS[name] for name in names)
+    ]
+    head = ["metric", "name", "definition", "computed by", "network weights"]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """The whole report as text."""
+    facts = "\n".join(f"- {key}: {value}" for key, value in evaluation.description.items())
+    first = evaluation.rows[0]
+    parts = [
+        f"# Evaluation: {evaluation.trials.protocol}",
+        facts,
+        f"{len(first.scored)} of {len(first.cases)} cases scored, {first.frames} frames.",
+        "## Means over frames",
+        "As published: every frame counts the same. In brackets the 95 % interval when the clips "
+        "are drawn again (bootstrap over clips).",
+        score_table(evaluation),
+        "## Means over clips",
+        clip_table(evaluation),
+        "Published rows are not shown beside these: numbers depend on the test set and protocol.",
+        "## Contenders",
+        "\n".join(f"- {row.name} (`{row.key}`): {row.about}" for row in evaluation.rows),
+    ]
+    if failed := evaluation.failed():
+        parts += ["## Left out", "\n".join(f"- {name}: {why}" for name, why in failed.items())]
+    if evaluation.skipped:
+        lines = [f"- {METRICS[name].title}: {why}" for name, why in evaluation.skipped.items()]
+        parts += ["## Not computed", "\n".join(lines)]
+    parts += ["## Definitions", definition_table(list(evaluation.metrics))]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything but the values per frame."""
+    return {
+        "run": evaluation.description,
+        "contenders": [_row_json(row) for row in evaluation.rows],
+        "metrics": {name: asdict(METRICS[name]) for name in evaluation.metrics},
+        "not_computed": evaluation.skipped,
+        "left_out": evaluation.failed(),
+    }
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "key": row.key,
+        "about": row.about,
+        "cases": len(row.scored),
+        "frames": row.frames,
+        "scores": {name: asdict(score) for name, score in row.scores.items()},
+    }
+
+
+def write_tables(evaluation: Evaluation, folder: Path) -> None:
+    """report.md, scores.json, frames.csv (a line per frame) and clips.csv (a line per case)."""
+    (folder / "report.md").write_text(markdown(evaluation), encoding="utf-8")
+    text = json.dumps(as_json(evaluation), indent=1)
+    (folder / "scores.json").write_text(text + "\n", encoding="utf-8")
+    metrics = evaluation.metrics
+    with (folder / "frames.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["contender", "case", "clip", "frame", *metrics])
+        for row in evaluation.rows:
+            for case in row.scored:
+                for i, frame in enumerate(case.frames):
+                    values = [case.values[metric][i] for metric in metrics]
+                    table.writerow([row.name, case.case, case.clip, frame, *values])
+    with (folder / "clips.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["contender", "case", "clip", "frames", *metrics])
+        for row in evaluation.rows:
+            for case in row.scored:
+                means = [case.mean(metric) for metric in metrics]
+                table.writerow([row.name, case.case, case.clip, len(case.frames), *means])
