@@ -62,7 +62,7 @@ class Tracker:
         for number, rgb in enumerate(frames):
             if number >= self.START_FRAMES or len(crops) == 5:
                 break
-            if number % 5 and crops:
+            if number % 5:
                 continue
             faces = self._finder.find(rgb, near=crops[0] if crops else None)
             if faces and not crops:
