@@ -338,6 +338,22 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of random-pairs.")] = 0,
     num_pairs: Annotated[int, typer.Option("--pairs", min=1, help="Of random-pairs.")] = 50,
+    metrics: Annotated[
+        str | None, typer.Option(help="Names separated by commas; default: all that can be had.")
+    ] = None,
+    list_metrics: Annotated[
+        bool, typer.Option("--list-metrics", help="What each metric is; nothing is scored.")
+    ] = False,
+    landmarks: Annotated[
+        Path | None, typer.Option(help="A folder with landmarks of the clips (CLIP.npz).")
+    ] = None,
+    keypoints: Annotated[
+        Path | None,
+        typer.Option(help="Weights whose detector finds keypoints; default: the first weights."),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the networks of metrics that lack them.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
@@ -350,13 +366,18 @@ def evaluate(
 ) -> None:
     """Score weights as the papers do, against doing nothing: a table, JSON and a report."""
     with plain_errors(debug, quiet), progress_bar(quiet) as progress:
+        from talkhead.engine import Engine
         from talkhead.evaluation.contenders import load_contenders
         from talkhead.evaluation.evaluate import evaluate as run
-        from talkhead.evaluation.pixels import PixelJudge
+        from talkhead.evaluation.judges import parse_metrics, seat_judges
         from talkhead.evaluation.protocols import plan_trials
+        from talkhead.evaluation.report import html_report
         from talkhead.evaluation.tables import as_json as facts_of
-        from talkhead.evaluation.tables import markdown, write_tables
+        from talkhead.evaluation.tables import markdown, metric_list, write_tables
 
+        if list_metrics:
+            show(metric_list(), quiet)
+            return
         if data is None:
             raise typer.BadParameter("give --data a folder of clips")
         if fp16 and bf16:
@@ -370,22 +391,32 @@ def evaluate(
             num_pairs=num_pairs,
             limit=limit,
         )
+        wanted = parse_metrics(metrics)
         precision = "fp16" if fp16 else "bf16" if bf16 else "fp32"
         contenders, engines = load_contenders(weights or [None], device, precision, batch_size)
+        detector = engines[0]
+        if keypoints is not None:
+            detector = Engine.load(keypoints, device, precision, batch_size)
         result = run(
             trials,
             contenders,
-            [PixelJudge()],
+            seat_judges(wanted, detector, landmarks, download),
             output,
+            metrics=wanted,
             size=engines[0].image_size,
             batch_size=engines[0].batch_size,
-            description={"data": data.name, "every": every},
+            description={
+                "data": data.name,
+                "every": every,
+                "keypoints_by": keypoints.name if keypoints else contenders[0].name,
+            },
             progress=progress,
         )
         if result is None:
             show("done here; the process that finishes last writes the report", quiet)
             return
         write_tables(result, output)
+        (output / "report.html").write_text(html_report(result), encoding="utf-8")
         show(facts_of(result) if as_json else markdown(result), quiet)
 
 

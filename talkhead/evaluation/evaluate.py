@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 from talkhead import __version__
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.contenders import Contender, DoNothing
-from talkhead.evaluation.judging import Judge
+from talkhead.evaluation.judges import Bench
+from talkhead.evaluation.metrics import FID, METRICS
+from talkhead.evaluation.perceptual import frechet_distance
 from talkhead.evaluation.protocols import PROTOCOLS, Trials
 from talkhead.evaluation.scores import CaseScores, Progress, Scorer
 from talkhead.evaluation.summary import Score, summarise
@@ -21,13 +23,18 @@ from talkhead.evaluation.summary import Score, summarise
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's line in the table, with all it is made of."""
+    """One contender's line in the table, with all it is made of.
+
+    gains:    by metric, the difference from doing nothing. pictures: by case, its strip.
+    """
 
     name: str
     key: str
     about: str
     scores: dict[str, Score]
     cases: tuple[CaseScores, ...]
+    gains: dict[str, Score] = field(default_factory=dict)
+    pictures: dict[str, Path] = field(default_factory=dict)
 
     @property
     def scored(self) -> list[CaseScores]:
@@ -53,6 +60,11 @@ class Evaluation:
     description: dict[str, Any]
     skipped: dict[str, str]
 
+    @property
+    def frame_metrics(self) -> tuple[str, ...]:
+        """Those with a value for every frame."""
+        return tuple(name for name in self.metrics if name not in FID)
+
     def failed(self) -> dict[str, str]:
         """Cases that no contender could draw, and rows of the list that were left out."""
         found = {case.case: case.error for row in self.rows for case in row.cases if case.error}
@@ -62,13 +74,13 @@ class Evaluation:
 def evaluate(
     trials: Trials,
     contenders: Sequence[Contender],
-    judges: Sequence[Judge],
+    bench: Bench,
     output: Path,
     *,
+    metrics: Sequence[str] = tuple(METRICS),
     size: int = 256,
     batch_size: int = 4,
     description: dict[str, Any] | None = None,
-    skipped: dict[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation | None:
     """Score contenders and the baseline of doing nothing; write reports into `output`.
@@ -78,7 +90,7 @@ def evaluate(
     others return None. Raises TalkheadError when no case could be drawn.
     """
     everybody = [*contenders, DoNothing()]
-    scorer = Scorer(trials, judges, output, size, batch_size, shard(), progress)
+    scorer = Scorer(trials, bench, metrics, output, size, batch_size, shard(), progress)
     for contender in everybody:
         scorer.score(contender)
     rows = []
@@ -86,7 +98,10 @@ def evaluate(
         cases = scorer.results(contender)
         if cases is None:
             return None
-        rows.append(make_row(contender, cases, scorer.metrics))
+        row = make_row(contender, cases, scorer.metrics)
+        fid = fid_scores(scorer.features(contender), metrics)
+        rows.append(replace(row, scores=row.scores | fid, pictures=pictures(scorer, row)))
+    rows = add_gains(rows, scorer.metrics)
     facts = {
         "talkhead": __version__,
         "protocol": trials.protocol,
@@ -94,7 +109,7 @@ def evaluate(
         "picture_size": size,
         **(description or {}),
     }
-    result = Evaluation(trials, scorer.metrics, tuple(rows), facts, skipped or {})
+    result = Evaluation(trials, tuple(rows[0].scores), tuple(rows), facts, bench.skipped)
     if not any(row.frames for row in rows):
         name, reason = next(iter(result.failed().items()))
         raise TalkheadError(f"no clip could be scored; {name}: {reason}")
@@ -104,6 +119,40 @@ def evaluate(
 def shard() -> tuple[int, int]:
     """This process's number and how many there are, as torchrun says."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def pictures(scorer: Scorer, row: Row) -> dict[str, Path]:
+    """Strips of the cases that could be drawn."""
+    return {case.case: scorer.picture(row.key, case.case) for case in row.scored}
+
+
+def fid_scores(features: dict[str, np.ndarray] | None, metrics: Sequence[str]) -> dict[str, Score]:
+    """FID of a whole set. It is no mean, so it has no interval and no value per clip."""
+    if features is None:
+        return {}
+    others = {"fid": "driving", "fid_published_codebook": "source"}
+    return {
+        name: Score(frechet_distance(features["results"], features[others[name]]))
+        for name in FID
+        if name in metrics
+    }
+
+
+def add_gains(rows: Sequence[Row], metrics: Sequence[str]) -> list[Row]:
+    """Compare every contender with the last one, which does nothing, on the frames of both."""
+    base = rows[-1]
+    done = []
+    for row in rows[:-1]:
+        common = {case.case: case for case in base.scored}
+        pairs = [(case, common[case.case]) for case in row.scored if case.case in common]
+        gains = {}
+        for metric in metrics:
+            clips: dict[str, list[np.ndarray]] = {}
+            for mine, theirs in pairs:
+                clips.setdefault(mine.clip, []).append(mine.array(metric) - theirs.array(metric))
+            gains[metric] = summarise({name: np.concatenate(v) for name, v in clips.items()})
+        done.append(replace(row, gains=gains))
+    return [*done, base]
 
 
 def make_row(contender: Contender, cases: Sequence[CaseScores], metrics: Sequence[str]) -> Row:

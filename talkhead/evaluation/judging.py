@@ -14,9 +14,11 @@ class Shots:
     """Results of one case, a batch: pictures uint8, S the picture size.
 
     source: (S, S, 3); driving, results: (N, S, S, 3); clip, numbers: which driving frames.
+    anchor: (S, S, 3), the frame that relative motion was measured from; None: absolute motion.
     """
 
     source: np.ndarray
+    anchor: np.ndarray | None
     driving: np.ndarray
     results: np.ndarray
     clip: Path
@@ -30,8 +32,11 @@ class Judge(Protocol):
     not mixed up.
     """
 
-    metrics: tuple[str, ...]
-    key: str
+    @property
+    def metrics(self) -> tuple[str, ...]: ...
+
+    @property
+    def key(self) -> str: ...
 
     def __call__(self, shots: Shots) -> dict[str, np.ndarray]:
         """Float arrays (N,) by metric."""

@@ -10,7 +10,7 @@ class Metric:
     """name: on the command line and in files; title: in tables; better: "higher" or "lower".
 
     definition: what is computed, on which value range, and what published numbers it matches.
-    library:    what does the computing; weights: of a network, empty without one.
+    library:    what does the computing; network: its name in `networks.NETWORKS`, empty for none.
     truth:      whether it needs driving frames that the result should look like.
     digits:     after the point, in tables.
     """
@@ -20,7 +20,7 @@ class Metric:
     better: str
     definition: str
     library: str
-    weights: str = ""
+    network: str = ""
     truth: bool = True
     digits: int = 4
 
@@ -60,5 +60,148 @@ METRICS = {
             "data range of 2, which inflates; compare with MCNet's published numbers only",
             "scikit-image structural_similarity(data_range=2)",
         ),
+        Metric(
+            "keypoints",
+            "keypoints",
+            "lower",
+            "mean distance in pixels of the result's keypoints from those that it should have: the "
+            "driving frame's, or the source's moved like the driver's (relative motion); found "
+            "by one stated detector, which favours the weights that it belongs to",
+            "talkhead's own detector",
+            truth=False,
+            digits=2,
+        ),
+        *(
+            Metric(
+                f"l1_{region}",
+                f"L1 {region}",
+                "lower",
+                f"L1 (0..1) within the box around the {region} of the driving frame, 4 % of the "
+                "side wider on all sides; boxes from landmark files",
+                "numpy",
+            )
+            for region in ("mouth", "eyes", "face")
+        ),
+        Metric(
+            "lpips_alex",
+            "LPIPS (Alex)",
+            "lower",
+            "as defined: version 0.1, pictures in -1..1",
+            "lpips",
+            "alex",
+        ),
+        Metric(
+            "lpips_vgg",
+            "LPIPS (VGG)",
+            "lower",
+            "version 0.1, pictures in -1..1; what the codebook model and MCNet publish",
+            "lpips",
+            "vgg",
+        ),
+        Metric(
+            "lpips_alex_published_mcnet",
+            "LPIPS (MCNet's Alex)",
+            "lower",
+            "as MCNet's metrics.py feeds it: pictures in 0..1 where -1..1 is expected",
+            "lpips",
+            "alex",
+        ),
+        Metric(
+            "fid",
+            "FID",
+            "lower",
+            "between all results and all driving frames; far fewer pictures than 2048 features "
+            "make it too large",
+            "pytorch-fid's network; numpy",
+            "inception",
+            truth=False,
+            digits=2,
+        ),
+        Metric(
+            "fid_published_codebook",
+            "FID (to sources)",
+            "lower",
+            "between all results and the sources, one per case, as the codebook model publishes it",
+            "pytorch-fid's network; numpy",
+            "inception",
+            truth=False,
+            digits=2,
+        ),
+        Metric(
+            "akd",
+            "AKD",
+            "lower",
+            "mean Euclidean distance in pixels of 68 landmarks of the first face; pairs with a "
+            "picture without a face are left out",
+            "face-alignment",
+            "fan",
+            digits=3,
+        ),
+        Metric(
+            "akd_published",
+            "AKD (published)",
+            "lower",
+            "the same landmarks, but the mean absolute difference of their 136 coordinates, which "
+            "is what FOMM and its successors publish",
+            "face-alignment",
+            "fan",
+            digits=3,
+        ),
+        Metric(
+            "aed",
+            "AED",
+            "lower",
+            "Euclidean distance of identity features of result and driving frame, 96x96",
+            "opencv dnn",
+            "openface",
+        ),
+        Metric(
+            "aed_published",
+            "AED (published)",
+            "lower",
+            "its square: FOMM and its successors sum squared differences and take no root",
+            "opencv dnn",
+            "openface",
+        ),
+        Metric(
+            "csim",
+            "CSIM",
+            "higher",
+            "cosine of identity features of result and source, SFace; no paper's numbers",
+            "opencv FaceRecognizerSF",
+            "sface",
+            truth=False,
+        ),
+        Metric(
+            "csim_published",
+            "CSIM (published)",
+            "higher",
+            "the same with antelopev2, as the codebook model publishes it",
+            "insightface",
+            "antelope",
+            truth=False,
+        ),
+        Metric(
+            "prmse",
+            "PRMSE",
+            "lower",
+            "root of the mean squared difference of three head angles in degrees, per picture, "
+            "result and driving frame; changes with the version of py-feat",
+            "py-feat",
+            "pyfeat",
+            truth=False,
+            digits=3,
+        ),
+        Metric(
+            "aucon",
+            "AUCON",
+            "higher",
+            "share of action units that are on (0.5 or more) in both or in neither, result and "
+            "driving frame; changes with the version of py-feat",
+            "py-feat",
+            "pyfeat",
+            truth=False,
+        ),
     )
 }
+FID = ("fid", "fid_published_codebook")

@@ -18,8 +18,9 @@ from talkhead.driver import batches
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import read_frames, read_picture
 from talkhead.evaluation.contenders import Contender
-from talkhead.evaluation.judging import Judge, Shots
-from talkhead.evaluation.metrics import METRICS
+from talkhead.evaluation.judges import Bench
+from talkhead.evaluation.judging import Shots
+from talkhead.evaluation.metrics import FID, METRICS
 from talkhead.evaluation.protocols import Case, Trials
 from talkhead.image import write_image
 
@@ -57,6 +58,7 @@ class CaseScores:
 class Scorer:
     """Scores cases and keeps what is done in a folder: one JSON file and one picture per case.
 
+    metrics: which of the bench's are wanted; those that the trials cannot give are left out.
     size:  of the pictures that are drawn and judged.
     shard: (number, of how many): which share of the cases this process takes.
     """
@@ -64,7 +66,8 @@ class Scorer:
     def __init__(
         self,
         trials: Trials,
-        judges: Sequence[Judge],
+        bench: Bench,
+        metrics: Sequence[str],
         folder: Path,
         size: int,
         batch_size: int = 4,
@@ -72,16 +75,18 @@ class Scorer:
         progress: Progress | None = None,
     ) -> None:
         truth = all(case.truth for case in trials.cases)
+        apt = [name for name in metrics if truth or not METRICS[name].truth]
         self.trials = trials
-        self.metrics = tuple(
-            name for judge in judges for name in judge.metrics if truth or not METRICS[name].truth
-        )
-        self._judges = [judge for judge in judges if set(judge.metrics) & set(self.metrics)]
+        self._judges = [judge for judge in bench.judges if set(judge.metrics) & set(apt)]
+        self._features = bench.features if set(FID) & set(apt) else None
+        able = {name for judge in self._judges for name in judge.metrics}
+        self.metrics = tuple(name for name in apt if name in able)
         self._size = size
         self._batch_size = batch_size
         self._shard = shard
         self._progress = progress
-        facts = [FORMAT, trials.protocol, size, self.metrics, [j.key for j in self._judges]]
+        keys = [judge.key for judge in self._judges] + [self._features and self._features.key]
+        facts = [FORMAT, trials.protocol, size, self.metrics, keys]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
         self._folder = folder / "cases" / f"{trials.protocol}-{digest}"
 
@@ -101,12 +106,28 @@ class Scorer:
         done = [scores for scores in found if scores is not None]
         return done if len(done) == len(found) else None
 
-    def picture(self, contender: Contender, case: str) -> Path:
+    def picture(self, key: str, case: str) -> Path:
         """Where the strip of a case lies: source, driving, result (and difference)."""
-        return self._folder / contender.key / f"{_file_name(case)}.jpg"
+        return self._path(key, case, "jpg")
+
+    def features(self, contender: Contender) -> dict[str, np.ndarray] | None:
+        """What FID compares, over all cases: features (N, D) of source, driving and results."""
+        if self._features is None:
+            return None
+        files = [self._path(contender.key, case.name, "npz") for case in self.trials.cases]
+        parts: dict[str, list[np.ndarray]] = {"source": [], "driving": [], "results": []}
+        for file in files:
+            if file.is_file():
+                with np.load(file, allow_pickle=False) as stored:
+                    for name, found in parts.items():
+                        found.append(stored[name])
+        return {name: np.concatenate(found) for name, found in parts.items()}
+
+    def _path(self, key: str, case: str, ending: str) -> Path:
+        return self._folder / key / f"{_file_name(case)}.{ending}"
 
     def _score_case(self, contender: Contender, case: Case) -> None:
-        path = self._folder / contender.key / f"{_file_name(case.name)}.json"
+        path = self._path(contender.key, case.name, "json")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             scores = self._draw_and_judge(contender, case)
@@ -124,24 +145,36 @@ class Scorer:
         strip = Strip(case.truth)
         frames: list[int] = []
         values: dict[str, list[float | None]] = {name: [] for name in self.metrics}
+        features: dict[str, list[np.ndarray]] = {"driving": [], "results": []}
         pictures = read_frames(case.driving, self._size, case.numbers, case.every)
         for batch in batches(pictures, self._batch_size):
             numbers = tuple(number for number, _ in batch)
             driving = np.stack([picture for _, picture in batch])
-            shots = Shots(source, driving, draw(list(driving)), case.driving, numbers)
+            shots = Shots(source, anchor, driving, draw(list(driving)), case.driving, numbers)
             for judge in self._judges:
                 for name, judged in judge(shots).items():
                     if name in values:
                         values[name] += [float(v) if np.isfinite(v) else None for v in judged]
             frames += numbers
             strip.update(shots)
-        write_image(self.picture(contender, case.name), strip.picture())
+            if self._features is not None:
+                features["driving"].append(self._features(shots.driving))
+                features["results"].append(self._features(shots.results))
+        write_image(self.picture(contender.key, case.name), strip.picture())
+        if self._features is not None:
+            found = {name: np.concatenate(parts) for name, parts in features.items()}
+            np.savez(
+                self._path(contender.key, case.name, "npz"),
+                source=self._features(source[None]),
+                driving=found["driving"],
+                results=found["results"],
+            )
         kept = {name: tuple(column) for name, column in values.items()}
         return CaseScores(case.name, case.clip, tuple(frames), kept)
 
     def _stored(self, contender: Contender, case: Case, failed: bool = False) -> CaseScores | None:
         """What an earlier run found out; None when inputs have changed since, or it failed."""
-        path = self._folder / contender.key / f"{_file_name(case.name)}.json"
+        path = self._path(contender.key, case.name, "json")
         try:
             stored = json.loads(path.read_text())
         except (FileNotFoundError, ValueError):

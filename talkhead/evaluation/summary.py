@@ -21,10 +21,10 @@ class Score:
     """
 
     frame_mean: float | None
-    clip_mean: float | None
-    low: float | None
-    high: float | None
-    judged: float
+    clip_mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    judged: float = 1.0
 
 
 def summarise(clips: dict[str, np.ndarray], seed: int = 0) -> Score:
@@ -34,7 +34,7 @@ def summarise(clips: dict[str, np.ndarray], seed: int = 0) -> Score:
     total = sum(len(values) for values in clips.values())
     judged = counts > 0
     if not judged.any():
-        return Score(None, None, None, None, 0.0)
+        return Score(None, judged=0.0)
     sums, counts = sums[judged], counts[judged]
     low, high = interval(sums, counts, seed)
     return Score(

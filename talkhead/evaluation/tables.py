@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics import METRICS, Metric
+from talkhead.evaluation.networks import NETWORKS, obstacle
 from talkhead.evaluation.summary import Score
 
+NO_PUBLISHED_ROWS = (
+    "No paper's numbers stand beside these: they hold for VoxCeleb's test videos and for one "
+    "protocol and definition each, and none are recorded here."
+)
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 
@@ -61,7 +67,31 @@ def clip_table(evaluation: Evaluation) -> str:
     return grid(["", *map(heading, metrics)], rows)
 
 
-def definition_table(names: list[str]) -> str:
+def gain_table(evaluation: Evaluation) -> str:
+    """Differences from doing nothing, on the frames that were judged for both."""
+    metrics = [METRICS[name] for name in evaluation.frame_metrics]
+    rows = [
+        [row.name, *(gain_cell(row.gains[m.name], m) for m in metrics)]
+        for row in evaluation.rows[:-1]
+    ]
+    return grid(["", *map(heading, metrics)], rows)
+
+
+def gain_cell(gain: Score, metric: Metric) -> str:
+    """A signed difference, its interval, and whether that is clearly better or worse."""
+    if gain.frame_mean is None:
+        return "-"
+    text = f"{gain.frame_mean:+.{metric.digits}f}"
+    if gain.low is None or gain.high is None:
+        return text
+    text += f" [{gain.low:+.{metric.digits}f}, {gain.high:+.{metric.digits}f}]"
+    if gain.low <= 0 <= gain.high:
+        return text
+    better = (gain.frame_mean > 0) == (metric.better == "higher")
+    return f"{text} {'better' if better else 'worse'}"
+
+
+def definition_table(names: Sequence[str]) -> str:
     """What each metric is."""
     rows = [
         [
@@ -69,13 +99,27 @@ def definition_table(names: list[str]) -> str:
             f"`{metric.name}`",
             metric.definition,
             metric.library,
-            metric.weights or "none",
+            f"{NETWORKS[metric.network].title}; {NETWORKS[metric.network].licence}"
+            if metric.network
+            else "none",
         ]
         for metric in (METRICS[name] for name in names)
     ]
-    head = ["metric", "name", "definition", "computed by", "network weights"]
+    head = ["metric", "name", "definition", "computed by", "network weights; licence"]
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def metric_list() -> str:
+    """Every metric with its definition, and what hinders those that cannot be computed here."""
+    networks = {name: obstacle(name) for name in NETWORKS}
+    lines = [
+        f"- {metric.title} (`{metric.name}`): {networks[metric.network]}"
+        for metric in METRICS.values()
+        if metric.network and networks[metric.network]
+    ]
+    text = definition_table(tuple(METRICS))
+    return f"{text}\n\nNot on this machine:\n\n" + "\n".join(lines) if lines else text
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -92,7 +136,11 @@ def markdown(evaluation: Evaluation) -> str:
         score_table(evaluation),
         "## Means over clips",
         clip_table(evaluation),
-        "Published rows are not shown beside these: numbers depend on the test set and protocol.",
+        "## Against doing nothing",
+        "Differences of the means over the frames that were judged for both, with their 95 % "
+        "interval; better or worse where that does not contain 0.",
+        gain_table(evaluation),
+        NO_PUBLISHED_ROWS,
         "## Contenders",
         "\n".join(f"- {row.name} (`{row.key}`): {row.about}" for row in evaluation.rows),
     ]
@@ -101,7 +149,7 @@ def markdown(evaluation: Evaluation) -> str:
     if evaluation.skipped:
         lines = [f"- {METRICS[name].title}: {why}" for name, why in evaluation.skipped.items()]
         parts += ["## Not computed", "\n".join(lines)]
-    parts += ["## Definitions", definition_table(list(evaluation.metrics))]
+    parts += ["## Definitions", definition_table(evaluation.metrics)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -124,6 +172,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "cases": len(row.scored),
         "frames": row.frames,
         "scores": {name: asdict(score) for name, score in row.scores.items()},
+        "against_doing_nothing": {name: asdict(gain) for name, gain in row.gains.items()},
     }
 
 
@@ -132,7 +181,7 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
     (folder / "report.md").write_text(markdown(evaluation), encoding="utf-8")
     text = json.dumps(as_json(evaluation), indent=1)
     (folder / "scores.json").write_text(text + "\n", encoding="utf-8")
-    metrics = evaluation.metrics
+    metrics = evaluation.frame_metrics
     with (folder / "frames.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["contender", "case", "clip", "frame", *metrics])

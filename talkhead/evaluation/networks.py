@@ -1,0 +1,219 @@
+"""Networks that metrics need: where their weights lie, and how to get them.
+
+Nothing is downloaded unless `fetch` is called, which is what `--download` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import hub
+
+from talkhead.errors import TalkheadError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """name: in torch's hub folder; url: where it comes from, empty where nobody publishes it.
+
+    sha256: all of it or its first digits; what is on disk is checked against it before use.
+    """
+
+    name: str
+    url: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        return Path(hub.get_dir()) / "checkpoints" / self.name
+
+
+@dataclass(frozen=True)
+class Network:
+    """package: the library that runs it (module, name on PyPI), None when that comes with talkhead.
+
+    files: its weights. hint: what to do about files that cannot be fetched.
+    """
+
+    title: str
+    licence: str
+    package: tuple[str, str] | None
+    files: tuple[WeightsFile, ...]
+    hint: str = ""
+
+
+S3FD = WeightsFile(
+    "s3fd-619a316812.pth",
+    "https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth",
+    "619a316812",
+)
+YUNET = WeightsFile(
+    "face_detection_yunet_2023mar.onnx",
+    "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
+    "face_detection_yunet_2023mar.onnx",
+    "",
+)
+LPIPS_LIBRARY = ("lpips", "lpips")
+
+NETWORKS = {
+    "alex": Network(
+        "AlexNet (torchvision) with the linear heads of lpips 0.1",
+        "BSD",
+        LPIPS_LIBRARY,
+        (
+            WeightsFile(
+                "alexnet-owt-7be5be79.pth",
+                "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+                "7be5be79",
+            ),
+        ),
+    ),
+    "vgg": Network(
+        "VGG16 (torchvision) with the linear heads of lpips 0.1",
+        "BSD",
+        LPIPS_LIBRARY,
+        (
+            WeightsFile(
+                "vgg16-397923af.pth",
+                "https://download.pytorch.org/models/vgg16-397923af.pth",
+                "397923af",
+            ),
+        ),
+    ),
+    "inception": Network(
+        "Inception v3 of TensorFlow's FID, 2048 features",
+        "Apache-2.0",
+        ("pytorch_fid", "pytorch-fid"),
+        (
+            WeightsFile(
+                "pt_inception-2015-12-05-6726825d.pth",
+                "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+                "pt_inception-2015-12-05-6726825d.pth",
+                "6726825d",
+            ),
+        ),
+    ),
+    "fan": Network(
+        "2D-FAN-4 with S3FD (face-alignment), flip off",
+        "BSD-3",
+        None,
+        (
+            WeightsFile(
+                "2DFAN4-11f355bf06.pth.tar",
+                "https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar",
+                "11f355bf06",
+            ),
+            S3FD,
+        ),
+    ),
+    "sface": Network(
+        "SFace with YuNet (OpenCV Zoo)",
+        "Apache-2.0; YuNet MIT",
+        None,
+        (
+            WeightsFile(
+                "face_recognition_sface_2021dec.onnx",
+                "https://github.com/opencv/opencv_zoo/raw/main/models/face_recognition_sface/"
+                "face_recognition_sface_2021dec.onnx",
+                "",
+            ),
+            YUNET,
+        ),
+    ),
+    "antelope": Network(
+        "InsightFace antelopev2 (glintr100, SCRFD-10G)",
+        "non-commercial research",
+        ("insightface", "insightface"),
+        (),
+        "unpack antelopev2.zip of InsightFace's model zoo into ~/.insightface/models/antelopev2",
+    ),
+    "openface": Network(
+        "OpenFace nn4.small2, 128-d",
+        "Apache-2.0",
+        None,
+        (WeightsFile("openface_nn4_small2.onnx", "", ""),),
+        "nobody publishes it as ONNX: export the network of thnkim/OpenFacePytorch (input "
+        "(N, 3, 96, 96) in 0..1, output (N, 128)) to that file",
+    ),
+    "pyfeat": Network(
+        "py-feat Detectorv1: RetinaFace, pose MLP, XGBoost action units",
+        "MIT code; see py-feat's notes on its data",
+        ("feat", "py-feat>=2"),
+        (),
+        "py-feat fetches its own weights, without hashes, when a detector is first made: "
+        'run python -c "import feat; feat.Detectorv1()"',
+    ),
+}
+ANTELOPE_FOLDER = Path("~/.insightface/models/antelopev2")
+
+
+def obstacle(name: str) -> str | None:
+    """Why a network cannot be used now and what would change that; None when it can.
+
+    Raises TalkheadError for a file on disk that is not what it should be.
+    """
+    network = NETWORKS[name]
+    if network.package and importlib.util.find_spec(network.package[0]) is None:
+        return f"the library is missing: pip install '{network.package[1]}'"
+    absent = [file for file in network.files if not file.path.is_file()]
+    if absent:
+        names = " and ".join(str(file.path) for file in absent)
+        return f"{names} not there; {network.hint or 'run `talkhead evaluate --download`'}"
+    if name == "antelope" and not any(ANTELOPE_FOLDER.expanduser().glob("*.onnx")):
+        return network.hint
+    if name == "pyfeat" and not _pyfeat_ready():
+        return network.hint
+    for file in network.files:
+        check(file)
+    return None
+
+
+def _pyfeat_ready() -> bool:
+    """Whether py-feat has fetched its weights into its own folder before."""
+    spec = importlib.util.find_spec("feat")
+    if spec is None or not spec.submodule_search_locations:
+        return False
+    resources = Path(next(iter(spec.submodule_search_locations))) / "resources"
+    return any(resources.glob("models--py-feat--xgb_au"))
+
+
+def check(file: WeightsFile) -> None:
+    """Raise TalkheadError when the file on disk has another SHA-256 than the published one."""
+    with file.path.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if not digest.startswith(file.sha256):
+        raise TalkheadError(
+            f"{file.path} is damaged (its SHA-256 begins with {digest[:10]}, not {file.sha256}); "
+            "delete it and fetch it again with --download"
+        )
+
+
+def fetch(name: str) -> None:
+    """Download what is missing of a network's files and check it.
+
+    Raises TalkheadError when that fails. Files without a published hash are used as they come,
+    which is logged.
+    """
+    for file in NETWORKS[name].files:
+        if file.path.is_file() or not file.url:
+            continue
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.path.with_name(f".{file.path.name}.part")
+        try:
+            hub.download_url_to_file(file.url, str(partial), progress=False)
+            partial.replace(file.path)
+        except OSError as error:
+            raise TalkheadError(
+                f"cannot download {file.url} ({error}); fetch it by hand"
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+        if not file.sha256:
+            log.warning("%s: its publisher gives no hash, so none was checked", file.name)
+        check(file)
