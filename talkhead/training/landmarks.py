@@ -86,12 +86,21 @@ class LandmarkTeacher:
         whole = least_squares(
             self.offsets - self.offsets.mean(0),
             meshes - meshes.mean(1, keepdim=True),
-            torch.full((len(self.offsets),), 1 / len(self.offsets)),
+            self.offsets.new_full((len(self.offsets),), 1 / len(self.offsets)),
         )
         mean = self.offsets[self.neighbours] - self.points[:, None]  # K n 2
         moved = meshes[:, self.neighbours] - value[:, :, None]  # B K n 2
         jacobian = least_squares(mean, moved, self.weights, prior=whole[:, None])
         return Keypoints(value, jacobian)
+
+    def to(self, device: torch.device) -> LandmarkTeacher:
+        """The same on a device."""
+        return LandmarkTeacher(
+            self.offsets.to(device),
+            self.points.to(device),
+            self.neighbours.to(device),
+            self.weights.to(device),
+        )
 
 
 def group_means(meshes: Tensor) -> Tensor:
@@ -129,7 +138,7 @@ def least_squares(
     moment = (weighted[..., :, None] * points[..., None, :]).sum(-3)
     cross = (images[..., :, None] * weighted[..., None, :]).sum(-3)
     if prior is not None:
-        moment = moment + RIDGE * torch.eye(2)
+        moment = moment + RIDGE * torch.eye(2, device=moment.device)
         cross = cross + RIDGE * prior
     return matmul_2x2(cross, torch.linalg.inv(moment))
 

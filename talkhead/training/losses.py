@@ -93,6 +93,6 @@ def tether(found: Keypoints, wanted: Keypoints, jacobian_weight: float = 0.2) ->
 
 def attention_map(points: Tensor, size: int, gain: float = 3.0, sigma: float = 0.08) -> Tensor:
     """Pixel weights (B, 1, size, size): 1, and up to 1 + gain around the points (B, n, 2)."""
-    grid = identity_grid(size, size)
+    grid = identity_grid(size, size, device=points.device)
     distance = (grid - points[:, :, None, None]).square().sum(-1)
     return 1 + gain * torch.exp(-0.5 * distance / sigma**2).amax(1, keepdim=True)

@@ -1,0 +1,204 @@
+"""Batches of frame pairs. What item n of a run is depends on the seed and on n alone.
+
+So the order of the data needs no state: a resumed run, or one on more processes, sees the same
+pairs with the same changes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talkhead.errors import TalkheadError
+from talkhead.training import augment
+from talkhead.training.config import Recipe
+from talkhead.training.data import NUM_LANDMARKS
+from talkhead.training.equivariance import RandomWarp, draw_warp, stack_warps
+from talkhead.training.flow import optical_flow
+from talkhead.training.frames import Library
+
+log = logging.getLogger(__name__)
+
+NOWHERE = 10.0  # coordinate of landmarks that are not known: far outside the picture
+AHEAD = 3  # batches that are prepared while one is being learned
+ATTEMPTS = 20  # other clips that are tried when one turns out to be broken
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pairs of frames of one person each.
+
+    source, driving: (B, 3, S, S) in [0, 1].
+    source_marks, driving_marks: (B, 478, 2) in [-1, 1] at the centres of the border pixels;
+        `NOWHERE` where not known. marked: (B,) bool, where they are known.
+    warp:  of the driving picture, for equivariance.
+    flow, confidence: (B, h, w, 2) and (B, h, w) as `optical_flow` gives them, or None.
+    """
+
+    source: Tensor
+    driving: Tensor
+    source_marks: Tensor
+    driving_marks: Tensor
+    marked: Tensor
+    warp: RandomWarp
+    flow: Tensor | None = None
+    confidence: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        moved: dict[str, Any] = {
+            each.name: value.to(device)
+            for each in fields(self)
+            if isinstance(value := getattr(self, each.name), Tensor | RandomWarp)
+        }
+        return replace(self, **moved)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, items: slice) -> Batch:
+        """A part of the batch."""
+        parts: dict[str, Any] = {
+            each.name: value[items]
+            for each in fields(self)
+            if isinstance(value := getattr(self, each.name), Tensor | RandomWarp)
+        }
+        return replace(self, **parts)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A pair as it is on disk, and the numbers that say how it is changed."""
+
+    pixels: Tensor  # uint8 (2, S, S, 3)
+    marks: np.ndarray  # (2, 478, 2)
+    marked: bool
+    change: dict[str, np.ndarray]
+    warp: np.ndarray
+
+
+class Batches:
+    """Draws and prepares the batches of one process.
+
+    size:    of the pictures. flow_size: of the optical flow, None: not wanted.
+    share:   (number of this process, number of processes) of every global batch.
+    mirror:  (478,), which landmark each one becomes in the mirrored picture.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        recipe: Recipe,
+        *,
+        size: int,
+        seed: int,
+        flow_size: int | None = None,
+        share: tuple[int, int] = (0, 1),
+        mirror: Tensor | None = None,
+        workers: int = 1,
+    ) -> None:
+        self.library = library
+        self.recipe = recipe
+        self.size = size
+        self.seed = seed
+        self.flow_size = flow_size
+        self.share = share
+        self.mirror = torch.arange(NUM_LANDMARKS) if mirror is None else mirror
+        self.workers = workers
+        self._identities = list(library.identities.values())
+        self._broken: set[int] = set()
+
+    def stream(self, step: int) -> Iterator[Batch]:
+        """The batches from a step on, endlessly, prepared by threads that run ahead."""
+        waiting: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            try:
+                while True:
+                    while len(waiting) < AHEAD + self.workers:
+                        waiting.append(pool.submit(self.batch, step))
+                        step += 1
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def batch(self, step: int) -> Batch:
+        """This process's part of the batch of a step."""
+        rank, processes = self.share
+        own = self.recipe.batch_size // processes
+        first = step * self.recipe.batch_size + rank * own
+        return self.assemble([self.item(first + number) for number in range(own)])
+
+    def item(self, number: int) -> Item:
+        """Item `number` of the run: a random identity, clip, pair of frames, and changes."""
+        rng = np.random.default_rng([self.seed, number])
+        for _ in range(ATTEMPTS):
+            clips = self._identities[rng.integers(len(self._identities))]
+            clip = clips[rng.integers(len(clips))]
+            try:
+                count = len(self.library.frames[clip])
+                source, driving = self._pair(rng, clip, count)
+                pixels = self.library.frames[clip].take([source, driving])
+            except TalkheadError as error:
+                if clip not in self._broken:
+                    self._broken.add(clip)
+                    log.warning("skipped %s", error)
+                continue
+            marks = self._marks(clip, [source, driving])
+            how = self.recipe
+            return Item(
+                pixels=pixels,
+                marks=marks,
+                marked=bool((marks != NOWHERE).all()),
+                change=augment.draw(rng, how.augmentation),
+                warp=draw_warp(rng, how.equivariance_affine, how.equivariance_bend),
+            )
+        raise TalkheadError(
+            f"{ATTEMPTS} clips in a row could not be read; run with --check-data to see which"
+        )
+
+    def _pair(self, rng: np.random.Generator, clip: int, count: int) -> tuple[int, int]:
+        """Two frames, drawn with replacement; perhaps the more different of two choices."""
+        source, driving, other = rng.integers(count, size=3)
+        marks = self.library.marks[clip]
+        if rng.random() < self.recipe.augmentation.far_pairs and marks is not None:
+            far = np.abs(marks[[driving, other]] - marks[source]).mean((1, 2))
+            driving = other if far[1] > far[0] else driving
+        return int(source), int(driving)
+
+    def _marks(self, clip: int, frames: list[int]) -> np.ndarray:
+        marks = self.library.marks[clip]
+        unknown = np.full((2, NUM_LANDMARKS, 2), NOWHERE, np.float32)
+        if marks is None or max(frames) >= len(marks) or not np.isfinite(marks[frames]).all():
+            return unknown
+        return marks[frames] * (self.size / (self.size - 1))  # from edges to pixel centres
+
+    def assemble(self, items: list[Item]) -> Batch:
+        """Stack items and change them."""
+        how = self.recipe
+        images = torch.stack([item.pixels for item in items]).permute(0, 1, 4, 2, 3).float() / 255
+        marks = torch.from_numpy(np.stack([item.marks for item in items]))
+        change = augment.stack([item.change for item in items], how.augmentation)
+        images, marks = augment.augment(images, marks, change, self.mirror)
+        marked = torch.tensor([item.marked for item in items])
+        marks = torch.where(marked[:, None, None, None], marks, torch.tensor(NOWHERE))
+        batch = Batch(
+            source=images[:, 0].contiguous(memory_format=torch.channels_last),
+            driving=images[:, 1].contiguous(memory_format=torch.channels_last),
+            source_marks=marks[:, 0],
+            driving_marks=marks[:, 1],
+            marked=marked,
+            warp=stack_warps([item.warp for item in items], how.equivariance_kernel),
+        )
+        if self.flow_size is None:
+            return batch
+        flow, confidence = optical_flow(images.cpu(), self.flow_size)
+        return replace(batch, flow=flow, confidence=confidence)

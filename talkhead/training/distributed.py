@@ -1,0 +1,151 @@
+"""Several processes, one training: the only part of talkhead that knows torch.distributed.
+
+Gradients are averaged by hand after the backward pass instead of through DDP's wrapper: a step
+makes several passes (generator, adaptive weight, discriminator) over parts of one model, which the
+wrapper does not allow without slower settings.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as differentiable
+from torch import Tensor, nn
+
+BUCKET = 25_000_000  # numbers that are averaged in one message
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a run and which of them this one is."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over all processes; a missing one counts as 0."""
+        if self.size == 1:
+            return
+        for bucket in _buckets(list(parameters)):
+            for p in bucket:
+                if p.grad is None:
+                    p.grad = torch.zeros_like(p)
+            flat = torch.cat([p.grad.flatten() for p in bucket if p.grad is not None])
+            dist.all_reduce(flat)
+            flat /= self.size
+            parts = flat.split([p.numel() for p in bucket])
+            for p, part in zip(bucket, parts, strict=True):
+                p.grad = part.view_as(p)
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether the flag is set in any process."""
+        if self.size == 1:
+            return flag
+        shared = torch.tensor(float(flag), device=device)
+        dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+        return bool(shared.item())
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over the processes."""
+        if self.size > 1:
+            dist.all_reduce(values)
+            values = values / self.size
+        return values
+
+    def copy_from_leader(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the first one's values."""
+        if self.size > 1:
+            for tensor in tensors:
+                whole = tensor.contiguous()  # channels-last tensors cannot be sent as they are
+                dist.broadcast(whole, 0)
+                tensor.copy_(whole)
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def team(device_type: str) -> Iterator[Team]:
+    """The processes that torchrun started, or this one alone."""
+    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+        yield Team()
+        return
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if device_type == "cuda":
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    try:
+        yield Team(
+            dist.get_rank(),
+            dist.get_world_size(),
+            local_rank,
+            int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        )
+    finally:
+        dist.destroy_process_group()
+
+
+def _buckets(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    bucket: list[nn.Parameter] = []
+    for parameter in parameters:
+        bucket.append(parameter)
+        if sum(p.numel() for p in bucket) > BUCKET:
+            yield bucket
+            bucket = []
+    if bucket:
+        yield bucket
+
+
+class TeamBatchNorm(nn.BatchNorm2d):
+    """Batch norm over the batches of all processes; torch's own exists for CUDA only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or dist.get_world_size() == 1:
+            return super().forward(x)
+        y = x.float()
+        moments = torch.stack([y.mean((0, 2, 3)), y.square().mean((0, 2, 3))])
+        # Differentiable, and every process has as many items: the mean of means is the mean.
+        mean, square = differentiable.all_reduce(moments) / dist.get_world_size()
+        variance = (square - mean.square()).clamp(min=0)
+        self._remember(mean.detach(), variance.detach(), x.numel() // x.shape[1])
+        assert self.weight is not None
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        return (y * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        count *= dist.get_world_size()
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        momentum = self.momentum or 0.1
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * (count / max(1, count - 1)), momentum)
+        self.num_batches_tracked.add_(1)
+
+
+def share_batch_norm(module: nn.Module, team: Team) -> None:
+    """Make every batch norm of a module count all processes' items."""
+    if team.size == 1:
+        return
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            shared = TeamBatchNorm(child.num_features, child.eps, child.momentum)
+            shared.load_state_dict(child.state_dict())
+            setattr(module, name, shared.to(child.weight.device))
+        else:
+            share_batch_norm(child, team)

@@ -1,0 +1,171 @@
+"""The landmark start: teach the keypoint detector alone, on pictures with landmarks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talkhead.errors import TalkheadError
+from talkhead.image import read_image
+from talkhead.models import Network
+from talkhead.training.batches import Batch, Batches
+from talkhead.training.config import Augmentation, Recipe
+from talkhead.training.data import PICTURE_SUFFIXES, Clip, read_points
+from talkhead.training.distributed import Team
+from talkhead.training.frames import ArrayFrames, Library, square
+from talkhead.training.landmarks import LandmarkTeacher
+from talkhead.training.learner import Compute
+from talkhead.training.optimizer import Average
+
+# Stronger than for pairs: a picture alone may be bent at will, and a detector should not mind
+# [own experiments].
+AUGMENTATION = Augmentation(
+    rotation=0.35,
+    scale=0.14,
+    stretch=0.05,
+    shift=0.09,
+    bend=0.002,
+    colour=0.08,
+    gain=0.2,
+    offset=0.06,
+    gamma=0.2,
+)
+VALUE_WEIGHT, JACOBIAN_WEIGHT = 10.0, 2.0
+LARGEST_GRADIENT = 5.0
+WARMUP_STEPS = 50
+EMA = 0.998
+COVERED = 0.25  # chance that a rectangle hides a part of the picture
+NOISE = 0.02  # largest standard deviation of pixel noise
+REPORT_EVERY = 20
+
+Report = Callable[[int, int, float, float], None]
+
+
+def fit_teacher(library: Library) -> LandmarkTeacher:
+    """A teacher with the mean face of the library's landmarks. TalkheadError without any."""
+    meshes = [marks[:: max(1, len(marks) // 8)] for marks in library.marks if marks is not None]
+    known = [torch.from_numpy(m[np.isfinite(m).all((1, 2))]) for m in meshes]
+    if not known or not sum(len(m) for m in known):
+        raise TalkheadError(
+            "no clip has landmarks; --landmarks takes a folder with <clip>.npz for each clip"
+        )
+    return LandmarkTeacher.fit(torch.cat(known))
+
+
+def load_portraits(folder: Path, landmarks: Path, size: int) -> Library:
+    """Still pictures with landmarks as a library of one "clip".
+
+    Landmarks are `<picture>.npz`, or all in `portraits.npz` with `names` (n,) and `points`
+    (n, 478, 2 or 3); pictures without are left out.
+    """
+    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in PICTURE_SUFFIXES)
+    together = landmarks / "portraits.npz"
+    known: dict[str, np.ndarray] = {}
+    if together.is_file():
+        with np.load(together, allow_pickle=False) as content:
+            if "names" not in content:
+                raise TalkheadError(f"{together} has no `names` beside its `points`")
+            names = [str(name) for name in content["names"]]
+        known = dict(zip(names, read_points(together), strict=True))
+    pictures, points = [], []
+    for file in files:
+        own = landmarks / f"{file.stem}.npz"
+        mesh = read_points(own)[0] if own.is_file() else known.get(file.stem)
+        if mesh is not None:
+            pictures.append(square(read_image(file), size))
+            points.append(mesh)
+    if len(pictures) < 2:
+        raise TalkheadError(f"{folder} has fewer than two pictures with landmarks in {landmarks}")
+    marks = np.stack(points)
+    clip = Clip(folder, f"portraits in {folder}")
+    return Library((clip,), (ArrayFrames(np.stack(pictures)),), (marks,), {})
+
+
+def marked_only(library: Library, portraits: Library | None) -> Library:
+    """The clips that have landmarks, and the portraits."""
+    kept = [i for i, marks in enumerate(library.marks) if marks is not None]
+    extra = portraits or Library((), (), (), {})
+    return Library(
+        tuple(library.clips[i] for i in kept) + extra.clips,
+        tuple(library.frames[i] for i in kept) + extra.frames,
+        tuple(library.marks[i] for i in kept) + extra.marks,
+        {},
+    )
+
+
+def teach_keypoints(
+    model: Network,
+    teacher: LandmarkTeacher,
+    batches: Batches,
+    compute: Compute,
+    team: Team,
+    steps: int,
+    rate: float,
+    report: Report,
+) -> None:
+    """Train `model.keypoint_detector` alone; it ends with the average of its weights.
+
+    `batches` must be of `keypoint_recipe`. `report` gets (step, steps, value and jacobian error).
+    """
+    detector = model.keypoint_detector
+    others = tuple(name for name, _ in model.named_children() if name != "keypoint_detector")
+    optimizer = torch.optim.Adam(detector.parameters(), lr=rate, betas=(0.9, 0.99))
+    average = Average(model, EMA, others)
+    teacher = teacher.to(compute.device)
+    stream = batches.stream(0)
+    half = compute.precision is not torch.float32
+    for step in range(steps):
+        torch.manual_seed((batches.seed * 1_000_003 + step) * 1009 + team.rank + 500)
+        cosine = 0.5 * (1 + math.cos(math.pi * step / steps)) + 0.005
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (step + 1) / WARMUP_STEPS) * cosine
+        batch = next(stream).to(compute.device)
+        pictures, marks, known = _pictures(batch)
+        with torch.autocast(compute.device.type, compute.precision, enabled=half):
+            found = model.detect(pictures)
+        wanted = teacher(marks)
+        assert found.jacobian is not None
+        assert wanted.jacobian is not None
+        value = (found.value - wanted.value)[known].abs().mean()
+        jacobian = (found.jacobian - wanted.jacobian)[known].abs().mean()
+        optimizer.zero_grad(set_to_none=True)
+        (VALUE_WEIGHT * value + JACOBIAN_WEIGHT * jacobian).backward()
+        team.average_gradients(detector.parameters())
+        norm = torch.nn.utils.clip_grad_norm_(detector.parameters(), LARGEST_GRADIENT)
+        if bool(torch.isfinite(norm)):
+            optimizer.step()
+            average.update(step)
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
+            report(step + 1, steps, value.item(), jacobian.item())
+    stream.close()  # type: ignore[attr-defined]
+    detector.load_state_dict(average.model.keypoint_detector.state_dict())
+
+
+def keypoint_recipe(recipe: Recipe, batch_size: int) -> Recipe:
+    """How pictures are drawn for `teach_keypoints`: two per pair."""
+    return replace(recipe, batch_size=max(1, batch_size // 2), augmentation=AUGMENTATION)
+
+
+def _pictures(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Both frames of every pair as pictures of their own, damaged a little; marks; which known."""
+    pictures = torch.cat([batch.source, batch.driving])
+    marks = torch.cat([batch.source_marks, batch.driving_marks])
+    known = torch.cat([batch.marked, batch.marked])
+    side = pictures.shape[-1]
+    for number in torch.nonzero(torch.rand(len(pictures)) < COVERED).flatten().tolist():
+        _cover(pictures[number], side)
+    level = NOISE * torch.rand(()).item()
+    return (pictures + level * torch.randn_like(pictures)).clamp(0, 1), marks, known
+
+
+def _cover(picture: Tensor, side: int) -> None:
+    """Hide a rectangle of a picture (3, S, S) under one colour, as hands and microphones do."""
+    width, height = (int(x) for x in torch.randint(side // 12, side * 2 // 5, (2,)))
+    x, y = (int(v) for v in torch.randint(0, side - side // 12, (2,)))
+    picture[:, y : y + height, x : x + width] = torch.rand(3, 1, 1, device=picture.device)

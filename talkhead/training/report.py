@@ -1,0 +1,181 @@
+"""What a run says about itself: the terminal, `run.json`, `losses.jsonl` and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from talkhead.errors import TalkheadError
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+log = logging.getLogger(__name__)
+
+RUN = "run.json"
+LOSSES = "losses.jsonl"
+
+
+@dataclass
+class Moment:
+    """Means since the last report.
+
+    done, total: steps; total None: the run is limited by time. pairs: per second, all processes.
+    """
+
+    done: int
+    total: int | None
+    progress: float
+    seconds: float
+    left: float
+    pairs: float
+    rate: float
+    terms: dict[str, float]
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def title(self) -> str:
+        steps = f"step {self.done}" + (f"/{self.total}" if self.total else "")
+        return (
+            f"{steps}  {2 * self.pairs:.1f} images/s  rate x {self.rate:.3g}  "
+            f"{clock(self.seconds)} done, {clock(self.left)} left"
+        )
+
+
+def clock(seconds: float) -> str:
+    """3725 -> 1:02:05."""
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+
+
+class Screen(Protocol):
+    """Where people look."""
+
+    def show(self, moment: Moment) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LiveScreen:
+    """A table on the terminal that is drawn anew."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live: Live = Live(console=Console(stderr=True), refresh_per_second=2)
+        self._live.start()
+
+    def show(self, moment: Moment) -> None:
+        self._live.update(self._table(moment))
+
+    def _table(self, moment: Moment) -> Table:
+        from rich.table import Table
+
+        table = Table(title=moment.title(), title_justify="left", show_header=False)
+        table.add_row("loss", f"{sum(moment.terms.values()):.4f}")
+        for name, value in moment.terms.items():
+            table.add_row(f"  {name}", f"{value:.4f}")
+        for name, text in moment.notes.items():
+            table.add_row(name, text)
+        return table
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+class PlainScreen:
+    """A line now and then, for logs."""
+
+    def show(self, moment: Moment) -> None:
+        terms = " ".join(f"{name} {value:.4f}" for name, value in moment.terms.items())
+        notes = "".join(f"  {name}: {text}" for name, text in moment.notes.items())
+        loss = sum(moment.terms.values())
+        print(f"{moment.title()}  loss {loss:.4f} ({terms}){notes}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class NoScreen:
+    """For --quiet, and for all processes but the first."""
+
+    def show(self, moment: Moment) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def choose_screen(quiet: bool) -> Screen:
+    """A live table where somebody looks, lines where it is a file."""
+    if quiet:
+        return NoScreen()
+    return LiveScreen() if sys.stderr.isatty() else PlainScreen()
+
+
+class Diary:
+    """The files of a run: `run.json` says what it is and where it stands, `losses.jsonl` how it
+    went; TensorBoard too where it is installed.
+    """
+
+    def __init__(self, folder: Path, facts: dict[str, Any], resumed: bool) -> None:
+        self.folder = folder
+        self.facts = facts
+        self.validations: list[dict[str, Any]] = []
+        self._board: Any = None
+        if resumed and (folder / RUN).is_file():
+            self.validations = json.loads((folder / RUN).read_text()).get("validations", [])
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"))
+        except ImportError:
+            log.info("TensorBoard is not installed; losses are in %s only", LOSSES)
+
+    def add(self, moment: Moment) -> None:
+        """Remember a moment."""
+        line = {"step": moment.done, "seconds": round(moment.seconds, 1), **moment.terms}
+        try:
+            with (self.folder / LOSSES).open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise TalkheadError(f"cannot write to {self.folder}: {error.strerror}") from error
+        if self._board is not None:
+            for name, value in moment.terms.items():
+                self._board.add_scalar(f"loss/{name}", value, moment.done)
+            self._board.add_scalar("images per second", 2 * moment.pairs, moment.done)
+
+    def add_validation(self, step: int, values: dict[str, float]) -> None:
+        """Remember what validation found."""
+        self.validations.append({"step": step, **values})
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"validation/{name}", value, step)
+
+    def write(self, step: int, seconds: float, **more: Any) -> None:
+        """Bring `run.json` up to date, whole or not at all."""
+        content = {
+            **self.facts,
+            "steps_done": step,
+            "seconds": round(seconds, 1),
+            "written": time.strftime("%Y-%m-%d %H:%M:%S"),
+            **more,
+            "validations": self.validations,
+        }
+        partial = self.folder / f".{RUN}.part"
+        try:
+            partial.write_text(json.dumps(content, indent=2) + "\n")
+            os.replace(partial, self.folder / RUN)
+        except OSError as error:
+            raise TalkheadError(f"cannot write to {self.folder}: {error.strerror}") from error
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()

@@ -1,0 +1,391 @@
+"""A whole training run: from folders and options to weights that `animate` loads."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from talkhead import __version__, config
+from talkhead.checkpoint import Provenance
+from talkhead.config import ModelConfig
+from talkhead.device import PRECISIONS, choose_device
+from talkhead.errors import TalkheadError
+from talkhead.models import build
+from talkhead.models.codebook import CodebookModel
+from talkhead.training.batches import Batches
+from talkhead.training.codes import seed_codes
+from talkhead.training.config import (
+    LandmarkStart,
+    Recipe,
+    apply_settings,
+    check_landmarks,
+    check_recipe,
+    recipe_for,
+)
+from talkhead.training.data import DataReport, Split, check_data, find_clips
+from talkhead.training.distributed import Team, team
+from talkhead.training.frames import Library, load_library
+from talkhead.training.keypoint_start import (
+    fit_teacher,
+    keypoint_recipe,
+    load_portraits,
+    marked_only,
+    teach_keypoints,
+)
+from talkhead.training.landmarks import LandmarkTeacher, mirror_order
+from talkhead.training.learner import Compute, Learner
+from talkhead.training.loop import Limits, Outcome, run_loop
+from talkhead.training.objective import Objective
+from talkhead.training.perceptual import PerceptualPyramid, load_vgg
+from talkhead.training.report import LOSSES, RUN, Diary, NoScreen, choose_screen
+from talkhead.training.state import STATE, WEIGHTS, count_parameters, initialise, resume
+from talkhead.training.validation import validation_pairs
+
+log = logging.getLogger(__name__)
+
+SEEDING_BATCHES = 4
+VAL_CACHE = "validation"
+
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line says; None leaves the recipe's own value.
+
+    steps, minutes: length of the run; minutes win. settings: `model.a.b=value`, `recipe.a=value`.
+    accumulate: pieces in which a batch is learned. keypoint_steps: steps of the landmark start.
+    save_minutes, validate_steps: how often. `seconds` and the like are wall-clock times.
+    """
+
+    data: tuple[Path, ...]
+    out: Path
+    preset: str = "codebook-lite"
+    steps: int | None = None
+    minutes: float | None = None
+    batch_size: int | None = None
+    accumulate: int = 1
+    settings: tuple[str, ...] = ()
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+    cache: str = "auto"
+    workers: int = 2
+    exclude: tuple[str, ...] = ()
+    hold_out: tuple[str, ...] = ()
+    landmarks: Path | None = None
+    portraits: Path | None = None
+    keypoint_steps: int = 0
+    vgg: Path | None = None
+    init: Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    seed: int = 0
+    validate_steps: int = 1000
+    save_minutes: float = 10.0
+    report_steps: int = 20
+    licence: str = "that of the data it was trained on"
+    quiet: bool = False
+
+
+def inspect_data(options: TrainOptions, progress: Progress | None = None) -> DataReport:
+    """What `--check-data` says."""
+    split = find_clips(options.data, options.exclude, options.hold_out)
+    report = (lambda done, all_: progress("opening clips", done, all_)) if progress else None
+    found = check_data(split, options.landmarks, options.workers, report)
+    if not found.clips:
+        first = next(iter(found.broken.values()), "no clips")
+        raise TalkheadError(f"none of the clips can be used; the first: {first}")
+    return found
+
+
+def train(options: TrainOptions, progress: Progress | None = None) -> Outcome:
+    """Train a model; under torchrun, one of its processes.
+
+    Raises TalkheadError for bad data or options, a full disk, a batch too large for memory.
+    KeyboardInterrupt (Ctrl-C) is raised after everything was saved.
+    """
+    model_config, recipe = plan(options)
+    kind = options.device
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    with team(kind.split(":")[0]) as members:
+        if members.size > 1 and kind == "cuda":
+            kind = f"cuda:{members.local_rank}"
+        if recipe.batch_size % members.size:
+            raise TalkheadError(
+                f"a batch of {recipe.batch_size} cannot be shared by {members.size} processes; "
+                f"use --batch-size {-(-recipe.batch_size // members.size) * members.size}"
+            )
+        compute = choose_compute(options, kind)
+        return _train(options, model_config, recipe, compute, members, progress)
+
+
+def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
+    """Model and recipe of the options, checked."""
+    model_config = config.preset(options.preset)
+    wanted = options.landmarks is not None
+    recipe = recipe_for(options.preset, model_config.family, wanted)
+    model_config, recipe = apply_settings(model_config, recipe, list(options.settings))
+    if options.steps is not None:
+        recipe = replace(recipe, steps=options.steps)
+    if options.batch_size is not None:
+        recipe = replace(recipe, batch_size=options.batch_size)
+    check_recipe(recipe, model_config)
+    if wanted:
+        check_landmarks(model_config)
+    elif options.keypoint_steps or options.portraits:
+        raise TalkheadError("--keypoint-steps and --portraits need --landmarks DIR")
+    return model_config, recipe
+
+
+def choose_compute(options: TrainOptions, device_name: str) -> Compute:
+    """Device and precision."""
+    device = choose_device(device_name)
+    if options.precision not in PRECISIONS:
+        raise TalkheadError(f"no precision {options.precision!r}; use {', '.join(PRECISIONS)}")
+    precision = PRECISIONS[options.precision]
+    if precision is torch.float16 and device.type != "cuda":
+        raise TalkheadError("training in --fp16 needs a CUDA device; use --bf16 or neither")
+    return Compute(device, precision, options.compile, options.accumulate)
+
+
+def _train(
+    options: TrainOptions,
+    model_config: ModelConfig,
+    recipe: Recipe,
+    compute: Compute,
+    members: Team,
+    progress: Progress | None,
+) -> Outcome:
+    """The run of one process."""
+    if members.leads:
+        prepare_folder(options)
+    members.wait()
+    split, library = read_data(options, model_config, compute, members, progress)
+    teacher = fit_teacher(library) if options.landmarks else None
+    torch.manual_seed(options.seed)
+    model = build(model_config)
+    if options.init and not options.resume:
+        initialise(model, options.init)
+    objective = make_objective(options, recipe, teacher, compute)
+    learner = Learner(model, recipe, objective, compute, members, options.seed)
+    batches = make_batches(options, recipe, learner, library, members, teacher)
+    done, seconds = 0, 0.0
+    if options.resume:
+        done, seconds = resume(options.out, learner)
+        batches.seed = learner.seed
+    else:
+        start(options, learner, batches, library, teacher, progress)
+        members.copy_from_leader(learner.model.state_dict().values())
+        learner.average.restart()
+    total = recipe.num_steps(len(library.identities))
+    facts = describe(options, model_config, recipe, split, library, learner)
+    diary = Diary(options.out, facts, options.resume) if members.leads else None
+    provenance = Provenance(
+        origin=f"trained by talkhead {__version__} on {len(library.clips)} clips of "
+        f"{len(library.identities)} identities",
+        licence=options.licence,
+    )
+    validation = None
+    if members.leads:
+        validation = validation_pairs(split.test or split.train, model_config.image_size)
+        if not split.test:
+            log.warning("no clips are held out; validation uses training clips")
+    limits = Limits(total, options.minutes, options.validate_steps, options.save_minutes)
+    return run_loop(
+        learner,
+        batches,
+        limits,
+        folder=options.out,
+        diary=diary,
+        screen=choose_screen(options.quiet) if members.leads else NoScreen(),
+        validation=validation,
+        provenance=provenance,
+        first=done,
+        seconds=seconds,
+        report_steps=options.report_steps,
+    )
+
+
+def prepare_folder(options: TrainOptions) -> None:
+    """An output folder that is empty, to be resumed, or allowed to be overwritten."""
+    out = options.out
+    if out.exists() and not out.is_dir():
+        raise TalkheadError(f"{out} is a file; --out takes a folder")
+    if options.resume and not (out / STATE).is_file():
+        raise TalkheadError(f"nothing to resume in {out}: it has no {STATE}")
+    if (out / STATE).is_file() and not (options.resume or options.overwrite):
+        raise TalkheadError(
+            f"{out} holds a run already; continue it with --resume, replace it with --overwrite, "
+            "or choose another --out"
+        )
+    if not options.resume:
+        for name in (STATE, WEIGHTS, RUN, LOSSES):
+            (out / name).unlink(missing_ok=True)
+        for name in ("tensorboard", "pictures"):
+            shutil.rmtree(out / name, ignore_errors=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TalkheadError(f"cannot make the folder {out}: {error.strerror}") from error
+
+
+def read_data(
+    options: TrainOptions,
+    model_config: ModelConfig,
+    compute: Compute,
+    members: Team,
+    progress: Progress | None,
+) -> tuple[Split, Library]:
+    """Find and open the clips."""
+    split = find_clips(options.data, options.exclude, options.hold_out)
+    library = load_library(
+        split.train,
+        model_config.image_size,
+        cache=options.cache,
+        device=compute.device,
+        landmarks=options.landmarks,
+        workers=options.workers,
+        processes=members.local_size,
+        progress=progress,
+    )
+    if len(library.identities) == 1:
+        log.warning("all clips show one identity; the model will not learn what others look like")
+    unmarked = sum(marks is None for marks in library.marks)
+    if options.landmarks and unmarked:
+        log.warning("%d of %d clips have no landmark file", unmarked, len(library.clips))
+    return split, library
+
+
+def make_objective(
+    options: TrainOptions, recipe: Recipe, teacher: LandmarkTeacher | None, compute: Compute
+) -> Objective:
+    """The recipe's objective, with the perceptual network where its weights are given."""
+    perceptual = None
+    if options.vgg:
+        perceptual = PerceptualPyramid(load_vgg(options.vgg), recipe.perceptual_range)
+        perceptual = perceptual.to(compute.device)
+    elif recipe.weights.perceptual:
+        log.warning(
+            "no perceptual network is given (--vgg FILE); a pyramid of L1, edges and SSIM "
+            "takes its place"
+        )
+    return Objective(recipe, perceptual, teacher.to(compute.device) if teacher else None)
+
+
+def make_batches(
+    options: TrainOptions,
+    recipe: Recipe,
+    learner: Learner,
+    library: Library,
+    members: Team,
+    teacher: LandmarkTeacher | None,
+) -> Batches:
+    """The data of a process."""
+    size = learner.model.config.image_size
+    return Batches(
+        library,
+        recipe,
+        size=size,
+        seed=options.seed,
+        flow_size=learner.model.config.dense_motion.size if recipe.weights.dense_flow else None,
+        share=(members.rank, members.size),
+        mirror=mirror_order(teacher.offsets.cpu()) if teacher else None,
+        workers=options.workers,
+    )
+
+
+def start(
+    options: TrainOptions,
+    learner: Learner,
+    batches: Batches,
+    library: Library,
+    teacher: LandmarkTeacher | None,
+    progress: Progress | None,
+) -> None:
+    """What comes before the first step: keypoints from landmarks, codes from data."""
+    recipe, compute, members = learner.recipe, learner.compute, learner.team
+    if options.keypoint_steps and teacher is not None:
+        how = recipe.landmark_start or LandmarkStart()
+        portraits = None
+        if options.portraits:
+            assert options.landmarks is not None
+            portraits = load_portraits(options.portraits, options.landmarks, batches.size)
+        pictures = Batches(
+            marked_only(library, portraits),
+            keypoint_recipe(recipe, how.keypoint_batch * members.size),
+            size=batches.size,
+            seed=options.seed,
+            share=batches.share,
+            mirror=batches.mirror,
+            workers=options.workers,
+        )
+
+        def report(done: int, steps: int, value: float, jacobian: float) -> None:
+            pixels = value * batches.size / 2
+            log.info("keypoints %d/%d: %.2f px, jacobians %.3f", done, steps, pixels, jacobian)
+            if progress and members.leads:
+                progress("teaching keypoints", done, steps)
+
+        teach_keypoints(
+            learner.model,
+            teacher,
+            pictures,
+            compute,
+            members,
+            options.keypoint_steps,
+            how.keypoint_rate,
+            report,
+        )
+    if recipe.seed_codes and not options.init and isinstance(learner.model, CodebookModel):
+        generator = torch.Generator().manual_seed(options.seed)
+        some = (batches.batch(step).to(compute.device) for step in range(SEEDING_BATCHES))
+        seed_codes(learner.model, some, generator)
+
+
+def describe(
+    options: TrainOptions,
+    model_config: ModelConfig,
+    recipe: Recipe,
+    split: Split,
+    library: Library,
+    learner: Learner,
+) -> dict[str, Any]:
+    """What stays the same during a run, for `run.json`."""
+    place = str(learner.compute.device)
+    if learner.compute.device.type == "cuda":
+        place += f" ({torch.cuda.get_device_name(learner.compute.device)})"
+    arguments = {name: _plain(value) for name, value in vars(options).items()}
+    return {
+        "talkhead": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": place,
+        "processes": learner.team.size,
+        "preset": options.preset,
+        "parameters": count_parameters(learner.model),
+        "data": {
+            "clips": len(library.clips),
+            "identities": len(library.identities),
+            "with_landmarks": sum(marks is not None for marks in library.marks),
+            "test_clips": len(split.test),
+            "unusable": library.broken,
+        },
+        "arguments": arguments,
+        "config": config.to_dict(model_config),
+        "recipe": asdict(recipe),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value

@@ -1,0 +1,154 @@
+"""Everything that a run needs to go on exactly where it stopped, in one file beside the weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talkhead import checkpoint, config
+from talkhead.checkpoint import Provenance
+from talkhead.convert import read_torch
+from talkhead.errors import TalkheadError
+from talkhead.models import Network
+from talkhead.training.learner import Learner
+
+log = logging.getLogger(__name__)
+
+WEIGHTS = "weights.safetensors"
+STATE = "state.pt"
+
+
+def save(folder: Path, learner: Learner, step: int, seconds: float, provenance: Provenance) -> None:
+    """Write the averaged weights, which `animate` reads, and the state, which `resume` reads.
+
+    Each file appears whole or not at all. `step` counts the steps done, `seconds` their time.
+    Raises TalkheadError when the disk is full; what was saved before stays.
+    """
+    content: dict[str, Any] = {
+        "step": step,
+        "seconds": seconds,
+        "seed": learner.seed,
+        "skipped": learner.skipped,
+        "config": json.dumps(config.to_dict(learner.model.config)),
+        "recipe": json.dumps(asdict(learner.recipe)),
+        "model": learner.model.state_dict(),
+        "optimizer": learner.optimizer.state_dict(),
+        "scaler": learner.scaler.state_dict(),
+    }
+    if learner.average.decay:
+        content["average"] = learner.average.model.state_dict()
+    if learner.discriminator is not None:
+        content["discriminator"] = learner.discriminator.state_dict()
+        content["discriminator_optimizer"] = learner.discriminator_optimizer.state_dict()
+    partial = folder / f".{STATE}.part"
+    try:
+        torch.save(content, partial)
+        checkpoint.save(folder / WEIGHTS, learner.average.model, provenance)
+        os.replace(partial, folder / STATE)
+    except (OSError, RuntimeError) as error:
+        raise TalkheadError(
+            f"cannot save into {folder} ({error}); the checkpoint before is untouched: make room "
+            "and run the same command with --resume"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def resume(folder: Path, learner: Learner) -> tuple[int, float]:
+    """Load what `save` wrote into a learner built by the same command; steps and seconds done.
+
+    Raises TalkheadError when there is nothing, or when it is another model's.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        raise TalkheadError(f"nothing to resume in {folder}: it has no {STATE}")
+    content = read_torch(path)
+    try:
+        _compare(path, content, learner)
+        learner.model.load_state_dict(content["model"])
+        learner.optimizer.load_state_dict(content["optimizer"])
+        learner.scaler.load_state_dict(content["scaler"])
+        if learner.average.decay:
+            learner.average.model.load_state_dict(content.get("average", content["model"]))
+        if learner.discriminator is not None and "discriminator" in content:
+            learner.discriminator.load_state_dict(content["discriminator"])
+            learner.discriminator_optimizer.load_state_dict(content["discriminator_optimizer"])
+        learner.skipped = content["skipped"]
+        learner.seed = content["seed"]
+        return content["step"], content["seconds"]
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise TalkheadError(f"{path} is damaged: {error}") from error
+
+
+def _compare(path: Path, content: dict[str, Any], learner: Learner) -> None:
+    """The model must be the same; changes of the recipe are said."""
+    was, now = json.loads(content["config"]), config.to_dict(learner.model.config)
+    for name, old, new in differences(was, json.loads(json.dumps(now))):
+        raise TalkheadError(
+            f"{path} is of another model: {name} is {old} there and {new} here; give "
+            "the preset and settings that it was begun with, or begin a new run with --init"
+        )
+    old_recipe, new_recipe = json.loads(content["recipe"]), asdict(learner.recipe)
+    for name, old, new in differences(old_recipe, json.loads(json.dumps(new_recipe))):
+        log.warning("the recipe has changed since: %s was %s and is now %s", name, old, new)
+
+
+def differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """(name, old, new) of every plain value in which two nested dicts differ."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted(was.keys() | now.keys()):
+            inner = f"{name}.{key}" if name else key
+            found += differences(was.get(key), now.get(key), inner)
+        return found
+    return [] if was == now else [(name, was, now)]
+
+
+def initialise(model: Network, path: Path) -> None:
+    """Take from other weights all tensors that fit; position embeddings are resized.
+
+    Raises TalkheadError when none fits.
+    """
+    other, _ = checkpoint.load(path)
+    own = model.state_dict()
+    fitting = {
+        name: resized
+        for name, tensor in other.state_dict().items()
+        if name in own and (resized := _fit(name, tensor, own[name].shape)) is not None
+    }
+    if not fitting:
+        raise TalkheadError(f"--init {path}: no tensor of it fits this model")
+    model.load_state_dict(fitting, strict=False)
+    missing = sorted(own.keys() - fitting.keys())
+    if missing:
+        log.warning(
+            "--init: %d of %d tensors taken; the others start anew, such as %s",
+            len(fitting),
+            len(own),
+            missing[0],
+        )
+
+
+def _fit(name: str, tensor: Tensor, shape: torch.Size) -> Tensor | None:
+    """The tensor in the wanted shape, or None."""
+    if tensor.shape == shape:
+        return tensor
+    if not name.endswith("position") or tensor.shape[1] != shape[1]:
+        return None
+    old, new = int(tensor.shape[0] ** 0.5), int(shape[0] ** 0.5)
+    square = tensor.T.reshape(1, -1, old, old)
+    resized = F.interpolate(square, (new, new), mode="bilinear", align_corners=True)
+    return resized.flatten(2)[0].T.contiguous()
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Numbers that are trained."""
+    return sum(p.numel() for p in model.parameters())

@@ -1,0 +1,170 @@
+"""A training step: every family learns, every term teaches what it should and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from toys import CODEBOOK, FAMILIES, toy_batch
+
+from talkhead.models import build
+from talkhead.models.codebook import CodebookModel
+from talkhead.structs import Keypoints
+from talkhead.training.config import RECIPES, Adversarial, Recipe, Weights
+from talkhead.training.distributed import Team
+from talkhead.training.learner import Compute, Learner
+from talkhead.training.objective import Objective, keypoint_distance
+
+CPU = torch.device("cpu")
+
+
+def learner(recipe: Recipe, family: str = "codebook") -> Learner:
+    torch.manual_seed(0)
+    model = build(FAMILIES[family])
+    return Learner(model, recipe, Objective(recipe), Compute(CPU), Team(), seed=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_published_recipe_takes_a_step_and_all_its_terms_are_finite(family: str) -> None:
+    recipe = replace(RECIPES[family], batch_size=2)
+    one = learner(recipe, family)
+    before = [p.clone() for p in one.model.parameters()]
+    terms = one.learn(toy_batch(recipe), step=0, progress=0.2)
+    assert all(torch.isfinite(value) for value in terms.values()), terms
+    wanted = {name for name, weight in vars(recipe.weights).items() if weight}
+    assert wanted - {"perceptual"} <= terms.keys()
+    changed = [not torch.equal(a, b) for a, b in zip(before, one.model.parameters(), strict=True)]
+    assert sum(changed) > 0.8 * len(changed)
+
+
+def test_one_batch_overfits() -> None:
+    recipe = Recipe(
+        "test",
+        batch_size=2,
+        learning_rate=4e-3,
+        keypoint_rate=1e-3,
+        betas=(0.9, 0.99),
+        weights=Weights(pixel=1.0),
+    )
+    one = learner(recipe)
+    batch = toy_batch(recipe)
+    losses = [one.learn(batch, step, 0.0)["pixel"].item() for step in range(80)]
+    assert losses[-1] < 0.3 * losses[0], (losses[0], losses[-1])
+
+
+def gradients(model: CodebookModel, loss: torch.Tensor) -> set[str]:
+    """Names of the parameters that a loss moves."""
+    model.zero_grad()
+    loss.backward(retain_graph=True)
+    return {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def parts(names: set[str], depth: int = 2) -> set[str]:
+    return {".".join(name.split(".")[:depth]) for name in names}
+
+
+def test_code_losses_move_codebooks_and_their_encoders_only() -> None:
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    assert isinstance(model, CodebookModel)
+    batch = toy_batch(Recipe("test", batch_size=2))
+    losses = model.reconstruct(batch.source, batch.driving).losses
+    assert parts(gradients(model, losses["motion_code"])) == {
+        "motion.codebook",
+        "motion.embedding",
+    }
+    # Straight through the codes into the encoder; the codes themselves get nothing, nor does the
+    # flow that is to be reconstructed.
+    assert parts(gradients(model, losses["motion_reconstruction"])) == {
+        "motion.to_motion",
+        "motion.embedding",
+    }
+    moved = gradients(model, losses["appearance_code"])
+    assert "appearance.codebook.codes" in moved
+    assert {name.split(".")[0] for name in moved} == {"appearance", "encoder"}
+    assert not any("restore" in name or "layers" in name for name in moved)
+
+
+def test_equivariance_and_keypoint_distance_move_the_detector_only() -> None:
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    assert isinstance(model, CodebookModel)
+    weights = Weights(equivariance_value=1, equivariance_jacobian=1, keypoint_distance=1)
+    recipe = Recipe("test", batch_size=2, weights=weights)
+    batch = toy_batch(recipe)
+    outputs = model.reconstruct(batch.source, batch.driving)
+    terms = Objective(recipe)(model, batch, outputs, 0.0)
+    assert terms.keys() == {
+        "equivariance_value",
+        "equivariance_jacobian",
+        "keypoint_distance",
+    }
+    for term in terms.values():
+        assert parts(gradients(model, term), 1) == {"keypoint_detector"}
+
+
+def test_image_terms_do_not_move_the_quantiser() -> None:
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    assert isinstance(model, CodebookModel)
+    recipe = Recipe("test", batch_size=2, weights=Weights(pixel=1.0))
+    batch = toy_batch(recipe)
+    outputs = model.reconstruct(batch.source, batch.driving)
+    moved = gradients(model, Objective(recipe)(model, batch, outputs, 0.0)["pixel"])
+    assert not any(name.startswith("motion.to_motion") for name in moved)
+    assert "motion.codebook.codes" in moved  # through attention
+
+
+def test_near_keypoints_are_driven_apart_by_the_hinge_and_ignored_by_the_sign() -> None:
+    value = torch.tensor([[[0.0, 0.0], [0.1, 0.0], [0.9, 0.9]]], requires_grad=True)
+    hinge = keypoint_distance(Keypoints(value), "hinge")
+    (slope,) = torch.autograd.grad(hinge, value)
+    assert slope[0, 0, 0] > 0 > slope[0, 1, 0]
+    assert not slope[0, 2].any()
+    sign = keypoint_distance(Keypoints(value), "sign")
+    assert sign.item() == pytest.approx(2 * 2 / 9)
+    assert hinge.item() == pytest.approx(2 * 1 / 9)
+
+
+def test_adversary_enters_at_its_step_and_learns() -> None:
+    recipe = Recipe(
+        "test",
+        batch_size=2,
+        weights=Weights(pixel=1.0),
+        adversarial=Adversarial(start=2, base_channels=4),
+    )
+    one = learner(recipe)
+    batch = toy_batch(recipe)
+    assert one.discriminator is not None
+    before = [p.clone() for p in one.discriminator.parameters()]
+    assert "adversarial" not in one.learn(batch, 0, 0.0)
+    assert all(map(torch.equal, before, one.discriminator.parameters()))
+    terms = one.learn(batch, 1, 0.0)
+    assert {"adversarial", "discriminator"} <= terms.keys()
+    assert not all(map(torch.equal, before, one.discriminator.parameters()))
+
+
+def test_accumulated_pieces_learn_what_the_whole_batch_learns() -> None:
+    recipe = Recipe("test", batch_size=4, weights=Weights(pixel=1.0, equivariance_value=1.0))
+    batch = toy_batch(recipe)
+    results = []
+    for pieces in (1, 2):
+        torch.manual_seed(0)
+        model = build(FAMILIES["tpsmm"])  # instance norm: no statistics over the batch
+        compute = Compute(CPU, parts=pieces)
+        one = Learner(model.eval(), recipe, Objective(recipe), compute, Team(), seed=0)
+        one.model.eval()
+        one.learn(batch, 0, 0.5)
+        results.append(torch.cat([p.flatten() for p in one.model.parameters()]))
+    assert torch.allclose(results[0], results[1], atol=1e-4)
+
+
+def test_a_step_that_is_not_finite_changes_nothing() -> None:
+    recipe = Recipe("test", batch_size=2, weights=Weights(pixel=1.0))
+    one = learner(recipe)
+    before = [p.clone() for p in one.model.parameters()]
+    batch = toy_batch(recipe)
+    one.learn(replace(batch, driving=batch.driving * float("nan")), 0, 0.0)
+    assert one.skipped == 1
+    assert all(map(torch.equal, before, one.model.parameters()))

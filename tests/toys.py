@@ -1,0 +1,122 @@
+"""Toy models and clips for tests of training: 64 px, a few channels, random faces of noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from media import make_clip
+
+from talkhead.config import (
+    AppearanceCodebookConfig,
+    CodebookConfig,
+    DenseMotionConfig,
+    FommConfig,
+    KeypointConfig,
+    McnetConfig,
+    MemoryConfig,
+    ModelConfig,
+    MotionCodebookConfig,
+    TpsmmConfig,
+)
+from talkhead.training.batches import Batch, Batches
+from talkhead.training.config import Recipe
+from talkhead.training.data import Clip
+from talkhead.training.frames import ArrayFrames, Library
+
+SIZE = 64
+KEYPOINTS = KeypointConfig(15, input_size=32, base_channels=4, max_channels=8, num_blocks=2)
+DENSE = DenseMotionConfig(size=16, base_channels=4, max_channels=8, num_blocks=2)
+
+CODEBOOK = CodebookConfig(
+    image_size=SIZE,
+    channels=(8, 8, 8, 8),
+    norm_groups=4,
+    keypoints=KEYPOINTS,
+    dense_motion=DENSE,
+    motion_codebook=MotionCodebookConfig(
+        num_codes=16, dim=8, num_layers=1, num_heads=2, residual_channels=8
+    ),
+    appearance_codebook=AppearanceCodebookConfig(num_codes=16, dim=8, num_layers=1, num_heads=2),
+)
+MEMORY = MemoryConfig(channels=8, size=8)
+MCNET = McnetConfig(
+    image_size=SIZE, channels=(8, 8, 8, 8), keypoints=KEYPOINTS, dense_motion=DENSE, memory=MEMORY
+)
+FOMM = FommConfig(
+    image_size=SIZE,
+    channels=(8, 8, 8),
+    num_residual=1,
+    keypoints=replace(KEYPOINTS, num_keypoints=4),
+    dense_motion=DENSE,
+)
+TPSMM = TpsmmConfig(
+    image_size=SIZE,
+    channels=(8, 8, 8, 8),
+    num_groups=2,
+    encoder_channels=4,
+    dense_motion=replace(DENSE, num_blocks=3),
+)
+FAMILIES: dict[str, ModelConfig] = {
+    "codebook": CODEBOOK,
+    "mcnet": MCNET,
+    "fomm": FOMM,
+    "tpsmm": TPSMM,
+}
+
+
+def face(x: float, y: float, tint: int, size: int = SIZE) -> np.ndarray:
+    """uint8 (S, S, 3): a round face with eyes and a mouth on a plain ground."""
+    picture = np.full((size, size, 3), (40, 60, 90 + tint % 60), np.uint8)
+    centre = np.array([x, y]) * size
+    skin = (200, 150 - tint % 50, 120)
+    cv2.circle(picture, tuple(int(v) for v in centre), size // 4, skin, -1)
+    for side in (-1, 1):
+        eye = centre + np.array([side * 0.1, -0.06]) * size
+        cv2.circle(picture, tuple(int(v) for v in eye), size // 20, (20, 20, 20), -1)
+    mouth = centre + np.array([0, 0.1]) * size
+    cv2.circle(picture, tuple(int(v) for v in mouth), size // 16, (150, 40, 50), -1)
+    return cv2.blur(picture, (3, 3))
+
+
+def film(tint: int, frames: int = 6) -> np.ndarray:
+    """uint8 (F, S, S, 3): a face that moves to the right."""
+    return np.stack([face(0.4 + 0.2 * i / frames, 0.5, tint) for i in range(frames)])
+
+
+def mesh(frames: int = 6, seed: int = 0) -> np.ndarray:
+    """Landmarks float32 (F, 478, 2), -1 and 1 at the edges, that move with `film`."""
+    points = np.random.default_rng(seed).uniform(-0.4, 0.4, (478, 2))
+    points[10], points[152] = (0, -0.45), (0, 0.45)  # the height of the face
+    moved = [points + np.array([-0.2 + 0.4 * i / frames, 0.0]) for i in range(frames)]
+    return np.stack(moved).astype(np.float32)
+
+
+def toy_library(clips: int = 3, *, marks: bool = False) -> Library:
+    """Clips in memory, one per identity."""
+    return Library(
+        tuple(Clip(Path(f"id{i}.mp4"), f"id{i}") for i in range(clips)),
+        tuple(ArrayFrames(film(40 * i)) for i in range(clips)),
+        tuple(mesh() if marks else None for _ in range(clips)),
+        {},
+    )
+
+
+def toy_batch(recipe: Recipe, *, marks: bool = False, flow: bool = False) -> Batch:
+    """The first batch of a toy library."""
+    batches = Batches(
+        toy_library(marks=marks), recipe, size=SIZE, seed=0, flow_size=16 if flow else None
+    )
+    return batches.batch(0)
+
+
+def write_clips(folder: Path, identities: int = 3) -> Path:
+    """Clips on disk in the VoxCeleb layout: train/ and one identity in test/."""
+    for i in range(identities + 1):
+        part = folder / ("test" if i == identities else "train")
+        part.mkdir(parents=True, exist_ok=True)
+        path = part / f"id{i:05d}#v#000#006.mp4"
+        make_clip(path, size=(SIZE, SIZE), audio=False, pictures=list(film(40 * i)), frames=6)
+    return folder
