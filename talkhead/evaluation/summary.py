@@ -8,6 +8,7 @@ import numpy as np
 
 DRAWS = 1000  # of the bootstrap
 COVERAGE = 0.95  # of the confidence interval
+MIN_CLIPS = 5  # drawing fewer again says nothing about clips that were not seen
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Score:
 
     frame_mean: over all judged frames, as published (long clips weigh more).
     clip_mean:  over the means of the clips.
-    low, high:  95 % interval of the frame mean by bootstrap over clips; None for a single clip.
+    low, high:  95 % interval of the frame mean by bootstrap over clips; None for few clips.
     judged:     share of the frames that could be judged.
     """
 
@@ -51,9 +52,10 @@ def interval(
 ) -> tuple[float, float] | tuple[None, None]:
     """95 % interval of sum/count when clips are drawn again with replacement.
 
-    Clips, not frames: the frames of a clip are alike. Percentiles of 1000 draws; None for one clip.
+    Clips, not frames: the frames of a clip are alike. Percentiles of 1000 draws; None for fewer
+    than five clips.
     """
-    if len(sums) < 2:
+    if len(sums) < MIN_CLIPS:
         return None, None
     chance = np.full(len(sums), 1 / len(sums))
     drawn = np.random.default_rng(seed).multinomial(len(sums), chance, size=DRAWS)
