@@ -1,0 +1,124 @@
+"""Our networks against recordings of the four reference implementations.
+
+The full-size recordings lie outside the repository and are compared where they are; small
+recordings of miniature models, made while those agreed, travel with it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from stages import compare, stages, thin
+from miniatures import FAMILIES, RECORDED, mini_stages
+
+from talkhead import checkpoint, convert
+from talkhead.models import build
+
+PARITY = Path(__file__).parents[2] / "shared" / "parity"
+needs_recordings = pytest.mark.skipif(
+    not PARITY.is_dir(), reason="the full-size recordings (../shared/parity) are not here"
+)
+# Recorded with another setting than the case's own; they have tests of their own.
+SPECIAL = ("ac_true/image_s4", "style_noise", "image_with_noise_s4")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_miniatures_still_compute_what_they_did_at_full_parity(family):
+    recorded = np.load(RECORDED)
+    found = mini_stages(family)
+    assert list(found) == recorded[f"{family}_names"].tolist()
+    for name, expected in zip(found, recorded[f"{family}_values"], strict=True):
+        np.testing.assert_allclose(found[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def procedural():
+    spec = importlib.util.spec_from_file_location("procedural", PARITY / "procedural.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_release(family: str, procedural, folder: Path) -> list[Path]:
+    """The official files of a family with weights from the recordings' formula."""
+    manifest = json.loads((PARITY / family / "manifest.json").read_text())
+    networks = {
+        name: {
+            manifest.get("key_prefix", {}).get(name, "") + key: torch.from_numpy(value)
+            for key, value in procedural.procedural_state(entries, 0).items()
+        }
+        for name, entries in manifest["networks"].items()
+    }
+    paths = []
+    for name, entries in manifest["files"].items():
+        content = {
+            entry: {"state": {}} if network is None else networks[network]
+            for entry, network in entries.items()
+        }
+        paths.append(folder / name)
+        torch.save(content, paths[-1])
+    return paths
+
+
+def picture(case, name: str) -> torch.Tensor:
+    return torch.from_numpy(case[name]).permute(2, 0, 1)[None].float() / 255
+
+
+@needs_recordings
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_stage_of_a_converted_release_matches_its_recording(family, procedural, tmp_path):
+    files = write_release(family, procedural, tmp_path)
+    convert.convert(files, tmp_path / "ours.safetensors")
+    model, header = checkpoint.load(tmp_path / "ours.safetensors")
+    check_round_trip(files, tmp_path, header)
+    case = np.load(PARITY / family / "case_a.npz")
+    recorded = {
+        key.removeprefix("d0/"): case[key]
+        for key in case.files
+        if key.startswith("d0/") and not key.endswith(SPECIAL)
+    }
+    source, driving = picture(case, "source_u8"), picture(case, "driving0_u8")
+    with torch.inference_mode():
+        differences = compare(family, stages(model, source, driving), recorded)
+        check_special(family, model, case, source, driving)
+    assert len(differences) >= 15
+    off = [str(difference) for difference in differences if not difference.fits]
+    assert not off, "\n".join(off)
+    for path in tmp_path.rglob("*.*"):
+        path.unlink()  # gigabytes, which pytest would keep
+
+
+def check_round_trip(files, folder, header):
+    """Exported weights have the release's keys, shapes, types and bits."""
+    written = convert.export(folder / "ours.safetensors", folder / "official")
+    assert [path.name for path in written] == [path.name for path in files]
+    before, after = convert.read_networks(files), convert.read_networks(written)
+    assert before.keys() == after.keys()
+    for network, tensors in before.items():
+        assert tensors.keys() == after[network].keys()
+        for key, tensor in tensors.items():
+            assert after[network][key].dtype == tensor.dtype
+            assert torch.equal(after[network][key], tensor), key
+    assert convert.convert(written, folder / "again.safetensors").config == header.config
+
+
+def check_special(family, model, case, source, driving):
+    """MCNet with recorded noise; FOMM with the other reading of grids."""
+    if family == "mcnet":
+        noise = [torch.from_numpy(noise)[None] for noise in case["d0/style_noise"]]
+        image = model.render(model.encode_source(source), model.detect(driving), noise=noise)
+        expected = case["d0/image_with_noise_s4"]
+    elif family == "fomm":
+        other = build(replace(model.config, align_corners=True)).eval()
+        other.load_state_dict(model.state_dict())
+        image = other.render(other.encode_source(source), other.detect(driving))
+        expected = case["d0/ac_true/image_s4"]
+    else:
+        return
+    assert np.abs(thin(image, expected.shape) - expected).max() < 2e-4
