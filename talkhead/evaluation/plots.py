@@ -9,8 +9,8 @@ from html import escape
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 GREY = "#777777"
-WIDTH = 720
-LEFT = 170  # pixels for names
+WIDTH = 640
+LEFT = 180  # pixels for names
 ROW = 26  # pixels per line of names
 
 

@@ -26,8 +26,9 @@ table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; 
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: right;
   vertical-align: top; }
 th:first-child, td:first-child, table.text td, table.text th { text-align: left; }
-td small { color: #777; display: block; white-space: nowrap; } td.best { font-weight: 600; }
-svg { width: 100%; max-width: 720px; font: 12px system-ui, sans-serif; display: block; }
+td small { color: #666; display: block; white-space: nowrap; font-weight: 400; }
+td.best { font-weight: 600; } .grid { display: grid; grid-template-columns: 1fr 1fr; gap: 0 2rem; }
+svg { width: 100%; max-width: 640px; font: 14px system-ui, sans-serif; display: block; }
 img { width: 100%; max-width: 860px; display: block; image-rendering: auto; }
 .key { margin-right: 1rem; } .key i { display: inline-block; width: .8em; height: .8em;
   border-radius: 50%; margin-right: .35em; }
@@ -46,11 +47,10 @@ def html_report(evaluation: Evaluation) -> str:
         _facts(evaluation),
         "<h2>Scores</h2>",
         _score_table(evaluation),
-        "<p class=note>Means over frames, as published, below them the 95 % interval when the "
-        "clips are drawn again; in bold the best. Means over clips are in report.md.</p>",
+        "<p class=note>Means over frames, as published, in bold the best; below them the 95 % "
+        "interval when the clips are drawn again, and the difference from doing nothing on the "
+        "frames that were judged for both. Means over clips are in report.md.</p>",
         f"<p class=note>{NO_PUBLISHED_ROWS}</p>",
-        "<h2>Against doing nothing</h2>",
-        _gain_table(evaluation),
         *_plots(evaluation),
         *_pictures(evaluation),
         *_left_out(evaluation),
@@ -83,16 +83,19 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -
 
 
 def _score_table(evaluation: Evaluation) -> str:
-    best = {name: _best(evaluation.rows, name) for name in evaluation.metrics}
+    """A line per metric, a column per contender: there are more metrics than fit side by side."""
     rows = []
-    for row in evaluation.rows:
-        cells = [escape(row.name)]
-        for name in evaluation.metrics:
+    for name in evaluation.metrics:
+        best = _best(evaluation.rows, name)
+        cells = [escape(heading(METRICS[name]))]
+        for row in evaluation.rows:
             value, _, rest = cell(row.scores[name], METRICS[name].digits).partition(" ")
-            shade = " class=best" if row.scores[name].frame_mean == best[name] else ""
-            cells.append(f"<td{shade}>{value}<small>{escape(rest)}</small></td>")
+            gain = gain_cell(row.gains[name], METRICS[name]) if name in row.gains else ""
+            shade = " class=best" if row.scores[name].frame_mean == best else ""
+            notes = "".join(f"<small>{escape(note)}</small>" for note in (rest, gain) if note)
+            cells.append(f"<td{shade}>{value}{notes}</td>")
         rows.append(cells)
-    return _table(["", *(escape(heading(METRICS[m])) for m in evaluation.metrics)], rows)
+    return _table(["", *(escape(row.name) for row in evaluation.rows)], rows)
 
 
 def _best(rows: Sequence[Row], metric: str) -> float | None:
@@ -102,32 +105,20 @@ def _best(rows: Sequence[Row], metric: str) -> float | None:
     return choose(known) if known else None
 
 
-def _gain_table(evaluation: Evaluation) -> str:
-    rows = []
-    for row in evaluation.rows[:-1]:
-        cells = [escape(row.name)]
-        for name in evaluation.frame_metrics:
-            value, _, rest = gain_cell(row.gains[name], METRICS[name]).partition(" ")
-            cells.append(f"<td>{value}<small>{escape(rest)}</small></td>")
-        rows.append(cells)
-    return _table(["", *(escape(heading(METRICS[m])) for m in evaluation.frame_metrics)], rows)
-
-
 def _dot(score: Score) -> Dot | None:
     return None if score.frame_mean is None else (score.frame_mean, score.low, score.high)
 
 
 def _plots(evaluation: Evaluation) -> list[str]:
     rows, names = evaluation.rows, [row.name for row in evaluation.rows]
-    parts = ["<h2>Plots</h2>", f"<p>{legend(names)}</p>"]
+    parts = ["<h2>Plots</h2>", f"<p>{legend(names)}</p>", "<div class=grid>"]
     for metric in evaluation.frame_metrics:
         dots = [
             [_dot(row.scores[metric]) if row is other else None for other in rows] for row in rows
         ]
-        parts += [
-            f"<h3>{escape(heading(METRICS[metric]))}</h3>",
-            dot_plot(names, dots, f"{METRICS[metric].title} of each contender"),
-        ]
+        plot = dot_plot(names, dots, f"{METRICS[metric].title} of each contender")
+        parts.append(f"<div><h3>{escape(heading(METRICS[metric]))}</h3>{plot}</div>")
+    parts.append("</div>")
     if evaluation.frame_metrics:
         parts += _clip_plots(evaluation, evaluation.frame_metrics[0])
     return parts

@@ -1,0 +1,316 @@
+"""A whole evaluation with fake contenders: values, resuming, shards, broken clips, reports."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media import make_clip, moving_picture
+from PIL import Image
+from typer.testing import CliRunner
+
+from talkhead.cli import app
+from talkhead.engine import Engine
+from talkhead.errors import TalkheadError
+from talkhead.evaluation.clips import find_clips, read_frames
+from talkhead.evaluation.contenders import Weights
+from talkhead.evaluation.evaluate import Evaluation, evaluate
+from talkhead.evaluation.judges import Bench
+from talkhead.evaluation.judging import Shots
+from talkhead.evaluation.motion import KeypointJudge
+from talkhead.evaluation.perceptual import InceptionFeatures, frechet_distance
+from talkhead.evaluation.pixels import PixelJudge, l1
+from talkhead.evaluation.protocols import plan_trials
+from talkhead.evaluation.report import html_report
+from talkhead.evaluation.summary import interval, summarise
+from talkhead.evaluation.tables import as_json, markdown, write_tables
+
+PIXELS = Bench((PixelJudge(),), None, {})
+SIZE = 32
+
+
+class Perfect:
+    """Returns the driving frames; counts how often it is asked."""
+
+    name, key, about = "perfect", "perfect", "cheats"
+
+    def __init__(self) -> None:
+        self.drawn = 0
+        self.anchors: list[np.ndarray | None] = []
+
+    def start(
+        self, source: np.ndarray, anchor: np.ndarray | None
+    ) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+        self.anchors.append(anchor)
+
+        def draw(driving: Sequence[np.ndarray]) -> np.ndarray:
+            self.drawn += len(driving)
+            return np.stack(driving)
+
+        return draw
+
+
+def picture_clip(folder: Path, first: int, count: int) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        picture = moving_picture(first + 3 * number, SIZE, SIZE)
+        Image.fromarray(picture).save(folder / f"{number:07d}.png")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two people, as frame folders of 5 and 3 frames."""
+    picture_clip(tmp_path / "data" / "anna-0", 0, 5)
+    picture_clip(tmp_path / "data" / "bert-0", 40, 3)
+    return tmp_path / "data"
+
+
+def run(data: Path, output: Path, contender: Perfect, **options: object) -> Evaluation:
+    found = evaluate(
+        plan_trials("reconstruction", data), [contender], PIXELS, output, size=SIZE, batch_size=2
+    )
+    assert found is not None
+    return found
+
+
+def test_a_perfect_engine_scores_zero_and_nothing_equals_a_hand_computation(
+    data: Path, tmp_path: Path
+) -> None:
+    perfect, nothing = run(data, tmp_path / "out", Perfect()).rows
+    assert perfect.scores["l1"].frame_mean == 0
+    assert perfect.scores["ssim"].frame_mean == pytest.approx(1)
+    assert perfect.scores["psnr"].frame_mean is None  # infinite everywhere
+    clips = [[p for _, p in read_frames(clip, SIZE)] for clip in find_clips(data)]
+    errors = [[l1(frames[0], frame) for frame in frames] for frames in clips]
+    assert nothing.frames == 8
+    assert nothing.scores["l1"].frame_mean == pytest.approx(np.mean(errors[0] + errors[1]))
+    assert nothing.scores["l1"].clip_mean == pytest.approx(
+        (np.mean(errors[0]) + np.mean(errors[1])) / 2
+    )
+    assert nothing.scores["psnr"].judged == pytest.approx(6 / 8)  # the sources themselves are not
+
+
+def test_the_difference_from_doing_nothing_uses_the_frames_of_both(
+    data: Path, tmp_path: Path
+) -> None:
+    perfect, nothing = run(data, tmp_path / "out", Perfect()).rows
+    mean = nothing.scores["l1"].frame_mean
+    assert mean is not None
+    assert perfect.gains["l1"].frame_mean == pytest.approx(-mean)
+    assert perfect.gains["psnr"].frame_mean is None
+
+
+def test_a_broken_clip_is_named_and_the_rest_scored(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = make_clip(tmp_path / "whole.mp4", 20, size=(SIZE, SIZE), audio=False)
+    (data / "cut-0.mp4").write_bytes(whole.read_bytes()[:900])
+    (data / "text-0.mp4").write_text("this is no video")
+    result = run(data, tmp_path / "out", Perfect())
+    assert sorted(result.failed()) == ["cut-0", "text-0"]
+    assert result.rows[0].frames == 8
+    assert "cut-0" in caplog.text
+    assert "text-0.mp4" in markdown(result)
+
+
+def test_only_broken_clips_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "text.mp4").write_text("this is no video")
+    with pytest.raises(TalkheadError, match="no clip could be scored"):
+        run(tmp_path / "data", tmp_path / "out", Perfect())
+
+
+def test_an_interrupted_evaluation_goes_on_and_a_changed_clip_is_scored_again(
+    data: Path, tmp_path: Path
+) -> None:
+    first = run(data, tmp_path / "out", Perfect())
+    again = Perfect()
+    second = run(data, tmp_path / "out", again)
+    assert again.drawn == 0
+    assert as_json(first) == as_json(second)
+    next((tmp_path / "out").rglob("perfect/bert-0.json")).write_text('{"inputs"')  # cut short
+    run(data, tmp_path / "out", again)
+    assert again.drawn == 3
+    picture_clip(data / "anna-0" / "sub", 0, 1)  # touches the folder
+    run(data, tmp_path / "out", again)
+    assert again.drawn == 3 + 5
+
+
+def test_shards_share_the_cases_and_the_last_reports(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = run(data, tmp_path / "alone", Perfect())
+    found = []
+    drawn = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        contender = Perfect()
+        trials = plan_trials("reconstruction", data)
+        found.append(evaluate(trials, [contender], PIXELS, tmp_path / "out", size=SIZE))
+        drawn.append(contender.drawn)
+    assert drawn == [5, 3]
+    assert found[0] is None
+    assert found[1] is not None
+    assert as_json(found[1]) == as_json(alone)
+
+
+def test_cross_identity_has_no_truth_to_compare_pixels_with(data: Path, tmp_path: Path) -> None:
+    class Brightness:
+        """A metric without a truth."""
+
+        metrics: tuple[str, ...] = ("csim",)
+        key = "fake"
+
+        def __call__(self, shots: Shots) -> dict[str, np.ndarray]:
+            return {"csim": shots.results.mean(axis=(1, 2, 3)) / 255}
+
+    bench = Bench((PixelJudge(), Brightness()), None, {})
+    trials = plan_trials("random-pairs", data, num_pairs=5)
+    contender = Perfect()
+    result = evaluate(trials, [contender], bench, tmp_path / "out", size=SIZE)
+    assert result is not None
+    assert result.metrics == ("csim",)
+    assert len(result.rows[0].cases) == 2
+    assert all(anchor is not None for anchor in contender.anchors)
+
+
+def test_fid_is_of_all_results_together(data: Path, tmp_path: Path) -> None:
+    import torch
+
+    features = InceptionFeatures(lambda x: [x[:, :, :2, :2].flatten(1)], torch.device("cpu"))
+    bench = Bench((PixelJudge(),), features, {})
+    trials = plan_trials("reconstruction", data)
+    result = evaluate(trials, [Perfect()], bench, tmp_path / "out", size=SIZE)
+    assert result is not None
+    frames = [p for clip in find_clips(data) for _, p in read_frames(clip, SIZE)]
+    sources = [next(read_frames(clip, SIZE))[1] for clip in find_clips(data)]
+    perfect, nothing = result.rows
+    assert perfect.scores["fid"].frame_mean == pytest.approx(0, abs=1e-5)
+    assert perfect.scores["fid_published_codebook"].frame_mean == pytest.approx(
+        frechet_distance(features(np.stack(frames)), features(np.stack(sources)))
+    )
+    assert nothing.scores["fid"].frame_mean > 0.001  # type: ignore[operator]
+    assert "fid" not in result.frame_metrics
+
+
+def test_mean_over_frames_weighs_long_clips_more() -> None:
+    score = summarise({"long": np.array([1.0, 1.0, 1.0]), "short": np.array([5.0, np.nan])})
+    assert score.frame_mean == 2
+    assert score.clip_mean == 3
+    assert score.judged == pytest.approx(4 / 5)
+    assert score.low is None  # two clips say nothing about others
+
+
+def test_interval_by_bootstrap_is_as_wide_as_theory_says() -> None:
+    values = np.random.default_rng(0).normal(10, 2, 400)
+    low, high = interval(values, np.ones(400))
+    assert low is not None
+    assert high is not None
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.1)
+    assert low < values.mean() < high
+
+
+def test_frames_of_one_clip_are_not_taken_for_independent() -> None:
+    rng = np.random.default_rng(0)
+    levels = rng.normal(0, 1, 20)
+    sums, counts = levels * 100, np.full(20, 100.0)
+    low, high = interval(sums, counts)
+    assert low is not None
+    assert high is not None
+    assert high - low > 2 * 1.96 * levels.std() / np.sqrt(2000) * 5
+
+
+def test_files_hold_every_frame_and_every_clip(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_tables(run(data, out, Perfect()), out)
+    with (out / "frames.csv").open() as file:
+        frames = list(csv.DictReader(file))
+    assert len(frames) == 2 * 8
+    assert {row["clip"] for row in frames} == {"anna-0", "bert-0"}
+    with (out / "clips.csv").open() as file:
+        clips = {(r["contender"], r["case"]): float(r["l1"]) for r in csv.DictReader(file)}
+    means = [
+        float(r["l1"]) for r in frames if (r["contender"], r["case"]) == ("do nothing", "bert-0")
+    ]
+    assert clips["do nothing", "bert-0"] == pytest.approx(np.mean(means))
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["contenders"][0]["scores"]["l1"]["frame_mean"] == 0
+    assert "| perfect | 0.0000 |" in (out / "report.md").read_text()
+
+
+def test_the_report_is_one_file_with_its_pictures_inside(data: Path, tmp_path: Path) -> None:
+    text = html_report(run(data, tmp_path / "out", Perfect()))
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    assert "http" not in text
+    assert text.count("data:image/jpeg;base64,") == 2
+    assert text.count("<svg") == text.count("</svg>") > 3
+
+
+def test_names_are_escaped_in_the_report(data: Path, tmp_path: Path) -> None:
+    contender = Perfect()
+    contender.name = "<script>alert(1)</script>"  # type: ignore[misc]
+    assert "<script" not in html_report(run(data, tmp_path / "out", contender))
+
+
+def test_weights_with_absolute_motion_see_the_driving_frame_only(
+    engine: Engine, toy_weights: Path
+) -> None:
+    contender = Weights("toy", toy_weights, engine)
+    pictures = [moving_picture(n, 64, 64) for n in (0, 9)]
+    drawn = contender.start(pictures[0], None)(pictures)
+    assert drawn.shape == (2, 64, 64, 3)
+    assert drawn.dtype == np.uint8
+    keypoints = engine.detect(pictures)
+    assert np.array_equal(drawn, engine.render(engine.encode(pictures[0]), keypoints))
+
+
+def test_keypoints_of_a_perfect_result_are_where_they_should_be(engine: Engine) -> None:
+    driving = np.stack([moving_picture(n, 64, 64) for n in (0, 30)])
+    judge = KeypointJudge(engine)
+    clip = Path("a.mp4")
+    same = judge(Shots(driving[0], None, driving, driving, clip, (0, 1)))["keypoints"]
+    still = judge(Shots(driving[0], None, driving, driving[[0, 0]], clip, (0, 1)))["keypoints"]
+    assert same.tolist() == [0, 0]
+    moved = engine.detect(list(driving)).value
+    distance = (moved[0] - moved[1]).norm(dim=-1).mean() * 63 / 2
+    assert still == pytest.approx([0, float(distance)], rel=1e-5)
+
+
+def test_relative_motion_asks_for_the_source_moved_like_the_driver(engine: Engine) -> None:
+    source, anchor = moving_picture(50, 64, 64), moving_picture(0, 64, 64)
+    shots = Shots(source, anchor, anchor[None], source[None], Path("a.mp4"), (0,))
+    # A driver that has not moved since the anchor leaves the source where it is.
+    assert KeypointJudge(engine)(shots)["keypoints"] == pytest.approx([0], abs=1e-3)
+
+
+def test_evaluate_command_writes_its_reports(toy_weights: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ["evaluate", "--data", str(data), "-w", str(toy_weights), "-o", str(out)]
+    result = CliRunner().invoke(app, [*command, "--device", "cpu", "--every", "2", "--json"])
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert [row["name"] for row in facts["contenders"]] == ["toy", "do nothing"]
+    assert facts["contenders"][0]["frames"] == 3 + 2
+    assert {"l1", "psnr", "ssim", "keypoints"} <= facts["metrics"].keys()
+    assert {path.name for path in out.iterdir()} == {
+        *("cases", "report.md", "report.html", "scores.json", "frames.csv", "clips.csv")
+    }
+
+
+def test_evaluate_command_says_what_is_wrong_with_its_data(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["evaluate", "--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "holds no clips" in result.stderr
+
+
+def test_unknown_metrics_are_refused(toy_weights: Path, data: Path) -> None:
+    command = ["evaluate", "--data", str(data), "-w", str(toy_weights), "--metrics", "l1,beauty"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "beauty" in result.stderr
