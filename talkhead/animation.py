@@ -24,7 +24,8 @@ from talkhead.layout import arrange
 from talkhead.pipeline import RunBehind
 from talkhead.settings import Settings
 from talkhead.structs import Crop, Keypoints
-from talkhead.transfer import AnchorSearch, Mode, Motion, Smoother, Transfer, save_motion
+from talkhead.recording import Motion, save_motion
+from talkhead.transfer import AnchorSearch, Mode, Smoother, Transfer
 from talkhead.video import VideoReader, VideoWriter
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from talkhead.pipeline import RunAhead
 from talkhead.settings import Settings
 from talkhead.structs import Crop, Frame, Keypoints
 from talkhead.tracker import Tracker
-from talkhead.transfer import Motion
+from talkhead.recording import Motion
 from talkhead.video import VideoReader
 
 T = TypeVar("T")

@@ -45,6 +45,25 @@ class Crop:
 
 
 @dataclass(frozen=True)
+class Face:
+    """A face found in a frame: its box in pixels, and which detector found it.
+
+    score: 0..1, surer when higher, comparable only within one detector; None where it has none.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    detector: str
+    score: float | None = None
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return self.x + self.width / 2, self.y + self.height / 2
+
+
+@dataclass(frozen=True)
 class Keypoints:
     """Where a face's parts are, and how each neighbourhood is tilted.
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from talkhead.cascade import shrink
 from talkhead.crop import whole_pixels
-from talkhead.face import Face, Finder, NoFaceError, choose, face_crop, shrink
-from talkhead.structs import Crop
+from talkhead.face import Finder, NoFaceError, choose, face_crop
+from talkhead.structs import Crop, Face
 
 log = logging.getLogger(__name__)
 

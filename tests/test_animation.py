@@ -15,7 +15,7 @@ from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.image import read_image
 from talkhead.settings import Settings
-from talkhead.transfer import load_motion
+from talkhead.recording import load_motion
 from talkhead.video import VideoReader, VideoWriter
 
 CENTRED = Settings(crop_source="none", crop_driving="none")

@@ -1,0 +1,122 @@
+"""A driver's motion on disk: keypoints and times that can stand in for the video."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from talkhead.errors import TalkheadError
+from talkhead.structs import Keypoints
+
+_FORMAT = "talkhead-motion"
+_VERSION = "1"
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """A driving video's motion, enough to animate without its pictures.
+
+    keypoints: one row per frame. pts: presentation times in units of `time_base` (seconds).
+    anchor:    the frame that relative motion is measured from.
+    family:    the model that found the keypoints; `weights` is the SHA-256 of its file.
+    origin:    name of the driving video, for people.
+    """
+
+    keypoints: Keypoints
+    pts: tuple[int, ...]
+    time_base: Fraction
+    anchor: int
+    family: str
+    weights: str
+    origin: str = ""
+
+
+def save_motion(path: str | Path, motion: Motion) -> None:
+    """Write a motion cache (safetensors); it appears whole or not at all."""
+    path = Path(path)
+    tensors = {
+        "value": motion.keypoints.value,
+        "pts": torch.tensor(motion.pts, dtype=torch.int64),
+    }
+    if motion.keypoints.jacobian is not None:
+        tensors["jacobian"] = motion.keypoints.jacobian
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    facts = {
+        "time_base": str(motion.time_base),
+        "anchor": motion.anchor,
+        "family": motion.family,
+        "weights": motion.weights,
+        "origin": motion.origin,
+    }
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(
+            tensors,
+            partial,
+            metadata={"format": _FORMAT, "version": _VERSION, "motion": json.dumps(facts)},
+        )
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise TalkheadError(
+            f"cannot write {path} ({error}); check that the folder exists and has room"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_motion(path: str | Path) -> Motion:
+    """Read a motion cache. Raises TalkheadError when it is none, damaged or of another version."""
+    path = Path(path)
+    if not path.is_file():
+        raise TalkheadError(f"there is no motion file {path}; make one with --motion-out")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise TalkheadError(
+            f"{path} is not a motion file or is damaged ({error}); make it again with --motion-out"
+        ) from error
+    if metadata.get("format") != _FORMAT:
+        raise TalkheadError(f"{path} holds no motion; give a file made with --motion-out")
+    if metadata.get("version") != _VERSION:
+        raise TalkheadError(
+            f"{path} is of motion version {metadata.get('version')}, this program reads version "
+            f"{_VERSION}; make it again with --motion-out"
+        )
+    try:
+        return _build_motion(tensors, json.loads(metadata["motion"]))
+    except (KeyError, ValueError, TypeError, ZeroDivisionError) as error:
+        raise TalkheadError(
+            f"{path} contradicts itself ({error}); make it again with --motion-out"
+        ) from error
+
+
+def _build_motion(tensors: dict[str, Tensor], facts: dict[str, str | int]) -> Motion:
+    """Put the parts together. Raises ValueError or KeyError where they do not fit."""
+    value, jacobian, pts = tensors["value"], tensors.get("jacobian"), tensors["pts"]
+    frames = len(pts)
+    if frames == 0 or value.shape != (frames, value.shape[1], 2):
+        raise ValueError(f"keypoints {tuple(value.shape)} for {frames} frames")
+    if jacobian is not None and jacobian.shape != (*value.shape, 2):
+        raise ValueError(f"jacobians {tuple(jacobian.shape)} for keypoints {tuple(value.shape)}")
+    anchor = int(facts["anchor"])
+    if not 0 <= anchor < frames:
+        raise ValueError(f"anchor {anchor} of {frames} frames")
+    return Motion(
+        Keypoints(value, jacobian),
+        tuple(pts.tolist()),
+        Fraction(str(facts["time_base"])),
+        anchor,
+        str(facts["family"]),
+        str(facts["weights"]),
+        str(facts["origin"]),
+    )
