@@ -1,5 +1,6 @@
 """A driver's motion survives a file; what is no motion file is refused."""
 
+import json
 from dataclasses import replace
 from fractions import Fraction
 
