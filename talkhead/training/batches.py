@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -116,7 +116,7 @@ class Batches:
         self._identities = list(library.identities.values())
         self._broken: set[int] = set()
 
-    def stream(self, step: int) -> Iterator[Batch]:
+    def stream(self, step: int) -> Generator[Batch, None, None]:
         """The batches from a step on, endlessly, prepared by threads that run ahead."""
         waiting: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(max(1, self.workers)) as pool:

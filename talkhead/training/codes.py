@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from talkhead.models.codebook import CodebookModel
+from talkhead.models.quantizer import Codebook
 from talkhead.training.batches import Batch
 
 SEED_NOISE = 0.01  # of the seeds' standard deviation: no two codes start equal
@@ -45,7 +46,7 @@ def seed_codes(model: CodebookModel, batches: Iterable[Batch], generator: torch.
             vectors = [v.float().flatten(0, 1).cpu() for _, v in scales]
             collected.setdefault(name, []).extend(vectors)
     for name, vectors in collected.items():
-        codes = _codes(model, name)
+        codes = _codebook(model, name).codes
         pool = torch.cat(vectors)
         chosen = torch.randint(len(pool), (len(codes),), generator=generator)
         noise = torch.randn(codes.shape, generator=generator) * (SEED_NOISE * pool.std())
@@ -55,17 +56,20 @@ def seed_codes(model: CodebookModel, batches: Iterable[Batch], generator: torch.
 
 def code_use(model: CodebookModel, batches: Iterable[Batch]) -> dict[str, float]:
     """Share of each codebook's codes that at least one vector of the batches is nearest to."""
+    training = model.training
+    model.eval()  # or batch norms would learn from being looked at
     used: dict[str, Tensor] = {}
     for batch in batches:
         for name, scales in encoded(model, batch).items():
-            codebook = (model.motion if name == "motion" else model.appearance).codebook  # type: ignore[union-attr]
+            codebook = _codebook(model, name)
             hit = used.setdefault(name, torch.zeros(len(codebook.codes), dtype=torch.bool))
             for scale, vectors in scales:
                 hit[codebook.quantize(vectors, scale).indices.flatten().cpu()] = True
+    model.train(training)
     return {name: hit.float().mean().item() for name, hit in used.items()}
 
 
-def _codes(model: CodebookModel, name: str) -> Tensor:
+def _codebook(model: CodebookModel, name: str) -> Codebook:
     part = model.motion if name == "motion" else model.appearance
     assert part is not None
-    return part.codebook.codes
+    return part.codebook

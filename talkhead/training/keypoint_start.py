@@ -143,7 +143,7 @@ def teach_keypoints(
             average.update(step)
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
             report(step + 1, steps, value.item(), jacobian.item())
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     detector.load_state_dict(average.model.keypoint_detector.state_dict())
 
 

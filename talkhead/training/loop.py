@@ -7,22 +7,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from talkhead.checkpoint import Provenance
-from talkhead.models.codebook import CodebookModel
 from talkhead.training.batches import Batches
-from talkhead.training.codes import code_use
+from talkhead.training.keeper import Keeper
 from talkhead.training.learner import Learner
-from talkhead.training.report import Diary, Moment, Screen
-from talkhead.training.state import WEIGHTS, save
-from talkhead.training.validation import Score, Validation
-
-CODE_BATCHES = 2  # whose vectors say which codes live
+from talkhead.training.report import Moment, Screen
+from talkhead.training.state import WEIGHTS
+from talkhead.training.validation import Score
 
 
 @dataclass(frozen=True)
@@ -33,6 +28,7 @@ class Limits:
     minutes: float | None
     validate_steps: int
     save_minutes: float
+    report_steps: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,13 @@ class Outcome:
     skipped: int
     losses: dict[str, float]
     score: Score | None
+
+    def line(self) -> str:
+        """For people."""
+        text = f"{self.weights}: {self.steps} steps, {2 * self.pairs_per_second:.1f} images/s"
+        if self.score is not None:
+            text += f", L1 {self.score.l1:.4f}, {self.score.relative:.2f} of doing nothing"
+        return text + (f"; {self.skipped} steps were skipped" if self.skipped else "")
 
 
 class Stop:
@@ -109,64 +112,54 @@ def run_loop(
     learner: Learner,
     batches: Batches,
     limits: Limits,
-    *,
-    folder: Path,
-    diary: Diary | None,
+    keeper: Keeper | None,
     screen: Screen,
-    validation: Validation | None,
-    provenance: Provenance,
+    *,
     first: int,
     seconds: float,
-    report_steps: int,
 ) -> Outcome:
-    """Train from step `first` to the end; diary, validation and files are the leader's.
+    """Train from step `first` to the end; `seconds` were spent before it.
 
     Ctrl-C saves and raises KeyboardInterrupt.
     """
-    stop, tally, clock = Stop(), Tally(), Clock(seconds)
-    keeper = Keeper(learner, batches, folder, diary, validation, provenance)
+    stop, reporter = Stop(), Reporter(learner, limits, keeper, screen, first, Clock(seconds))
+    clock, device = reporter.clock, learner.compute.device
     stream = batches.stream(first)
-    step, last_step, last_seconds = first, first, clock.seconds
-    last_save, losses = clock.seconds, dict[str, float]()
+    step, saved = first, clock.seconds
     try:
         with stop.watch():
-            while (progress := share_done(learner, limits, step, clock)) < 1 and not stop.wanted:
-                terms = learner.learn(next(stream).to(learner.compute.device), step, progress)
-                tally.add(terms)
+            while (progress := share_done(learner, limits, step, clock)) < 1:
+                terms = learner.learn(next(stream).to(device), step, progress)
                 step += 1
-                if step % report_steps == 0:
-                    now = clock.seconds
-                    pairs = (step - last_step) * learner.recipe.batch_size / (now - last_seconds)
-                    losses = tally.means()
-                    report(keeper, screen, limits, step, now, progress, pairs, losses, learner)
-                    last_step, last_seconds = step, now
-                if step % limits.validate_steps == 0:
+                reporter.add(terms, step, progress)
+                if keeper and step % limits.validate_steps == 0:
                     keeper.validate(step)
-                if clock.seconds - last_save > 60 * limits.save_minutes:
+                if keeper and clock.seconds - saved > 60 * limits.save_minutes:
                     keeper.save(step, clock.seconds)
-                    last_save = clock.seconds
-                stop.wanted = learner.team.any(stop.wanted, learner.compute.device)
+                    saved = clock.seconds
+                if learner.team.any(stop.wanted, device):
+                    stop.wanted = True
+                    break
     finally:
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
         screen.close()
-    losses = tally.means() or losses
-    if not stop.wanted:
-        keeper.validate(step)
-    keeper.save(step, clock.seconds)
-    if diary is not None:
-        diary.close()
+    if keeper:
+        if not stop.wanted:
+            keeper.validate(step)
+        keeper.save(step, clock.seconds)
+        keeper.diary.close()
     if stop.wanted:
         raise KeyboardInterrupt
-    spent = clock.seconds - seconds
-    rate = (step - first) * learner.recipe.batch_size / max(spent, 1e-9)
     return Outcome(
-        str(folder / WEIGHTS),
-        step,
-        clock.seconds,
-        rate,
-        learner.skipped,
-        losses,
-        keeper.score,
+        weights=str(keeper.folder / WEIGHTS) if keeper else "",
+        steps=step,
+        seconds=clock.seconds,
+        pairs_per_second=(step - first)
+        * learner.recipe.batch_size
+        / max(clock.seconds - seconds, 1e-9),
+        skipped=learner.skipped,
+        losses=reporter.latest(),
+        score=keeper.score if keeper else None,
     )
 
 
@@ -178,77 +171,46 @@ def share_done(learner: Learner, limits: Limits, step: int, clock: Clock) -> flo
     return float(learner.team.mean(own).item())
 
 
-def report(
-    keeper: Keeper,
-    screen: Screen,
-    limits: Limits,
-    step: int,
-    now: float,
-    progress: float,
-    pairs: float,
-    losses: dict[str, float],
-    learner: Learner,
-) -> None:
-    """Show and remember where the run is."""
-    left = now / progress - now if progress > 0 else 0.0
-    rate = learner.optimizer.param_groups[1]["lr"] / max(learner.recipe.learning_rate, 1e-12)
-    total = None if limits.minutes is not None else limits.steps
-    moment = Moment(step, total, progress, now, left, pairs, rate, losses, keeper.notes)
-    screen.show(moment)
-    if keeper.diary is not None:
-        keeper.diary.add(moment)
-
-
-class Keeper:
-    """Validates and saves, in the leading process; nothing in the others."""
+class Reporter:
+    """Means of the loss terms, shown and remembered every few steps."""
 
     def __init__(
         self,
         learner: Learner,
-        batches: Batches,
-        folder: Path,
-        diary: Diary | None,
-        validation: Validation | None,
-        provenance: Provenance,
+        limits: Limits,
+        keeper: Keeper | None,
+        screen: Screen,
+        first: int,
+        clock: Clock,
     ) -> None:
-        self.learner, self.batches, self.folder = learner, batches, folder
-        self.diary, self.validation, self.provenance = diary, validation, provenance
-        self.score: Score | None = None
-        self.notes: dict[str, str] = {}
-        self._validated = -1
+        self.learner, self.limits, self.keeper, self.screen = learner, limits, keeper, screen
+        self.clock = clock
+        self._tally = Tally()
+        self._losses: dict[str, float] = {}
+        self._step, self._seconds = first, clock.seconds
 
-    def validate(self, step: int) -> None:
-        """Judge the averaged weights; draw what they draw; count living codes."""
-        if self.diary is None or self.validation is None or step == self._validated:
+    def add(self, terms: dict[str, Tensor], step: int, progress: float) -> None:
+        """Count the terms of a step; report if it is time."""
+        self._tally.add(terms)
+        if step % self.limits.report_steps:
             return
-        self._validated = step
-        compute, model = self.learner.compute, self.learner.average.model
-        self.score, drawn = self.validation(
-            model, compute.device, compute.precision, self.learner.recipe.motion_only
+        now, recipe = self.clock.seconds, self.learner.recipe
+        self._losses = self._tally.means()
+        moment = Moment(
+            done=step,
+            total=None if self.limits.minutes is not None else self.limits.steps,
+            seconds=now,
+            left=now / progress - now if progress > 0 else 0.0,
+            pairs=(step - self._step) * recipe.batch_size / max(now - self._seconds, 1e-9),
+            rate=self.learner.optimizer.param_groups[1]["lr"] / max(recipe.learning_rate, 1e-12),
+            terms=self._losses,
+            notes=self.keeper.notes if self.keeper else {},
         )
-        pictures = self.folder / "pictures"
-        pictures.mkdir(exist_ok=True)
-        self.validation.picture(pictures / f"{step:07d}.png", drawn)
-        found = asdict(self.score)
-        self.notes["validation"] = (
-            f"L1 {self.score.l1:.4f} ({self.score.relative:.2f} of doing nothing), "
-            f"PSNR {self.score.psnr:.2f} dB"
-        )
-        if isinstance(model, CodebookModel):
-            some = (self.batches.batch(n).to(compute.device) for n in range(CODE_BATCHES))
-            use = code_use(model, some)
-            found |= {f"{name}_codes_used": share for name, share in use.items()}
-            shares = (f"{name} {share:.0%}" for name, share in use.items())
-            self.notes["codes in use"] = ", ".join(shares)
-        self.diary.add_validation(step, found)
+        self._step, self._seconds = step, now
+        self.screen.show(moment)
+        if self.keeper:
+            self.keeper.diary.add(moment)
 
-    def save(self, step: int, seconds: float) -> None:
-        """Weights, state and `run.json`."""
-        if self.diary is None:
-            return
-        notes = {"steps": step, "minutes": round(seconds / 60, 1)}
-        if self.score is not None:
-            notes["validation"] = asdict(self.score)  # type: ignore[assignment]
-        provenance = Provenance(self.provenance.origin, self.provenance.licence, notes=notes)
-        save(self.folder, self.learner, step, seconds, provenance)
-        self.diary.write(step, seconds, skipped_steps=self.learner.skipped)
+    def latest(self) -> dict[str, float]:
+        """The means of the last steps."""
+        return self._tally.means() or self._losses

@@ -72,7 +72,7 @@ class Average:
 
     def __init__(self, model: Network, decay: float, excludes: tuple[str, ...] = ()) -> None:
         self.decay = decay
-        self.model = copy.deepcopy(model).requires_grad_(False) if decay else model
+        self.model = copy.deepcopy(model).eval().requires_grad_(False) if decay else model
         self._fresh = model
         own, fresh = dict(self.model.named_parameters()), dict(model.named_parameters())
         averaged = [name for name in own if not name.startswith(excludes or "\0")]

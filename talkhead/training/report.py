@@ -32,7 +32,6 @@ class Moment:
 
     done: int
     total: int | None
-    progress: float
     seconds: float
     left: float
     pairs: float

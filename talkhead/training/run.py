@@ -6,6 +6,7 @@ import logging
 import platform
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from talkhead.training.config import (
 from talkhead.training.data import DataReport, Split, check_data, find_clips
 from talkhead.training.distributed import Team, team
 from talkhead.training.frames import Library, load_library
+from talkhead.training.keeper import Keeper
 from talkhead.training.keypoint_start import (
     fit_teacher,
     keypoint_recipe,
@@ -51,9 +53,9 @@ from talkhead.training.validation import validation_pairs
 log = logging.getLogger(__name__)
 
 SEEDING_BATCHES = 4
-VAL_CACHE = "validation"
 
 Progress = Callable[[str, int, int | None], None]
+Preparing = Callable[[], AbstractContextManager[Progress | None]]
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,10 @@ def inspect_data(options: TrainOptions, progress: Progress | None = None) -> Dat
     return found
 
 
-def train(options: TrainOptions, progress: Progress | None = None) -> Outcome:
-    """Train a model; under torchrun, one of its processes.
+def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome | None:
+    """Train a model; under torchrun, be one of its processes (all but the first return None).
+
+    `preparing` shows progress until training begins, and then makes room for its own screen.
 
     Raises TalkheadError for bad data or options, a full disk, a batch too large for memory.
     KeyboardInterrupt (Ctrl-C) is raised after everything was saved.
@@ -125,7 +129,8 @@ def train(options: TrainOptions, progress: Progress | None = None) -> Outcome:
                 f"use --batch-size {-(-recipe.batch_size // members.size) * members.size}"
             )
         compute = choose_compute(options, kind)
-        return _train(options, model_config, recipe, compute, members, progress)
+        show = preparing if members.leads else nullcontext
+        return _train(options, model_config, recipe, compute, members, show)
 
 
 def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
@@ -163,55 +168,74 @@ def _train(
     recipe: Recipe,
     compute: Compute,
     members: Team,
-    progress: Progress | None,
-) -> Outcome:
+    preparing: Preparing,
+) -> Outcome | None:
     """The run of one process."""
-    if members.leads:
-        prepare_folder(options)
-    members.wait()
-    split, library = read_data(options, model_config, compute, members, progress)
-    teacher = fit_teacher(library) if options.landmarks else None
-    torch.manual_seed(options.seed)
-    model = build(model_config)
-    if options.init and not options.resume:
-        initialise(model, options.init)
-    objective = make_objective(options, recipe, teacher, compute)
-    learner = Learner(model, recipe, objective, compute, members, options.seed)
-    batches = make_batches(options, recipe, learner, library, members, teacher)
-    done, seconds = 0, 0.0
-    if options.resume:
-        done, seconds = resume(options.out, learner)
-        batches.seed = learner.seed
-    else:
-        start(options, learner, batches, library, teacher, progress)
-        members.copy_from_leader(learner.model.state_dict().values())
-        learner.average.restart()
-    total = recipe.num_steps(len(library.identities))
-    facts = describe(options, model_config, recipe, split, library, learner)
-    diary = Diary(options.out, facts, options.resume) if members.leads else None
-    provenance = Provenance(
-        origin=f"trained by talkhead {__version__} on {len(library.clips)} clips of "
-        f"{len(library.identities)} identities",
-        licence=options.licence,
-    )
-    validation = None
-    if members.leads:
-        validation = validation_pairs(split.test or split.train, model_config.image_size)
-        if not split.test:
-            log.warning("no clips are held out; validation uses training clips")
-    limits = Limits(total, options.minutes, options.validate_steps, options.save_minutes)
-    return run_loop(
+    with preparing() as progress:
+        if members.leads:
+            prepare_folder(options)
+        members.wait()
+        split, library = read_data(options, model_config, compute, members, progress)
+        teacher = fit_teacher(library) if options.landmarks else None
+        torch.manual_seed(options.seed)
+        model = build(model_config)
+        if options.init and not options.resume:
+            initialise(model, options.init)
+        objective = make_objective(options, recipe, teacher, compute)
+        learner = Learner(model, recipe, objective, compute, members, options.seed)
+        batches = make_batches(options, recipe, learner, library, members, teacher)
+        done, seconds = 0, 0.0
+        if options.resume:
+            done, seconds = resume(options.out, learner)
+            batches.seed = learner.seed
+        else:
+            start(options, learner, batches, library, teacher, progress)
+            members.copy_from_leader(learner.model.state_dict().values())
+            learner.average.restart()
+        keeper = make_keeper(options, recipe, split, library, learner, batches)
+    outcome = run_loop(
         learner,
         batches,
-        limits,
-        folder=options.out,
-        diary=diary,
-        screen=choose_screen(options.quiet) if members.leads else NoScreen(),
-        validation=validation,
-        provenance=provenance,
+        Limits(
+            recipe.num_steps(len(library.identities)),
+            options.minutes,
+            options.validate_steps,
+            options.save_minutes,
+            options.report_steps,
+        ),
+        keeper,
+        choose_screen(options.quiet) if members.leads else NoScreen(),
         first=done,
         seconds=seconds,
-        report_steps=options.report_steps,
+    )
+    return outcome if members.leads else None
+
+
+def make_keeper(
+    options: TrainOptions,
+    recipe: Recipe,
+    split: Split,
+    library: Library,
+    learner: Learner,
+    batches: Batches,
+) -> Keeper | None:
+    """What validates and saves, in the leading process only."""
+    if not learner.team.leads:
+        return None
+    if not split.test:
+        log.warning("no clips are held out; validation uses training clips")
+    facts = describe(options, learner.model.config, recipe, split, library, learner)
+    origin = (
+        f"trained by talkhead {__version__} on {len(library.clips)} clips of "
+        f"{len(library.identities)} identities"
+    )
+    return Keeper(
+        learner,
+        batches,
+        options.out,
+        Diary(options.out, facts, options.resume),
+        validation_pairs(split.test or split.train, batches.size),
+        Provenance(origin, options.licence),
     )
 
 

@@ -1,0 +1,74 @@
+"""What a run leaves behind now and then: scores, pictures and checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from talkhead.checkpoint import Provenance
+from talkhead.models.codebook import CodebookModel
+from talkhead.training.batches import Batches
+from talkhead.training.codes import code_use
+from talkhead.training.learner import Learner
+from talkhead.training.report import Diary
+from talkhead.training.state import save
+from talkhead.training.validation import Score, Validation
+
+CODE_BATCHES = 2  # whose vectors say which codes live
+
+
+class Keeper:
+    """Validates and saves; there is one in the leading process only.
+
+    score: the last validation's. notes: what the screen shows beside the losses.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        batches: Batches,
+        folder: Path,
+        diary: Diary,
+        validation: Validation | None,
+        provenance: Provenance,
+    ) -> None:
+        self.learner, self.batches, self.folder = learner, batches, folder
+        self.diary, self.validation, self.provenance = diary, validation, provenance
+        self.score: Score | None = None
+        self.notes: dict[str, str] = {}
+        self._validated = -1
+
+    def validate(self, step: int) -> None:
+        """Judge the averaged weights; draw what they draw; count living codes."""
+        if self.validation is None or step == self._validated:
+            return
+        self._validated = step
+        compute, model = self.learner.compute, self.learner.average.model
+        self.score, drawn = self.validation(
+            model, compute.device, compute.precision, self.learner.recipe.motion_only
+        )
+        pictures = self.folder / "pictures"
+        pictures.mkdir(exist_ok=True)
+        self.validation.picture(pictures / f"{step:07d}.png", drawn)
+        found = asdict(self.score)
+        self.notes["validation"] = (
+            f"L1 {self.score.l1:.4f} ({self.score.relative:.2f} of doing nothing), "
+            f"PSNR {self.score.psnr:.2f} dB"
+        )
+        if isinstance(model, CodebookModel):
+            some = (self.batches.batch(n).to(compute.device) for n in range(CODE_BATCHES))
+            use = code_use(model, some)
+            found |= {f"{name}_codes_used": share for name, share in use.items()}
+            shares = (f"{name} {share:.0%}" for name, share in use.items())
+            self.notes["codes in use"] = ", ".join(shares)
+        self.diary.add_validation(step, found)
+
+    def save(self, step: int, seconds: float) -> None:
+        """Weights, state and `run.json`."""
+        notes: dict[str, Any] = {"steps": step, "minutes": round(seconds / 60, 1)}
+        if self.score is not None:
+            notes["validation"] = asdict(self.score)
+        provenance = Provenance(self.provenance.origin, self.provenance.licence, notes=notes)
+        save(self.folder, self.learner, step, seconds, provenance)
+        self.diary.write(step, seconds, skipped_steps=self.learner.skipped)

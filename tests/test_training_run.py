@@ -1,0 +1,236 @@
+"""Whole runs at toy size: they resume exactly, share work exactly, and leave weights that draw."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toys import CODEBOOK, SIZE, TPSMM, mesh, write_clips
+
+from talkhead import checkpoint, config
+from talkhead.engine import Engine
+from talkhead.errors import TalkheadError
+from talkhead.training.run import TrainOptions, inspect_data, plan, train
+
+
+@pytest.fixture(autouse=True)
+def _toy_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config.PRESETS, "toy", CODEBOOK)
+    monkeypatch.setitem(config.PRESETS, "toy-splines", TPSMM)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    return write_clips(tmp_path / "clips")
+
+
+def options(clips: Path, out: Path, **changes: object) -> TrainOptions:
+    few = TrainOptions(
+        data=(clips,),
+        out=out,
+        preset="toy",
+        steps=4,
+        batch_size=2,
+        device="cpu",
+        workers=1,
+        quiet=True,
+        report_steps=1,
+        settings=("recipe.adversarial.start=2", "recipe.adversarial.base_channels=4"),
+    )
+    return replace(few, **changes)  # type: ignore[arg-type]
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def test_weights_of_a_run_draw_pictures_and_say_where_they_come_from(
+    clips: Path, tmp_path: Path
+) -> None:
+    outcome = train(options(clips, tmp_path / "run", steps=2))
+    assert outcome is not None
+    assert outcome.steps == 2
+    assert outcome.score is not None
+    engine = Engine.load(Path(outcome.weights), device="cpu")
+    picture = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    source = engine.encode(picture)
+    assert engine.render(source, engine.detect([picture])).shape == (1, SIZE, SIZE, 3)
+    header = checkpoint.read_header(Path(outcome.weights))
+    assert header.config == CODEBOOK
+    assert "3 clips of 3 identities" in header.provenance.origin
+    story = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert story["steps_done"] == 2
+    assert 0 < story["validations"][-1]["motion_codes_used"] <= 1
+    assert (tmp_path / "run" / "pictures" / "0000002.png").is_file()
+
+
+def test_a_resumed_run_goes_on_bit_for_bit(clips: Path, tmp_path: Path) -> None:
+    whole = options(clips, tmp_path / "whole", steps=6)
+    train(whole)
+    # The same schedule, interrupted after three steps.
+    part = replace(whole, out=tmp_path / "part")
+    interrupt_after(3, part)
+    train(replace(part, resume=True))
+    assert losses(part.out) == losses(whole.out)
+    first, _ = checkpoint.load(whole.out / "weights.safetensors")
+    second, _ = checkpoint.load(part.out / "weights.safetensors")
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def interrupt_after(steps: int, wanted: TrainOptions) -> None:
+    """Run until Ctrl-C, which comes in the middle of a step."""
+    import signal
+
+    from talkhead.training.learner import Learner
+
+    learn = Learner.learn
+
+    def interrupted(self: Learner, batch: object, step: int, progress: float) -> object:
+        if step == steps - 1:
+            signal.raise_signal(signal.SIGINT)
+        return learn(self, batch, step, progress)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "learn", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(wanted)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{here!r}]
+import torch
+torch.set_num_threads(1)
+from talkhead import config
+from talkhead.training.run import TrainOptions, train
+from toys import CODEBOOK
+config.PRESETS["toy"] = CODEBOOK
+train(TrainOptions(data=(Path({clips!r}),), out=Path({out!r}), preset="toy", steps=3, batch_size=4,
+    device="cpu", workers=1, quiet=True, report_steps=1,
+    settings=("recipe.adversarial=null", "recipe.learning_rate=1e-3")))
+"""
+
+
+def test_two_processes_learn_what_one_learns(clips: Path, tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    results = []
+    for size in (1, 2):
+        out = tmp_path / f"run{size}"
+        script = SCRIPT.format(here=str(here), clips=str(clips), out=str(out))
+        processes = []
+        for rank in range(size):
+            place = {
+                "WORLD_SIZE": str(size),
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "LOCAL_WORLD_SIZE": str(size),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+                "PYTHONPATH": str(here.parent),
+            }
+            command = [sys.executable, "-c", script]
+            processes.append(subprocess.Popen(command, env=os.environ | place))
+        assert [process.wait(300) for process in processes] == [0] * size
+        model, _ = checkpoint.load(out / "weights.safetensors")
+        results.append(model.state_dict())
+    one, two = results
+    begun = torch.cat([t.flatten() for t in one.values() if t.is_floating_point()])
+    ended = torch.cat([t.flatten() for t in two.values() if t.is_floating_point()])
+    # Adam turns rounding into steps of full size where a gradient is about zero, so a few numbers
+    # may differ by up to three steps; nearly all must agree.
+    assert (begun - ended).abs().max() < 3 * 2e-3
+    assert (begun - ended).abs().mean() < 1e-5
+
+
+def test_landmarks_start_the_keypoints(clips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    for path in (clips / "train").iterdir():
+        np.savez(folder / f"{path.stem}.npz", points=(mesh() + 1) * 128)
+    wanted = options(
+        clips,
+        tmp_path / "run",
+        steps=2,
+        landmarks=folder,
+        keypoint_steps=3,
+        settings=("recipe.adversarial=null", "recipe.landmark_start.keypoint_batch=4"),
+    )
+    outcome = train(wanted)
+    assert outcome is not None
+    assert outcome.losses["tether"] > 0
+
+
+def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(TalkheadError, match="nothing to resume"):
+        train(options(clips, run, resume=True))
+    with pytest.raises(TalkheadError, match=r"no setting model\.chanels"):
+        train(options(clips, run, settings=("model.chanels=3",)))
+    with pytest.raises(TalkheadError, match="expected something like 16"):
+        train(options(clips, run, settings=("model.dense_motion.size=big",)))
+    with pytest.raises(TalkheadError, match="need --landmarks"):
+        train(options(clips, run, keypoint_steps=3))
+    with pytest.raises(TalkheadError, match="nope does not exist"):
+        train(options(tmp_path / "nope", run))
+    train(options(clips, run, steps=1))
+    with pytest.raises(TalkheadError, match="holds a run already"):
+        train(options(clips, run, steps=1))
+    with pytest.raises(TalkheadError, match=r"another model: .*family is codebook there"):
+        train(options(clips, run, resume=True, preset="toy-splines", settings=()))
+
+
+def test_init_takes_what_fits_and_resizes_positions(clips: Path, tmp_path: Path) -> None:
+    train(options(clips, tmp_path / "small", steps=1))
+    weights = tmp_path / "small" / "weights.safetensors"
+    outcome = train(
+        options(
+            clips,
+            tmp_path / "large",
+            steps=1,
+            init=weights,
+            settings=(
+                "model.image_size=128",
+                "model.dense_motion.size=32",
+                "recipe.adversarial=null",
+                "recipe.learning_rate=0",
+                "recipe.keypoint_rate=0",
+            ),
+        )
+    )
+    assert outcome is not None
+    small, _ = checkpoint.load(weights)
+    large, _ = checkpoint.load(Path(outcome.weights))
+    assert large.state_dict()["motion.position"].shape == (256, 8)
+    name = "decoder.out.weight"
+    assert torch.equal(small.state_dict()[name], large.state_dict()[name])
+
+
+def test_check_data_counts_and_names_broken_files(clips: Path) -> None:
+    (clips / "train" / "id00009#v#0#9.mp4").write_bytes(b"no video at all")
+    found = inspect_data(TrainOptions(data=(clips,), out=Path("unused")))
+    assert (found.clips, found.identities, found.test_clips) == (3, 3, 1)
+    assert found.frames == 18
+    assert [Path(path).name for path in found.broken] == ["id00009#v#0#9.mp4"]
+    assert json.dumps(asdict(found))
+
+
+def test_every_published_recipe_has_its_numbers() -> None:
+    _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="codebook"))
+    assert (recipe.steps, recipe.batch_size, recipe.learning_rate) == (250_000, 16, 8e-5)
+    assert recipe.weights.motion_reconstruction == 32
+    _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="mcnet"))
+    assert recipe.num_steps(identities=64) == 100 * 75
