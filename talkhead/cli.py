@@ -407,7 +407,9 @@ def evaluate(
             batch_size=engines[0].batch_size,
             description={
                 "data": data.name,
+                "list": pair_list.name if pair_list else "none",
                 "every": every,
+                "seed": seed,
                 "keypoints_by": keypoints.name if keypoints else contenders[0].name,
             },
             progress=progress,

@@ -178,6 +178,15 @@ def test_cross_identity_has_no_truth_to_compare_pixels_with(data: Path, tmp_path
     assert result.metrics == ("csim",)
     assert len(result.rows[0].cases) == 2
     assert all(anchor is not None for anchor in contender.anchors)
+    assert "moved furthest" in html_report(result)
+
+
+def test_metrics_that_need_a_truth_are_refused_where_there_is_none(
+    data: Path, tmp_path: Path
+) -> None:
+    trials = plan_trials("random-pairs", data)
+    with pytest.raises(TalkheadError, match="none of the metrics"):
+        evaluate(trials, [Perfect()], PIXELS, tmp_path / "out", metrics=["l1"], size=SIZE)
 
 
 def test_fid_is_of_all_results_together(data: Path, tmp_path: Path) -> None:

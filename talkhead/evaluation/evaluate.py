@@ -91,6 +91,11 @@ def evaluate(
     """
     everybody = [*contenders, DoNothing()]
     scorer = Scorer(trials, bench, metrics, output, size, batch_size, shard(), progress)
+    if not scorer.metrics and bench.features is None:
+        raise TalkheadError(
+            f"none of the metrics {', '.join(metrics)} can be computed for {trials.protocol} here; "
+            "see `talkhead evaluate --list-metrics`"
+        )
     for contender in everybody:
         scorer.score(contender)
     rows = []
@@ -123,7 +128,8 @@ def shard() -> tuple[int, int]:
 
 def pictures(scorer: Scorer, row: Row) -> dict[str, Path]:
     """Strips of the cases that could be drawn."""
-    return {case.case: scorer.picture(row.key, case.case) for case in row.scored}
+    files = {case.case: scorer.picture(row.key, case.case) for case in row.scored}
+    return {case: file for case, file in files.items() if file.is_file()}
 
 
 def fid_scores(features: dict[str, np.ndarray] | None, metrics: Sequence[str]) -> dict[str, Score]:

@@ -17,6 +17,8 @@ Look = Callable[[np.ndarray], np.ndarray | None]
 Distance = Callable[[np.ndarray, np.ndarray], float]
 Found = Sequence[np.ndarray | None]
 
+REMEMBERED = 20_000  # pictures, at a few kilobytes each
+
 
 class Remembering:
     """Looks at equal pictures only once: driving frames come again for every contender."""
@@ -32,6 +34,8 @@ class Remembering:
     def _one(self, picture: np.ndarray) -> np.ndarray | None:
         digest = hashlib.sha256(picture.tobytes()).digest()
         if digest not in self._seen:
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
             self._seen[digest] = self._look(picture)
         return self._seen[digest]
 

@@ -120,7 +120,7 @@ def judge_makers(device: torch.device) -> dict[str, Callable[[Sequence[str]], li
         ],
         "sface": lambda _: [FaceJudge("sface-1", lookers.sface(), {"csim": cosine}, True)],
         "antelope": lambda _: [
-            FaceJudge("antelope-1", lookers.antelope(), {"csim_published": cosine}, True)
+            FaceJudge("antelope-1", lookers.antelope(str(device)), {"csim_published": cosine}, True)
         ],
         "pyfeat": lambda _: [BehaviourJudge("pyfeat-1", lookers.behaviour(str(device)))],
     }

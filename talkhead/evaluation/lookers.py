@@ -54,12 +54,12 @@ def sface() -> Look:
     return look
 
 
-def antelope() -> Look:
+def antelope(device: str) -> Look:
     """InsightFace's antelopev2 on the first face that it finds: a vector of length 1."""
     from insightface.app import FaceAnalysis
 
     app: Any = FaceAnalysis(name="antelopev2", allowed_modules=["detection", "recognition"])
-    app.prepare(ctx_id=0, det_size=(256, 256))
+    app.prepare(ctx_id=-1 if device == "cpu" else 0, det_size=(256, 256))
 
     def look(picture: np.ndarray) -> np.ndarray | None:
         faces = app.get(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
