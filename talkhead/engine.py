@@ -68,6 +68,11 @@ class Engine:
     def family(self) -> str:
         return self._model.config.family
 
+    @property
+    def model(self) -> Network:
+        """The network as it runs here, to look at."""
+        return self._model
+
     @torch.inference_mode()
     def detect(self, pictures: Sequence[np.ndarray]) -> Keypoints:
         """Keypoints of a batch of pictures."""

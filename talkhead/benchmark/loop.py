@@ -1,0 +1,109 @@
+"""The loop of the published demos, to compare with: simple, and what everybody runs.
+
+The whole video is decoded, then every frame goes through the model alone, then the whole result is
+encoded. Float32, default memory layout. For each frame the source is encoded and the movement scale
+found again. What the releases do beyond that without need (features warped twice, attention maps
+that nobody reads, the memory conditioned three times) is left out, so this loop is no slower than
+theirs.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talkhead.benchmark.machine import PeakMemory, waiter
+from talkhead.benchmark.media import RATE
+from talkhead.crop import centre_square, cut
+from talkhead.models import Network
+from talkhead.structs import Keypoints
+from talkhead.transfer import Transfer
+from talkhead.video import VideoReader, VideoWriter
+
+
+@dataclass(frozen=True)
+class LoopRun:
+    """What the plain loop took for so many frames, in seconds; MB are the most that were held."""
+
+    frames: int
+    decode: float
+    model: float
+    encode: float
+    process_mb: float | None
+    device_mb: float | None
+
+    @property
+    def seconds(self) -> float:
+        return self.decode + self.model + self.encode
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.frames / self.seconds
+
+
+Drawn = tuple[LoopRun, list[np.ndarray]]
+
+
+class PlainLoop:
+    """model: float32, in default memory layout; moved to the device."""
+
+    def __init__(self, model: Network, device: torch.device) -> None:
+        self._model = model.to(device)
+        self._device = device
+
+    def run(self, clip: Path, portrait: np.ndarray, output: Path, frames: int) -> Drawn:
+        """The first `frames` of a clip drive the portrait; one frame before them warms up."""
+        size = portrait.shape[0]
+        memory = PeakMemory(self._device)
+        started = time.perf_counter()
+        with VideoReader(clip, frames=frames) as reader:
+            driving = [cut(f.rgb, centre_square(*f.rgb.shape[1::-1]), size) for f in reader]
+        decoded = time.perf_counter()
+        self.draw(portrait, driving[:1])
+        waiter(self._device)()
+        warm = time.perf_counter()
+        pictures = self.draw(portrait, driving)
+        drawn = time.perf_counter()
+        with VideoWriter(output, time_base=1 / RATE, rate=RATE) as writer:
+            for pts, picture in enumerate(pictures):
+                writer.write(picture, pts)
+        encoded = time.perf_counter()
+        spent = LoopRun(
+            frames=len(pictures),
+            decode=decoded - started,
+            model=drawn - warm,
+            encode=encoded - drawn,
+            process_mb=memory.process,
+            device_mb=memory.device,
+        )
+        return spent, pictures
+
+    @torch.inference_mode()
+    def draw(self, portrait: np.ndarray, driving: list[np.ndarray]) -> list[np.ndarray]:
+        """One frame after the other, motion relative to the first."""
+        image = self._to_tensor(portrait)
+        source = to_cpu(self._model.detect(image))
+        anchor = to_cpu(self._model.detect(self._to_tensor(driving[0])))
+        pictures = []
+        for picture in driving:
+            keypoints = to_cpu(self._model.detect(self._to_tensor(picture)))
+            moved = Transfer("relative", source, anchor)(keypoints)
+            state = self._model.encode_source(image)
+            drawn = self._model.render(state, moved.map(lambda tensor: tensor.to(self._device)))
+            levels = drawn[0].clamp(0, 1).mul(255).round().byte()
+            pictures.append(levels.permute(1, 2, 0).cpu().numpy())
+        return pictures
+
+    def _to_tensor(self, picture: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(picture).to(self._device).float() / 255
+        return tensor.permute(2, 0, 1)[None].contiguous()
+
+
+def to_cpu(keypoints: Keypoints) -> Keypoints:
+    """Where transfer computes."""
+    return keypoints.map(lambda tensor: tensor.cpu())

@@ -1,0 +1,48 @@
+"""Rendered people in place of input files: a portrait and driving clips of any size and length."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from talkhead.image import write_image
+from talkhead.training.heads import Head, Identity, Scene
+from talkhead.training.synth import Clip, write_clip
+from talkhead.video import VideoReader, VideoWriter
+
+RATE = Fraction(25)
+RENDERED = 24  # frames that are drawn; longer clips play them to and fro
+SEED = 86
+
+
+def write_portrait(path: Path, side: int) -> Path:
+    """A still face on a square photo."""
+    rng = np.random.default_rng([SEED, 7])
+    head = Head(Identity.sample(rng), Scene.sample(rng), side, side)
+    write_image(path, head.render().rgb)
+    return path
+
+
+def write_driving(path: Path, width: int, height: int, frames: int) -> Path:
+    """A talking head, H.264 at 25 frames per second, without sound."""
+    drawn = path.with_name(f"{path.stem}-drawn.mp4")
+    seconds = min(frames, RENDERED) / float(RATE)
+    write_clip(
+        Clip(
+            drawn, seed=SEED, identity=0, seconds=seconds, rate=RATE, width=width, height=height,
+            from_neutral=True,
+        )
+    )  # fmt: skip
+    with VideoReader(drawn) as reader:
+        pictures = [frame.rgb for frame in reader]
+    there_and_back = [
+        *pictures,
+        *pictures[-2:0:-1],
+    ]  # no jump that the tracker would take for a cut
+    with VideoWriter(path, time_base=1 / RATE, rate=RATE, crf=20) as writer:
+        for i in range(frames):
+            writer.write(there_and_back[i % len(there_and_back)], i)
+    drawn.unlink()
+    return path

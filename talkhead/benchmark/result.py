@@ -1,0 +1,135 @@
+"""What a run of the benchmark is asked, and what came out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from talkhead.benchmark.loop import LoopRun
+from talkhead.benchmark.machine import Machine
+from talkhead.benchmark.stages import Batch, Stage
+from talkhead.benchmark.timing import Effort, Timing
+
+THOROUGH = Effort()
+QUICK = Effort(seconds=0.0, least=2, warm_up=1)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure, and how thoroughly.
+
+    model, weights: an untrained preset or "none", or a weights file; neither: the bundled weights.
+    device, precision, batch_sizes: as for rendering; the best batch size is used for the stages.
+    frames:      of the driving clip, for everything end to end; None: what suits the device.
+    loop_frames: of these, for the plain loop; 0 leaves it out.
+    sizes:       more image sizes, in pixels, to measure the model at.
+    lengths:     more lengths of the driving video, in frames, to compare the peak of memory.
+    quick:       few repetitions and frames, to see that everything works; figures of no worth.
+    """
+
+    model: str | None = None
+    weights: Path | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_sizes: tuple[int, ...] | None = None
+    frames: int | None = None
+    loop_frames: int | None = None
+    sizes: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
+    quick: bool = False
+
+    @property
+    def effort(self) -> Effort:
+        return QUICK if self.quick else THOROUGH
+
+
+@dataclass(frozen=True)
+class Render:
+    """A whole video through the real animator, from files to a file.
+
+    seconds: of work with the weights already loaded, faces found and the source encoded included;
+    first_frame: seconds until the first frames were drawn; MB are the most that were held.
+    """
+
+    name: str
+    frames: int
+    seconds: float
+    first_frame: float
+    process_mb: float | None
+    device_mb: float | None
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.frames / self.seconds
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The plain loop beside ours: frames per second of both, end to end and of the model alone.
+
+    largest, mean: difference of the drawn pixels, in levels of 255.
+    """
+
+    loop: LoopRun
+    ours: Render
+    ours_model: float
+    largest: int
+    mean: float
+
+    @property
+    def ratio(self) -> float:
+        return self.ours.frames_per_second / self.loop.frames_per_second
+
+    @property
+    def loop_model(self) -> float:
+        return self.loop.frames / self.loop.model
+
+
+@dataclass(frozen=True)
+class AtSize:
+    """The model alone at one image size, and its multiply-adds (billions) per frame."""
+
+    size: int
+    batches: list[Batch]
+    gmac: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything that was measured.
+
+    load_seconds: for weights from disk, or for building an untrained model.
+    peak:  multiply-adds per second of square matrix products in this precision.
+    source, source_gmac: what encoding a source takes, once, in time and in billions of
+                         multiply-adds.
+    comparison: None where the plain loop was left out.
+    """
+
+    version: str
+    date: str
+    machine: Machine
+    model: str
+    family: str
+    parameters: int
+    image_size: int
+    precision: str
+    load_seconds: float
+    peak: float
+    source: Timing
+    source_gmac: float
+    stages: list[Stage]
+    batches: list[Batch]
+    renders: list[Render]
+    lengths: list[Render]
+    comparison: Comparison | None
+    sizes: list[AtSize]
+
+    @property
+    def best(self) -> Batch:
+        """The batch size with the most frames per second."""
+        return max(self.batches, key=lambda batch: batch.frames_per_second)
+
+    @property
+    def driven_gmac(self) -> float:
+        """Multiply-adds (billions) per driving frame."""
+        return sum(stage.gmac or 0 for stage in self.stages)

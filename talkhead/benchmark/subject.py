@@ -1,0 +1,133 @@
+"""What is measured: bundled weights, a weights file, an untrained preset, or no model at all."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from talkhead import checkpoint
+from talkhead.config import ModelConfig, TpsmmConfig, preset
+from talkhead.engine import Engine
+from talkhead.errors import TalkheadError
+from talkhead.models import Network, build
+from talkhead.structs import Keypoints, SourceState
+
+log = logging.getLogger(__name__)
+
+FREE = "none"
+
+
+@dataclass(frozen=True)
+class FreeConfig:
+    """Of the model that costs nothing."""
+
+    image_size: int = 256
+    family: str = FREE
+
+
+class FreeModel(nn.Module):
+    """Finds the same keypoints everywhere and draws the source as it is.
+
+    With it in place of a model, what is left is everything around models.
+    """
+
+    def __init__(self, config: FreeConfig) -> None:
+        super().__init__()
+        self.config = config
+        points = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+        self.register_buffer("points", points, persistent=False)
+
+    def detect(self, images: Tensor) -> Keypoints:
+        points = cast(Tensor, self.points)
+        return Keypoints(points.float().expand(len(images), -1, -1))
+
+    def encode_source(self, image: Tensor) -> SourceState:
+        return SourceState(self.detect(image), image, image, ())
+
+    def render(self, state: SourceState, driving: Keypoints) -> Tensor:
+        return state.image.expand(len(driving), -1, -1, -1)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model as it comes: float32, default memory layout, on the CPU. Engines get copies."""
+
+    name: str
+    model: Network
+    weights: str = ""
+
+    @classmethod
+    def free(cls, size: int = FreeConfig.image_size) -> Subject:
+        """No model; whoever draws needs no more of a network than what a `Model` offers."""
+        return cls(FREE, cast(Network, FreeModel(FreeConfig(size))))
+
+    @property
+    def is_free(self) -> bool:
+        return isinstance(self.model, FreeModel)
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def engine(self, device: torch.device, precision: torch.dtype, batch_size: int) -> Engine:
+        return Engine(copy.deepcopy(self.model), device, precision, batch_size, self.weights)
+
+    def at_size(self, size: int) -> Subject:
+        """The same model for pictures of another size.
+
+        Raises TalkheadError when its layers do not divide that size, or when weights that were
+        learned depend on it.
+        """
+        if self.is_free:
+            return Subject.free(size)
+        config = resized(self.model.config, size)
+        if not self.weights:
+            return Subject(self.name, untrained(config))
+        model = build(config)
+        state = self.model.state_dict()
+        mismatch = checkpoint.describe_mismatch(model, state)
+        if mismatch:
+            raise TalkheadError(f"{self.name} does not work at {size} pixels: {mismatch}")
+        model.load_state_dict(state)
+        return Subject(self.name, model.eval().requires_grad_(False), self.weights)
+
+
+def load_subject(model: str | None = None, weights: Path | None = None) -> Subject:
+    """A preset's name (untrained), "none", or weights from a file; neither: the bundled ones."""
+    if model is not None and weights is not None:
+        raise TalkheadError("choose one of --model (an untrained preset) and --weights")
+    if model == FREE:
+        return Subject.free()
+    if model is not None:
+        return Subject(f"{model}, untrained", untrained(preset(model)))
+    path = weights or checkpoint.default_weights()
+    network, _ = checkpoint.load(path)
+    return Subject(path.name, network, checkpoint.sha256(path))
+
+
+def untrained(config: ModelConfig) -> Network:
+    """The same random numbers every time, without touching anyone else's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build(config).eval().requires_grad_(False)
+
+
+def resized(config: ModelConfig, size: int) -> ModelConfig:
+    """The configuration for another image size; where motion is seen grows in proportion."""
+    motion = config.dense_motion
+    shrink = config.image_size // motion.size
+    unit = shrink * 2**motion.num_blocks  # every halving of the motion's hourglass must be even
+    if size <= 0 or size % unit:
+        raise TalkheadError(f"sizes of this model are multiples of {unit} pixels, not {size}")
+    motion = replace(motion, size=size // shrink)
+    if isinstance(config, TpsmmConfig):
+        return replace(config, image_size=size, dense_motion=motion)
+    points = config.keypoints
+    points = replace(points, input_size=size * points.input_size // config.image_size)
+    return replace(config, image_size=size, dense_motion=motion, keypoints=points)
