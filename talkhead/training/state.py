@@ -105,7 +105,8 @@ def differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]
     """(name, old, new) of every plain value in which two nested dicts differ."""
     if isinstance(was, dict) and isinstance(now, dict):
         found = []
-        for key in sorted(was.keys() | now.keys()):
+        # The family first: all else follows from it.
+        for key in sorted(was.keys() | now.keys(), key=lambda key: (key != "family", key)):
             inner = f"{name}.{key}" if name else key
             found += differences(was.get(key), now.get(key), inner)
         return found

@@ -1,0 +1,152 @@
+"""Clips are found, split and drawn as the field has it; broken ones are named and skipped."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from media import make_clip
+from PIL import Image
+from toys import SIZE, film, mesh, toy_library, write_clips
+
+from talkhead.errors import TalkheadError
+from talkhead.training.batches import NOWHERE, Batches
+from talkhead.training.config import Augmentation, Recipe
+from talkhead.training.data import find_clips, identity_of, load_landmarks
+from talkhead.training.frames import ArrayFrames, Library, StreamedFrames, load_library, read_clip
+
+PLAIN = Recipe("test", batch_size=4, augmentation=Augmentation(flip=0.0))
+
+
+def test_identities_are_compared_exactly() -> None:
+    base = Path("vox")
+    assert identity_of(base / "id1#a#0#9.mp4", base) == "id1"
+    assert identity_of(base / "id10#a#0#9.mp4", base) == "id10"
+    assert identity_of(base / "id10#a#0#9", base) == "id10"  # a folder of frames
+    assert identity_of(base / "anna" / "first.take.mp4", base) == "anna"
+    assert identity_of(base / "id001-news-0.mp4", base) == "id001"
+
+
+def test_layout_with_test_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    split = find_clips([write_clips(tmp_path)])
+    assert [clip.identity for clip in split.train] == ["id00000", "id00001", "id00002"]
+    assert [clip.identity for clip in split.test] == ["id00003"]
+
+
+def test_several_roots_frame_folders_exclusion_and_held_out_people(tmp_path: Path) -> None:
+    for name in ("anna#v#0#3", "bert#v#0#3", "carl#v#0#3"):
+        folder = tmp_path / "one" / name
+        folder.mkdir(parents=True)
+        for i, picture in enumerate(film(0, 3)):
+            Image.fromarray(picture).save(folder / f"{i:03d}.png")
+    (tmp_path / "two").mkdir()
+    make_clip(tmp_path / "two" / "dora-1.mp4", frames=3, audio=False)
+    roots = [tmp_path / "one", tmp_path / "two"]
+    split = find_clips(roots, exclude=["bert"], hold_out=["carl"])
+    assert [clip.identity for clip in split.train] == ["anna", "dora"]
+    assert [clip.identity for clip in split.test] == ["carl"]
+    assert read_clip(split.train[0].path, SIZE).shape == (3, SIZE, SIZE, 3)
+    with pytest.raises(TalkheadError, match="zoe"):
+        find_clips(roots, hold_out=["zoe"])
+
+
+def test_still_pictures_and_empty_folders_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(TalkheadError, match="no clips in"):
+        find_clips([tmp_path])
+    Image.fromarray(film(0, 1)[0]).save(tmp_path / "face.png")
+    with pytest.raises(TalkheadError, match="still pictures"):
+        find_clips([tmp_path])
+
+
+def test_broken_and_short_clips_are_skipped_by_name_and_nothing_left_is_an_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "broken-1.mp4").write_bytes(b"not a video")
+    make_clip(tmp_path / "short-1.mp4", frames=1, audio=False)
+    clips = find_clips([tmp_path]).train
+    with pytest.raises(TalkheadError, match="none of the 2 clips"):
+        load_library(clips, SIZE, cache="memory")
+    make_clip(tmp_path / "sound-1.mp4", frames=5, audio=False)
+    with caplog.at_level(logging.WARNING):
+        library = load_library(find_clips([tmp_path]).train, SIZE, cache="memory")
+    assert [clip.identity for clip in library.clips] == ["sound"]
+    assert "skipped 2 unusable clips" in caplog.text
+    assert "broken-1.mp4" in caplog.text
+    assert "too short" in caplog.text
+
+
+def test_disk_cache_and_stream_give_the_frames_that_memory_gives(tmp_path: Path) -> None:
+    clips = find_clips([write_clips(tmp_path / "clips")]).train
+    memory = load_library(clips, SIZE, cache="memory")
+    disk = load_library(clips, SIZE, cache=str(tmp_path / "cache"))
+    again = load_library(clips, SIZE, cache=str(tmp_path / "cache"))
+    streamed = load_library(clips, SIZE, cache="none")
+    wanted = memory.frames[1].take([4, 0])
+    for library in (disk, again, streamed):
+        assert torch.equal(library.frames[1].take([4, 0]), wanted)
+    assert isinstance(streamed.frames[1], StreamedFrames)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 3
+
+
+def test_a_clip_that_breaks_later_is_replaced_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = toy_library(1)
+    missing = StreamedFrames(tmp_path / "gone.mp4", SIZE)
+    library = Library(good.clips * 2, (good.frames[0], missing), (None, None), {})
+    with caplog.at_level(logging.WARNING):
+        batch = Batches(library, replace(PLAIN, batch_size=16), size=SIZE, seed=0).batch(0)
+    assert len(batch) == 16
+    assert caplog.text.count("gone.mp4") == 1
+
+
+def test_data_are_a_function_of_seed_and_step() -> None:
+    recipe = replace(PLAIN, augmentation=Augmentation(jitter=0.1, rotation=0.2))
+    one = Batches(toy_library(), recipe, size=SIZE, seed=3)
+    again = Batches(toy_library(), recipe, size=SIZE, seed=3, workers=3)
+    other = Batches(toy_library(), recipe, size=SIZE, seed=4)
+    stream = again.stream(5)
+    for step in (5, 6, 7):
+        assert torch.equal(one.batch(step).driving, next(stream).driving)
+    stream.close()
+    assert not torch.equal(one.batch(5).driving, other.batch(5).driving)
+    halves = [Batches(toy_library(), recipe, size=SIZE, seed=3, share=(r, 2)) for r in (0, 1)]
+    shared = torch.cat([half.batch(5).driving for half in halves])
+    assert torch.equal(shared, one.batch(5).driving)
+
+
+def test_both_frames_of_a_pair_show_one_person_and_one_change() -> None:
+    """Clips of one still frame each: source and driving stay equal under any augmentation."""
+    still = [np.repeat(film(60 * i, 1), 4, axis=0) for i in range(3)]
+    plain = toy_library()
+    library = replace(plain, frames=tuple(ArrayFrames(pixels) for pixels in still))
+    wild = Augmentation(jitter=0.1, rotation=0.3, shift=0.1, bend=0.003, colour=0.1, gamma=0.2)
+    batch = Batches(library, replace(PLAIN, augmentation=wild), size=SIZE, seed=0).batch(0)
+    assert torch.equal(batch.source, batch.driving)
+    assert not torch.equal(batch.source[0], batch.source[1])
+
+
+def test_landmarks_come_from_pixels_of_a_256_px_picture(tmp_path: Path) -> None:
+    points = np.zeros((6, 478, 3), np.float16)
+    points[:, :, 0] = 256
+    np.savez(tmp_path / "id00000#v#000#006.npz", points=points)
+    clip = find_clips([write_clips(tmp_path / "clips")]).train[0]
+    marks = load_landmarks(tmp_path, clip, frames=6)
+    assert marks is not None
+    assert marks[0, 0].tolist() == [1.0, -1.0]  # the right edge, the upper edge
+    with pytest.raises(TalkheadError, match="6 frames, the clip has 5"):
+        load_landmarks(tmp_path, clip, frames=5)
+
+
+def test_unknown_landmarks_are_marked_as_such() -> None:
+    half = toy_library(2, marks=True)
+    library = replace(half, marks=(mesh(), None))
+    batch = Batches(library, replace(PLAIN, batch_size=16), size=SIZE, seed=0).batch(0)
+    assert batch.marked.any()
+    assert not batch.marked.all()
+    assert (batch.driving_marks[~batch.marked] == NOWHERE).all()
+    assert (batch.driving_marks[batch.marked].abs() < 1.2).all()
