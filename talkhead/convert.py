@@ -54,8 +54,14 @@ def export(weights: Path, output: Path) -> list[Path]:
     model, header = checkpoint.load(weights)
     family = header.config.family
     layout = LAYOUTS[family]
-    networks = to_official(model)
-    _check_expressible(header.config, to_ours(family, networks)[0])
+    try:
+        networks = to_official(model)
+        _check_expressible(header.config, to_ours(family, networks)[0])
+    except TalkheadError as error:
+        raise TalkheadError(
+            f"{weights} has no official layout: the {family} release knows its full model only "
+            f"({error})"
+        ) from error
     is_file = bool(output.suffix) and not output.is_dir()
     if is_file and len(layout.files) > 1:
         names = " and ".join(layout.files)
@@ -210,8 +216,14 @@ def to_ours(family: str, networks: Mapping[str, State]) -> tuple[ModelConfig, St
     layout, given = LAYOUTS[family], flatten(networks)
     try:
         config = READERS[family](given)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        with torch.device("meta"):
+            model = build(config)
+    except (KeyError, IndexError) as error:
         raise TalkheadError(f"this looks like the {family} release, but lacks {error}") from error
+    except (ValueError, ZeroDivisionError) as error:
+        raise TalkheadError(
+            f"this looks like the {family} release, but its sizes make no model: {error}"
+        ) from error
     for name in layout.kernels:
         kernel = given.pop(name, None)
         expected = gaussian_kernel(DOWN_FACTOR)
@@ -219,8 +231,6 @@ def to_ours(family: str, networks: Mapping[str, State]) -> tuple[ModelConfig, St
             kernel.shape[2:] == expected.shape and torch.allclose(kernel[:, 0], expected, atol=1e-6)
         ):
             raise TalkheadError(f"{name} is not the anti-alias kernel of the release")
-    with torch.device("meta"):
-        model = build(config)
     names = official_names(model)
     _compare(family, given, names)
     wanted = model.state_dict()
@@ -257,10 +267,7 @@ def official_names(model: Network) -> dict[str, str]:
     for ours in model.state_dict():
         theirs = LAYOUTS[config.family].official_name(ours, sizes)
         if theirs is None:
-            raise TalkheadError(
-                f"the official {config.family} release has no place for {ours}; only weights of "
-                f"the preset {config.family!r} can be written in its layout"
-            )
+            raise TalkheadError(f"no place for {ours}")
         names[ours] = theirs
     return names
 
@@ -300,10 +307,7 @@ def _check_expressible(ours: ModelConfig, theirs: ModelConfig) -> None:
     for field in fields(ours):
         mine, implied = getattr(ours, field.name), getattr(theirs, field.name)
         if mine != implied:
-            raise TalkheadError(
-                f"the official {ours.family} release cannot express {field.name} = {mine!r}; "
-                f"its code has {implied!r}"
-            )
+            raise TalkheadError(f"it cannot express {field.name} = {mine}, only {implied}")
 
 
 def _settle(config: Any) -> Any:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stages import compare, stages, thin
 from miniatures import FAMILIES, RECORDED, mini_stages
+from stages import compare, stages, thin
 
 from talkhead import checkpoint, convert
 from talkhead.models import build

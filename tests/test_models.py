@@ -1,0 +1,206 @@
+"""The four families: one shape, one picture from every path, and parts that do what they say."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from miniatures import FAMILIES, MEMORY, mini, mini_config, pictures
+
+from talkhead.config import PRESETS
+from talkhead.errors import TalkheadError
+from talkhead.models import build
+from talkhead.models.grid import identity_grid, warp
+from talkhead.models.tps import drop_softmax, fit_splines, move_affinely
+from talkhead.structs import DenseMotion, Keypoints
+
+VARIANTS = {
+    **{family: mini_config(family) for family in FAMILIES},
+    "mcnet-baseline": replace(mini_config("mcnet"), memory=None),
+    "mcnet-mcm": replace(mini_config("mcnet"), memory=replace(MEMORY, identity=False)),
+    "mcnet-nosplit": replace(mini_config("mcnet"), memory=replace(MEMORY, split=False)),
+    "mcnet-one-scale": replace(mini_config("mcnet"), memory=replace(MEMORY, scales=(1,))),
+    "mcnet-four-scales": replace(
+        mini_config("mcnet"), memory=replace(MEMORY, scales=(0, 1, 2, 3), size=8)
+    ),
+    "fomm-mcnet": replace(mini_config("fomm"), memory=replace(MEMORY, scales=(0,))),
+    "tpsmm-mcnet": replace(mini_config("tpsmm"), memory=MEMORY),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_builds(name):
+    with torch.device("meta"):
+        model = build(PRESETS[name])
+    assert model.config == PRESETS[name]
+    assert sum(p.numel() for p in model.parameters()) > 5e6
+
+
+def test_building_on_meta_does_not_wake_the_compiler():
+    script = (
+        "import sys, torch\n"
+        "from talkhead.config import PRESETS\n"
+        "from talkhead.models import build\n"
+        "with torch.device('meta'):\n"
+        "    [build(PRESETS[name]) for name in ('codebook-lite', 'mcnet', 'fomm', 'tpsmm')]\n"
+        "sys.exit('sympy' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_drawing_gives_the_picture_that_training_sees(name):
+    model = mini(replace(VARIANTS[name], **no_background(VARIANTS[name])))
+    source, driving = pictures(2), pictures(2, seed=1)
+    with torch.no_grad():
+        out = model.reconstruct(source, driving)
+        drawn = model.render(model.encode_source(source), model.detect(driving))
+    assert out.image.shape == source.shape
+    torch.testing.assert_close(drawn, out.image.clamp(0, 1))
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in out.losses.values())
+    assert out.motion.shape[-1] == 2
+    assert out.warped_source.shape == source.shape
+
+
+def no_background(config):
+    return {"background": False} if config.family == "tpsmm" else {}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_training_step_reaches_every_parameter(name):
+    torch.manual_seed(0)
+    model = mini(VARIANTS[name]).train()
+    out = model.reconstruct(pictures(2), pictures(2, seed=1))
+    loss = (out.image - pictures(2, seed=1)).abs().mean() + sum(out.losses.values())
+    loss = loss + out.driving.value.square().mean()
+    if out.coarse_image is not None:
+        loss = loss + out.coarse_image.square().mean()
+    loss.backward()
+    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    # A bias in front of a normalisation has no effect, so its gradient may be exactly zero.
+    assert [name for name in still if not name.endswith("bias")] == []
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_batch_equals_its_items(name):
+    model = mini(VARIANTS[name])
+    source, driving = pictures(1), pictures(3, seed=1)
+    with torch.inference_mode():
+        state = model.encode_source(source)
+        keypoints = model.detect(driving)
+        together = model.render(state, keypoints)
+        single = [model.render(state, keypoints[i : i + 1]) for i in range(3)]
+        expanded = model.render(state.expand(3), keypoints)
+    torch.testing.assert_close(together, torch.cat(single), rtol=1e-3, atol=5e-4)
+    assert torch.equal(together, expanded)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_runs_and_stays_finite(family):
+    model = mini(family)
+    source, driving = pictures(1), pictures(1, seed=1)
+    with torch.inference_mode():
+        model.to(torch.bfloat16)
+        image = model.render(model.encode_source(source), model.detect(driving))
+    assert image.dtype == torch.float32
+    assert image.isfinite().all()
+
+
+@pytest.mark.parametrize("family", ["mcnet", "tpsmm"])
+def test_identity_deformation_leaves_features_unchanged(family):
+    model = mini(family)
+    with torch.inference_mode():
+        state = model.encode_source(pictures(1))
+        occlusion = tuple(torch.ones(1, 1, *f.shape[-2:]) for f in state.features)
+        empty = torch.zeros(1)
+        still = DenseMotion(identity_grid(16, 16)[None], occlusion, empty, empty)
+        warped = model.warp_features(state, still)
+    for before, after in zip(state.features, warped, strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_only_aligned_sampling_keeps_the_border(align_corners):
+    features = torch.rand(1, 2, 8, 8) + 1
+    moved = warp(features, identity_grid(8, 8)[None], align_corners=align_corners)
+    assert torch.allclose(moved, features, atol=1e-5) == align_corners
+
+
+def test_fomm_draws_differently_under_the_other_convention():
+    config = mini_config("fomm")
+    source, driving = pictures(1), pictures(1, seed=1)
+    with torch.inference_mode():
+        one, other = (
+            model.render(model.encode_source(source), model.detect(driving))
+            for model in (mini(config), mini(replace(config, align_corners=True)))
+        )
+    assert (one - other).abs().max() > 1e-3
+
+
+def test_memory_noise_is_off_unless_asked_for_and_can_be_repeated():
+    config = mini_config("mcnet")
+    model = mini(config)
+    noisy = mini(replace(config, memory=replace(MEMORY, noise=True)))
+    maps = [torch.randn(1, 1, 4, 4) for _ in MEMORY.scales]
+    with torch.inference_mode():
+        state, keypoints = model.encode_source(pictures(1)), model.detect(pictures(1, seed=1))
+        assert torch.equal(model.render(state, keypoints), model.render(state, keypoints))
+        assert not torch.equal(noisy.render(state, keypoints), noisy.render(state, keypoints))
+        repeated = [m.render(state, keypoints, noise=maps) for m in (model, noisy)]
+        silent = model.render(state, keypoints)
+    assert torch.equal(*repeated)
+    assert not torch.equal(repeated[0], silent)
+
+
+def test_the_memory_passes_even_channels_and_changes_odd_ones():
+    model = mini("mcnet")
+    feature = torch.rand(1, 8, 8, 8)
+    with torch.inference_mode():
+        out = model.memory.recollect(feature, torch.zeros(1, 4, 2), 0).compensated
+    assert torch.equal(out[:, ::2], feature[:, ::2])
+    assert not torch.allclose(out[:, 1::2], feature[:, 1::2])
+
+
+def test_splines_between_equal_points_hardly_move_anything():
+    points = torch.rand(1, 1, 5, 2, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.8
+    grid = identity_grid(9, 9)
+    shifted = fit_splines(points + torch.tensor([0.2, 0.0]), points)(grid) - grid
+    still = fit_splines(points, points)(grid) - grid
+    # Not zero: the ridge in the system makes splines miss their points a little.
+    assert still.abs().mean() < 0.05
+    assert (shifted[..., 0] - still[..., 0]).mean() > 0.15
+
+
+def test_an_affine_background_moves_as_its_matrix_says():
+    matrix = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]]])
+    grid = identity_grid(3, 3)
+    moved = move_affinely(grid, matrix)[0]
+    torch.testing.assert_close(moved, grid * torch.tensor([1.0, 2.0]) + torch.tensor([0.5, 0.0]))
+
+
+def test_dropped_splines_leave_their_share_to_the_others():
+    logits = torch.randn(4, 6, 3, 3)
+    weights = drop_softmax(logits, dropout=0.5)
+    torch.testing.assert_close(weights.sum(1), torch.ones(4, 3, 3))
+    assert (weights[:, 0] > 0).all()
+    assert (weights == 0).any()
+    assert torch.equal(drop_softmax(logits, 1.0)[:, 0], torch.ones(4, 3, 3))
+
+
+def test_splines_are_dropped_in_training_only():
+    model = mini(replace(mini_config("tpsmm"), dropout=1.0, background=False))
+    source, driving = pictures(2), pictures(2, seed=1)
+    with torch.no_grad():
+        assert not model.reconstruct(source, driving).dense.mask[:, 0].eq(1).all()
+        assert model.train().reconstruct(source, driving).dense.mask[:, 0].eq(1).all()
+        assert not model.reconstruct(source, driving, dropout=0).dense.mask[:, 0].eq(1).all()
+
+
+def test_disentanglement_needs_its_network():
+    keypoints = Keypoints(torch.rand(2, 6, 2))
+    with pytest.raises(TalkheadError, match="disentanglement"):
+        mini("tpsmm").disentangle(keypoints, keypoints)
+    model = mini(replace(mini_config("tpsmm"), avd=True))
+    with torch.inference_mode():
+        assert model.disentangle(keypoints[:1], keypoints).value.shape == (2, 6, 2)
