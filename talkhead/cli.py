@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -504,6 +505,7 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train a model on clips of talking faces; under torchrun, on several GPUs or machines."""
+    quiet = quiet or os.environ.get("RANK", "0") != "0"  # under torchrun only the first talks
     with plain_errors(debug, quiet):
         from talkhead.training.run import TrainOptions, inspect_data
         from talkhead.training.run import train as run
