@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, matmul_2x2, warp
+from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid, warp
 from talkhead.training.config import Augmentation
-from talkhead.training.equivariance import CONTROL_POINTS, bend, reflect
+from talkhead.training.equivariance import COARSE, CONTROL_POINTS, bend, reflect
 
 GREY = np.array([0.299, 0.587, 0.114])  # luma of BT.601
 INVERSION_ROUNDS = 8  # of the fixed-point iteration that moves landmarks under a bend
@@ -110,13 +110,13 @@ def augment(images: Tensor, marks: Tensor, change: Change, mirror: Tensor) -> tu
 def backward_grid(change: Change, size: int, device: torch.device) -> Tensor:
     """Where each pixel of the changed picture comes from: (B, S, S, 2), inside the picture."""
     count = len(change.matrix)
-    grid = identity_grid(size, size).flatten(0, 1).expand(count, -1, -1)
+    grid = identity_grid(COARSE, COARSE).flatten(0, 1).expand(count, -1, -1)
     bent = grid + _bend(change, grid)
     back = torch.linalg.inv(change.matrix)[:, None]
     moved = matmul_2x2(back, (bent - change.shift[:, None])[..., None])[..., 0]
-    clamp = change.clamp[:, None, None]
-    inside = torch.where(clamp, moved.clamp(-1, 1), reflect(moved))
-    return inside.unflatten(1, (size, size)).to(device)
+    moved = resize_grid(moved.unflatten(1, (COARSE, COARSE)).to(device), (size, size))
+    clamp = change.clamp.to(device)[:, None, None, None]
+    return torch.where(clamp, moved.clamp(-1, 1), reflect(moved))
 
 
 def move_points(points: Tensor, change: Change) -> Tensor:

@@ -182,7 +182,7 @@ class DataReport:
         if self.landmarks:
             text.append(f"landmarks: {self.landmarks} clips")
         for path, why in self.broken.items():
-            text.append(f"unusable: {path}: {why}")
+            text.append(f"unusable: {_named(path, why)}")
         return text
 
 
@@ -245,9 +245,14 @@ def warn_about(broken: dict[str, str]) -> None:
     """Say which files were skipped, a few of them by name."""
     if not broken:
         return
-    named = "; ".join(f"{Path(path).name}: {why}" for path, why in list(broken.items())[:NAMED])
+    named = "; ".join(_named(path, why) for path, why in list(broken.items())[:NAMED])
     more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
     log.warning("skipped %d unusable clips (%s%s)", len(broken), named, more)
+
+
+def _named(path: str, why: str) -> str:
+    """Most reasons name their file themselves."""
+    return why if path in why else f"{path}: {why}"
 
 
 def _list(paths: Iterable[Path]) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, inverse_2x2, matmul_2x2, warp
+from talkhead.models.grid import identity_grid, inverse_2x2, matmul_2x2, resize_grid, warp
 from talkhead.structs import Keypoints
 
 CONTROL_POINTS = 5  # per side (all four releases)
+COARSE = 65  # grid points per side where splines are computed for pictures; linear between them
 Kernel = Literal["l1", "l2"]
 EPSILON = {"l1": 1e-6, "l2": 1e-9}  # inside the logarithm (releases)
 
@@ -36,16 +37,15 @@ class RandomWarp:
 
     def jacobian(self, points: Tensor) -> Tensor:
         """Derivative at the points (B, n, 2): (B, n, 2, 2)."""
-        _, slopes = kernels(points, self.kernel)
-        slope = (slopes * self.weights[:, None, :, None]).sum(2)
+        slope = (slopes(points, self.kernel) * self.weights[:, None, :, None]).sum(2)
         return self.affine[:, None, :, :2] + slope[..., None, :]  # the same row for x and y
 
     def apply(self, images: Tensor) -> Tensor:
         """The images (B, C, H, W) that show at z what was at warp(z); edges are reflected."""
-        height, width = images.shape[-2:]
-        grid = identity_grid(height, width, images.device).flatten(0, 1)
-        moved = self(grid.expand(len(images), -1, -1)).unflatten(1, (height, width))
-        return warp(images, reflect(moved))
+        grid = identity_grid(COARSE, COARSE, images.device).flatten(0, 1)
+        moved = self(grid.expand(len(images), -1, -1)).unflatten(1, (COARSE, COARSE))
+        size = (images.shape[-2], images.shape[-1])
+        return warp(images, reflect(resize_grid(moved, size)))
 
     def __getitem__(self, items: slice) -> RandomWarp:
         return RandomWarp(self.affine[items], self.weights[items], self.kernel)
@@ -56,23 +56,38 @@ class RandomWarp:
 
 def bend(points: Tensor, weights: Tensor, kernel: Kernel) -> Tensor:
     """A spline (B, 25) at points (B, n, 2): (B, n, 1), to be added to both x and y."""
-    values, _ = kernels(points, kernel)
-    return (values * weights[:, None]).sum(-1, keepdim=True)
+    return (kernels(points, kernel) * weights[:, None]).sum(-1, keepdim=True)
 
 
-def kernels(points: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
-    """All kernels at points (B, n, 2): values (B, n, 25) and derivatives (B, n, 25, 2)."""
-    controls = identity_grid(CONTROL_POINTS, CONTROL_POINTS, points.device).flatten(0, 1)
-    offsets = points.float()[:, :, None] - controls
-    epsilon = EPSILON[kernel]
+def kernels(points: Tensor, kernel: Kernel) -> Tensor:
+    """All kernels at points (B, n, 2): (B, n, 25)."""
+    d = _distance(_offsets(points), kernel)
+    return d * torch.log(d + EPSILON["l2"]) if kernel == "l2" else d.square() * _log(d)
+
+
+def slopes(points: Tensor, kernel: Kernel) -> Tensor:
+    """Derivatives of all kernels at points (B, n, 2): (B, n, 25, 2)."""
+    offsets = _offsets(points)
+    d = _distance(offsets, kernel)
     if kernel == "l1":
-        d = offsets.abs().sum(-1)
-        log = torch.log(d + epsilon)
-        slope = 2 * d * log + d.square() / (d + epsilon)
-        return d.square() * log, slope[..., None] * offsets.sign()
-    s = offsets.square().sum(-1)
-    log = torch.log(s + epsilon)
-    return s * log, ((log + s / (s + epsilon)) * 2)[..., None] * offsets
+        slope = 2 * d * _log(d) + d.square() / (d + EPSILON["l1"])
+        return slope[..., None] * offsets.sign()
+    epsilon = EPSILON["l2"]
+    return ((torch.log(d + epsilon) + d / (d + epsilon)) * 2)[..., None] * offsets
+
+
+def _offsets(points: Tensor) -> Tensor:
+    controls = identity_grid(CONTROL_POINTS, CONTROL_POINTS, points.device).flatten(0, 1)
+    return points.float()[:, :, None] - controls
+
+
+def _distance(offsets: Tensor, kernel: Kernel) -> Tensor:
+    """|dx| + |dy|, or dx^2 + dy^2."""
+    return offsets.abs().sum(-1) if kernel == "l1" else offsets.square().sum(-1)
+
+
+def _log(distance: Tensor) -> Tensor:
+    return torch.log(distance + EPSILON["l1"])
 
 
 def draw_warp(rng: np.random.Generator, affine: float, bend: float) -> np.ndarray:

@@ -19,7 +19,7 @@ from talkhead.training.config import Recipe
 from talkhead.training.discriminator import PatchDiscriminator, adaptive_weight, hinge
 from talkhead.training.distributed import Team, share_batch_norm
 from talkhead.training.motion_stage import MotionStage
-from talkhead.training.objective import Objective, total
+from talkhead.training.objective import IMAGE_TERMS, Objective, total
 from talkhead.training.optimizer import (
     Average,
     clip_gradients,
@@ -144,7 +144,7 @@ class Learner:
                 outputs = self._forward(piece, progress)
                 terms = self.objective(self.model, piece, outputs, progress)
                 if against:
-                    terms["adversarial"] = self._fool(outputs, piece)
+                    terms["adversarial"] = self._fool(outputs, terms)
                     fakes.append(outputs.image.detach())
             self.scaler.scale(total(terms) * share).backward()
             for name, value in terms.items():
@@ -155,6 +155,7 @@ class Learner:
         if isinstance(self.model, TpsmmModel):
             rise = min(1.0, progress / DROPOUT_RISE)
             dropout = FIRST_DROPOUT + rise * (self.model.config.dropout - FIRST_DROPOUT)
+            dropout = round(dropout * 20) / 20  # in few steps: a compiled model is built for each
             return self._reconstruct(
                 batch.source,
                 batch.driving,
@@ -166,7 +167,7 @@ class Learner:
             return self._reconstruct(batch.source, batch.driving, coarse=coarse)
         return self._reconstruct(batch.source, batch.driving)
 
-    def _fool(self, outputs: TrainOutputs, batch: Batch) -> Tensor:
+    def _fool(self, outputs: TrainOutputs, terms: dict[str, Tensor]) -> Tensor:
         """The adversarial term, balanced with the reconstruction at the decoder's last layer."""
         assert self.discriminator is not None
         assert self.recipe.adversarial is not None
@@ -174,10 +175,9 @@ class Learner:
         self.discriminator.requires_grad_(False)
         loss = -self.discriminator(outputs.image).float().mean()
         self.discriminator.requires_grad_(True)
-        images = self.objective.image_terms(outputs, batch)
-        images.pop("coarse", None)
+        images = total({name: terms[name] for name in IMAGE_TERMS if name in terms})
         last = self.model.decoder.out.weight
-        weight = adaptive_weight(total(images), loss, last, self.recipe.adversarial.weight)
+        weight = adaptive_weight(images, loss, last, self.recipe.adversarial.weight)
         return weight * loss
 
     def _update(self, terms: dict[str, Tensor]) -> bool:

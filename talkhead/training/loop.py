@@ -140,6 +140,7 @@ def run_loop(
                 if learner.team.any(stop.wanted, device):
                     stop.wanted = True
                     break
+        reporter.report(step, progress)
     finally:
         stream.close()
         screen.close()
@@ -192,7 +193,13 @@ class Reporter:
     def add(self, terms: dict[str, Tensor], step: int, progress: float) -> None:
         """Count the terms of a step; report if it is time."""
         self._tally.add(terms)
-        if step % self.limits.report_steps:
+        first = not self._losses  # something to look at from the first step on
+        if step % self.limits.report_steps == 0 or first:
+            self.report(step, progress)
+
+    def report(self, step: int, progress: float) -> None:
+        """Show and remember the means since the last report."""
+        if step == self._step:
             return
         now, recipe = self.clock.seconds, self.learner.recipe
         self._losses = self._tally.means()
@@ -213,4 +220,4 @@ class Reporter:
 
     def latest(self) -> dict[str, float]:
         """The means of the last steps."""
-        return self._tally.means() or self._losses
+        return self._losses

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 # several scales, with the weights that worked in our experiments with little data.
 SUBSTITUTE = {"pyramid": 10.0, "gradient": 5.0, "dissimilarity": 1.0}
 
+# Terms that compare the image itself: what the adversarial loss is balanced with.
+IMAGE_TERMS = ("pixel", "perceptual", *SUBSTITUTE)
+
 MIN_DISTANCE = 0.2  # that keypoints should keep, in half image sides (releases)
 
 # Points whose motion people notice first: lips, eyelids, irises (MediaPipe's numbering).
@@ -73,7 +76,7 @@ class Objective:
     ) -> dict[str, Tensor]:
         """Weighted terms by name; `progress` is the share of the run that is done."""
         weights = self.recipe.weights
-        terms = self.image_terms(outputs, batch)
+        terms = self._image_terms(outputs, batch)
         terms |= self._motion_terms(outputs, batch)
         terms |= weighted(weights, outputs.losses)
         if weights.equivariance_value or weights.equivariance_jacobian:
@@ -93,7 +96,7 @@ class Objective:
             terms["tether"] = tether * TETHER_WEIGHT * self._tether(outputs, batch)
         return terms
 
-    def image_terms(self, outputs: TrainOutputs, batch: Batch) -> dict[str, Tensor]:
+    def _image_terms(self, outputs: TrainOutputs, batch: Batch) -> dict[str, Tensor]:
         """How far the image, and the auxiliary one, are from the driving image."""
         attention = self._attention(batch)
         terms = self._compare(outputs.image, batch.driving, attention)

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 RUN = "run.json"
 LOSSES = "losses.jsonl"
+PLAIN_SECONDS = 10.0  # at least between two lines of a log
 
 
 @dataclass
@@ -92,7 +93,14 @@ class LiveScreen:
 class PlainScreen:
     """A line now and then, for logs."""
 
+    def __init__(self) -> None:
+        self._shown = -PLAIN_SECONDS
+
     def show(self, moment: Moment) -> None:
+        now = time.monotonic()
+        if now - self._shown < PLAIN_SECONDS:
+            return
+        self._shown = now
         terms = " ".join(f"{name} {value:.4f}" for name, value in moment.terms.items())
         notes = "".join(f"  {name}: {text}" for name, text in moment.notes.items())
         loss = sum(moment.terms.values())
