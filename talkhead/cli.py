@@ -48,6 +48,11 @@ class DetectorName(StrEnum):
     centre = "centre"
 
 
+class LayoutTarget(StrEnum):
+    talkhead = "talkhead"
+    official = "official"
+
+
 class LayoutName(StrEnum):
     result = "result"
     side_by_side = "side-by-side"
@@ -283,31 +288,81 @@ def describe(report: Any) -> str:
 
 @app.command()
 def convert(
-    files: Annotated[list[Path], typer.Argument(help="One or two files of an official release.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The weights to write.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="One or two files of an official release; with --to official our weights."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The weights to write; a folder for two files."),
+    ],
+    to: Annotated[
+        LayoutTarget, typer.Option(help="talkhead reads a release; official writes one.")
+    ] = LayoutTarget.talkhead,
+    align_corners: Annotated[
+        bool | None,
+        typer.Option(
+            help="FOMM only: how its grids are aligned; weights from before 2020 want it."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Read an official checkpoint (codebook model, MCNet, FOMM, TPSMM) safely."""
+    """Read an official checkpoint (codebook model, MCNet, FOMM, TPSMM) safely, or write one."""
     with plain_errors(debug, quiet=False):
-        from talkhead import config
         from talkhead.convert import convert as convert_files
+        from talkhead.convert import export
 
-        if output.exists() and not overwrite:
+        if output.exists() and not (overwrite or output.is_dir()):
             raise TalkheadError(f"{output} exists; pass --overwrite to replace it")
-        header = convert_files(files, output)
-        facts = {"config": config.to_dict(header.config), "provenance": asdict(header.provenance)}
-        line = f"{output}: {header.config.family}, {header.provenance.licence}"
-        show(facts if as_json else line, quiet=False)
+        if to is LayoutTarget.official:
+            if len(files) != 1:
+                raise TalkheadError("--to official takes one file of weights")
+            written = [str(path) for path in export(files[0], output)]
+            show({"written": written} if as_json else ", ".join(written), quiet=False)
+            return
+        header = convert_files(files, output, align_corners=align_corners)
+        show(facts_of(header) if as_json else describe_weights(output, header), quiet=False)
 
 
-class ProtocolName(StrEnum):
-    reconstruction = "reconstruction"
-    pairs = "pairs"
-    cross_pairs = "cross-pairs"
-    cross_videos = "cross-videos"
-    random_pairs = "random-pairs"
+@app.command("inspect-weights")
+def inspect_weights(
+    weights: Annotated[
+        Path | None, typer.Argument(help="A weights file; default: the bundled one.")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a weights file holds, where it comes from and under which licence."""
+    with plain_errors(debug, quiet=False):
+        from talkhead import checkpoint
+
+        path = weights or checkpoint.default_weights()
+        header = checkpoint.read_header(path)
+        show(facts_of(header) if as_json else describe_weights(path, header), quiet=False)
+
+
+def facts_of(header: Any) -> dict[str, Any]:
+    """What a weights file says about itself, for scripts."""
+    from talkhead import config
+
+    return {"config": config.to_dict(header.config), "provenance": asdict(header.provenance)}
+
+
+def describe_weights(path: Path, header: Any) -> str:
+    """The same for people."""
+    provenance = header.provenance
+    lines = [
+        f"{path}: {header.config.family}, {header.config.image_size} px",
+        f"origin: {provenance.origin}",
+        f"licence: {provenance.licence}",
+        *(f"from {name}, SHA-256 {digest}" for name, digest in provenance.sources.items()),
+        *(f"{name}: {value}" for name, value in provenance.notes.items()),
+    ]
+    return "\n".join(lines)
 
 
 @app.command()
@@ -408,9 +463,9 @@ def evaluate(
             batch_size=engines[0].batch_size,
             description={
                 "data": data.name,
-                "list": pair_list.name if pair_list else "none",
+                **({"list": pair_list.name} if pair_list else {}),
+                **({"seed": seed} if protocol is ProtocolName.random_pairs else {}),
                 "every": every,
-                "seed": seed,
                 "keypoints_by": keypoints.name if keypoints else contenders[0].name,
             },
             progress=progress,
@@ -680,6 +735,49 @@ def numbers(text: str) -> tuple[int, ...]:
     if not all(word.strip().isdecimal() and int(word) for word in words):
         raise typer.BadParameter(f"write whole numbers with commas between them, not {text!r}")
     return tuple(int(word) for word in words)
+
+
+class TableName(StrEnum):
+    codebook = "codebook"
+    mcnet = "mcnet"
+
+
+@app.command()
+def ablate(
+    table: Annotated[
+        TableName, typer.Argument(help="Which paper's ablation table.")
+    ] = TableName.codebook,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A folder; what is in it is used again.")
+    ] = Path("ablation"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Clips with train/ and test/; default: synthetic heads are drawn."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each row.")] = 400,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 8,
+    seeds: Annotated[int, typer.Option(min=1, help="How often each row is trained.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Score every so many-th frame.")] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train and score the rows of an ablation table at a small size."""
+    with plain_errors(debug, quiet):
+        from talkhead.ablation import AblationOptions
+        from talkhead.ablation import ablate as run
+        from talkhead.evaluation.report import html_report
+        from talkhead.evaluation.tables import as_json as facts_of
+        from talkhead.evaluation.tables import markdown, write_tables
+
+        options = AblationOptions(
+            table.value, output, data, steps, batch_size, seeds, every, device, quiet
+        )
+        result = run(options, lambda: progress_bar(quiet))
+        write_tables(result, output)
+        (output / "report.html").write_text(html_report(result), encoding="utf-8")
+        show(facts_of(result) if as_json else markdown(result), quiet)
 
 
 def show(result: Any, quiet: bool) -> None:
