@@ -15,6 +15,7 @@ from torch import Tensor
 from talkhead import checkpoint
 from talkhead.device import choose_device, choose_precision
 from talkhead.models import Network
+from talkhead.models.folding import fold
 from talkhead.structs import Keypoints, SourceState
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 class Engine:
     """Pictures are uint8 RGB (S, S, 3) with S = `image_size`; keypoints float32 on the CPU.
 
-    model:     in evaluation mode; moved to the device.
+    model:     in evaluation mode; moved to the device and rewritten for drawing, see `folding`.
     precision: of weights and features; what needs float32 (keypoints, grids) stays in it. Frames
                that come out non-finite are drawn again in float32, with one warning.
     weights:   SHA-256 of their file, for what must not be mixed up with others' results.
@@ -42,8 +43,9 @@ class Engine:
         self.device = device
         self.precision = precision
         self.batch_size = batch_size or DEFAULT_BATCH.get(device.type, 4)
-        # Convolutions run up to four times faster with the channels last.
+        fold(model)
         self._model = model.to(device, precision)
+        # Convolutions run up to four times faster with the channels last.
         for parameter in self._model.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
