@@ -365,6 +365,14 @@ def describe_weights(path: Path, header: Any) -> str:
     return "\n".join(lines)
 
 
+class ProtocolName(StrEnum):
+    reconstruction = "reconstruction"
+    pairs = "pairs"
+    cross_pairs = "cross-pairs"
+    cross_videos = "cross-videos"
+    random_pairs = "random-pairs"
+
+
 @app.command()
 def evaluate(
     data: Annotated[
