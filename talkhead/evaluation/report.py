@@ -90,7 +90,9 @@ def _score_table(evaluation: Evaluation) -> str:
         cells = [escape(heading(METRICS[name]))]
         for row in evaluation.rows:
             value, _, rest = cell(row.scores[name], METRICS[name].digits).partition(" ")
-            gain = gain_cell(row.gains[name], METRICS[name]) if name in row.gains else ""
+            gain = ""
+            if name in row.gains:
+                gain = f"to doing nothing: {gain_cell(row.gains[name], METRICS[name])}"
             shade = " class=best" if row.scores[name].frame_mean == best else ""
             notes = "".join(f"<small>{escape(note)}</small>" for note in (rest, gain) if note)
             cells.append(f"<td{shade}>{value}{notes}</td>")

@@ -1,0 +1,196 @@
+"""The papers' ablation tables at a small size: train each row, score all of them together.
+
+What this can show: that every row trains and runs, and in which direction a component moves the
+scores where the differences are larger than those between seeds. What it cannot: the papers'
+numbers, which come from thousands of times as much training.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from talkhead.config import ModelConfig, preset
+from talkhead.engine import Engine
+from talkhead.errors import TalkheadError
+from talkhead.evaluation.contenders import Contender, Weights
+from talkhead.evaluation.evaluate import Evaluation, evaluate
+from talkhead.evaluation.judges import seat_judges
+from talkhead.evaluation.metrics import METRICS
+from talkhead.evaluation.protocols import plan_trials
+from talkhead.training.run import TrainOptions, train
+from talkhead.training.state import WEIGHTS
+from talkhead.training.synth import synth
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int | None], None]
+Preparing = Callable[[], AbstractContextManager[Progress | None]]
+
+# Rows in the order of the papers' tables, from the baseline to the full model.
+TABLES = {
+    "codebook": (
+        "codebook-baseline",
+        "codebook-smc",
+        "codebook-mmc",
+        "codebook-mmc-sac",
+        "codebook",
+    ),
+    "mcnet": ("mcnet-baseline", "mcnet-mcm-nosplit", "mcnet-mcm", "mcnet"),
+}
+# The small size that every row is trained at. A part that a row lacks is passed over.
+SMALL = {
+    "image_size": "64",
+    "channels": "[32, 32, 16, 16]",
+    "norm_groups": "4",
+    "keypoints.input_size": "32",
+    "keypoints.base_channels": "8",
+    "keypoints.max_channels": "64",
+    "keypoints.num_blocks": "3",
+    "dense_motion.size": "16",
+    "dense_motion.base_channels": "16",
+    "dense_motion.max_channels": "64",
+    "dense_motion.num_blocks": "3",
+    "motion_codebook.num_codes": "64",
+    "motion_codebook.dim": "16",
+    "motion_codebook.num_layers": "1",
+    "motion_codebook.num_heads": "2",
+    "motion_codebook.residual_channels": "16",
+    "appearance_codebook.num_codes": "64",
+    "appearance_codebook.dim": "32",
+    "appearance_codebook.num_layers": "1",
+    "appearance_codebook.num_heads": "2",
+    "memory.channels": "32",
+    "memory.size": "8",
+}
+# The published rates are for hundreds of thousands of steps; no discriminator for the same reason.
+RECIPE = (
+    "recipe.learning_rate=0.001",
+    "recipe.keypoint_rate=0.001",
+    "recipe.ema=0.0",
+    "recipe.adversarial=null",
+)
+SYNTHETIC = {"identities": 16, "clips_per_identity": 2, "seconds": 2.0, "size": 64}
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """table: in `TABLES`. data: clips with train/ and test/; None: synthetic heads, drawn into out.
+
+    seeds: how often every row is trained; differences smaller than those between seeds mean
+    nothing. every: so many-th frames of the test clips are scored.
+    """
+
+    table: str
+    out: Path
+    data: Path | None = None
+    steps: int = 400
+    batch_size: int = 8
+    seeds: int = 1
+    every: int = 5
+    device: str = "auto"
+    quiet: bool = False
+
+
+def ablate(options: AblationOptions, preparing: Preparing = nullcontext) -> Evaluation:
+    """Train what is not trained yet, then score all rows. Raises TalkheadError for bad data."""
+    if options.table not in TABLES:
+        raise TalkheadError(f"no table {options.table!r}; there are {', '.join(TABLES)}")
+    data = options.data or draw_heads(options.out, preparing)
+    contenders: list[Contender] = []
+    engines: list[Engine] = []
+    for name, row, seed in runs(options):
+        weights = train_row(row, seed, data, options, preparing)
+        engine = Engine.load(weights, options.device)
+        engines.append(engine)
+        contenders.append(Weights(name, weights, engine))
+    # Keypoints are left out: each row has a detector of its own, and none of them may be judge.
+    metrics = [name for name in METRICS if name != "keypoints"]
+    with preparing() as progress:
+        result = evaluate(
+            plan_trials("reconstruction", data, every=options.every),
+            contenders,
+            seat_judges(metrics, engines[0]),
+            options.out,
+            metrics=metrics,
+            size=engines[0].image_size,
+            batch_size=engines[0].batch_size,
+            description=describe(options),
+            progress=progress,
+        )
+    assert result is not None  # one process
+    return result
+
+
+def runs(options: AblationOptions) -> Iterator[tuple[str, str, int]]:
+    """Name, preset and seed of every run."""
+    for row in TABLES[options.table]:
+        for seed in range(options.seeds):
+            yield (row if options.seeds == 1 else f"{row}, seed {seed}"), row, seed
+
+
+def draw_heads(out: Path, preparing: Preparing) -> Path:
+    """Synthetic clips in `out/data`; those of an earlier call are kept."""
+    data = out / "data"
+    if not (data / "test").is_dir():
+        with preparing() as progress:
+            tell = (
+                (lambda done, total: progress("drawing clips", done, total)) if progress else None
+            )
+            synth(data, **SYNTHETIC, progress=tell)  # type: ignore[arg-type]
+    return data
+
+
+def train_row(
+    row: str, seed: int, data: Path, options: AblationOptions, preparing: Preparing
+) -> Path:
+    """Weights of one row, trained unless an earlier call has done so."""
+    folder = options.out / f"{row}-{options.steps}-{seed}"
+    if not (folder / "done").is_file():
+        log.info("training %s, seed %d", row, seed)
+        train(
+            TrainOptions(
+                data=(data,),
+                out=folder,
+                preset=row,
+                steps=options.steps,
+                batch_size=options.batch_size,
+                settings=(*small_settings(preset(row)), *RECIPE),
+                device=options.device,
+                seed=seed,
+                validate_steps=options.steps,
+                overwrite=True,
+                quiet=options.quiet,
+            ),
+            preparing,
+        )
+        (folder / "done").touch()
+    return folder / WEIGHTS
+
+
+def small_settings(config: ModelConfig) -> tuple[str, ...]:
+    """`SMALL` as settings, without the parts that this model has not."""
+    return tuple(
+        f"model.{name}={value}"
+        for name, value in SMALL.items()
+        if getattr(config, name.split(".")[0], None) is not None
+    )
+
+
+def describe(options: AblationOptions) -> dict[str, Any]:
+    """What stands above the table."""
+    small = ", ".join(f"{name} {value}" for name, value in SMALL.items() if "." not in name)
+    return {
+        "ablation": options.table,
+        "data": options.data.name if options.data else f"synthetic heads {SYNTHETIC}",
+        "steps": options.steps,
+        "batch_size": options.batch_size,
+        "seeds": options.seeds,
+        "every": options.every,
+        "model": f"small ({small}); not the papers' size",
+        "read_with_care": "differences smaller than those between seeds mean nothing",
+    }

@@ -1,0 +1,66 @@
+"""The ablation tables: every row exists at the small size, and a whole table runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from toys import write_clips
+
+from talkhead import ablation
+from talkhead.ablation import RECIPE, TABLES, AblationOptions, ablate, runs, small_settings
+from talkhead.config import preset
+from talkhead.errors import TalkheadError
+from talkhead.models import build
+from talkhead.training.config import apply_settings, recipe_for
+
+
+@pytest.mark.parametrize("row", [row for rows in TABLES.values() for row in rows])
+def test_every_row_is_small_and_differs_from_the_others(row: str) -> None:
+    full = preset(row)
+    config, recipe = apply_settings(
+        full, recipe_for(row, full.family, False), [*small_settings(full), *RECIPE]
+    )
+    with torch.device("meta"):
+        model = build(config)
+    assert config.image_size == 64
+    assert sum(parameter.numel() for parameter in model.parameters()) < 3e6
+    assert recipe.adversarial is None
+
+
+def test_rows_of_a_table_are_different_models() -> None:
+    for rows in TABLES.values():
+        assert len({repr(preset(row)) for row in rows}) == len(rows)
+
+
+def test_seeds_are_told_apart_by_name(tmp_path: Path) -> None:
+    names = [name for name, _, _ in runs(AblationOptions("mcnet", tmp_path, seeds=2))]
+    assert len(set(names)) == 2 * len(TABLES["mcnet"])
+    assert names[0] == "mcnet-baseline, seed 0"
+
+
+def test_an_unknown_table_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(TalkheadError, match="codebook, mcnet"):
+        ablate(AblationOptions("fomm", tmp_path))
+
+
+def test_a_table_is_trained_once_and_scored_with_the_baseline_of_doing_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TABLES, "codebook", ("codebook-baseline", "codebook-mmc"))
+    data = write_clips(tmp_path / "clips")
+    options = AblationOptions(
+        "codebook", tmp_path / "out", data, steps=1, batch_size=2, device="cpu", quiet=True
+    )
+    result = ablate(options)
+    assert [row.name for row in result.rows] == ["codebook-baseline", "codebook-mmc", "do nothing"]
+    assert all(row.scores["l1"].frame_mean is not None for row in result.rows)
+    assert "keypoints" not in result.metrics
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(ablation, "train", refuse)
+    again = ablate(options)
+    assert [row.scores for row in again.rows] == [row.scores for row in result.rows]
