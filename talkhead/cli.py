@@ -570,7 +570,8 @@ def train(
     """Train a model on clips of talking faces; under torchrun, on several GPUs or machines."""
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # under torchrun only the first talks
     with plain_errors(debug, quiet):
-        from talkhead.training.run import TrainOptions, inspect_data
+        from talkhead.training.options import TrainOptions
+        from talkhead.training.run import inspect_data
         from talkhead.training.run import train as run
 
         if fp16 and bf16:

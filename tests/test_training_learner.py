@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toys import CODEBOOK, FAMILIES, toy_batch
+from toys import CODEBOOK, FAMILIES, toy_batch, toy_library
 
+from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.structs import Keypoints
-from talkhead.training.config import RECIPES, Adversarial, Recipe, Weights
+from talkhead.training.codes import code_use, seed_codes
+from talkhead.training.config import RECIPES, Adversarial, Recipe, Weights, recipe_for
 from talkhead.training.distributed import Team
+from talkhead.training.keypoint_start import fit_teacher
 from talkhead.training.learner import Compute, Learner
 from talkhead.training.objective import Objective, keypoint_distance
 
@@ -168,3 +171,60 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
     one.learn(replace(batch, driving=batch.driving * float("nan")), 0, 0.0)
     assert one.skipped == 1
     assert all(map(torch.equal, before, one.model.parameters()))
+
+
+def test_a_batch_too_large_for_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe("test", batch_size=2, weights=Weights(pixel=1.0))
+    one = learner(recipe)
+
+    def no_room(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(one, "_forward", no_room)
+    with pytest.raises(TalkheadError, match=r"a batch of 2 does not fit .* --accumulate 2"):
+        one.learn(toy_batch(recipe), 0, 0.0)
+
+
+def test_the_motion_stage_teaches_the_models_own_motion_and_leaves_its_decoder_alone() -> None:
+    weights = Weights(pyramid=1.0, motion_code=1.0, motion_reconstruction=1.0)
+    one = learner(Recipe("test", batch_size=2, motion_only=True, weights=weights))
+    before = {name: p.clone() for name, p in one.model.named_parameters()}
+    one.learn(toy_batch(one.recipe), 0, 0.0)
+    after = dict(one.model.named_parameters())
+    moved = {name.split(".")[0] for name, p in before.items() if not torch.equal(p, after[name])}
+    assert moved == {"keypoint_detector", "dense_motion", "encoder", "motion"}
+
+
+def test_seeded_codes_lie_among_the_data_and_more_of_them_live() -> None:
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    assert isinstance(model, CodebookModel)
+    batch = toy_batch(Recipe("test", batch_size=4))
+    before = code_use(model, [batch])
+    seed_codes(model, [batch], torch.Generator().manual_seed(0))
+    after = code_use(model, [batch])
+    assert before.keys() == after.keys() == {"motion", "appearance"}
+    assert after["motion"] > before["motion"]
+    assert after["appearance"] > before["appearance"]
+
+
+def test_help_for_the_motion_is_computed_and_taught() -> None:
+    """Landmarks, optical flow and mask choice of the recipe for little data."""
+    recipe = replace(recipe_for("codebook-lite", "codebook", landmarks=True), batch_size=2)
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    teacher = fit_teacher(toy_library(marks=True))
+    one = Learner(model, recipe, Objective(recipe, None, teacher), Compute(CPU), Team(), seed=0)
+    terms = one.learn(toy_batch(recipe, marks=True, flow=True), 0, 0.0)
+    helps = {"landmark_flow", "dense_flow", "mask_choice", "tether", "warped_pyramid"}
+    assert helps <= terms.keys()
+    assert all(terms[name] > 0 for name in helps)
+
+
+def test_tether_lets_go() -> None:
+    recipe = recipe_for("mcnet", "mcnet", landmarks=True)
+    objective = Objective(recipe)
+    assert objective.tether_weight(0.0) == 1
+    assert objective.tether_weight(0.05) == pytest.approx(0.5)
+    assert objective.tether_weight(0.5) == 0
+    assert Objective(RECIPES["mcnet"]).tether_weight(0.0) == 0

@@ -18,7 +18,8 @@ from toys import CODEBOOK, SIZE, TPSMM, mesh, write_clips
 from talkhead import checkpoint, config
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
-from talkhead.training.run import TrainOptions, inspect_data, plan, train
+from talkhead.training.options import TrainOptions, plan
+from talkhead.training.run import inspect_data, train
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +114,8 @@ sys.path[:0] = [{here!r}]
 import torch
 torch.set_num_threads(1)
 from talkhead import config
-from talkhead.training.run import TrainOptions, train
+from talkhead.training.options import TrainOptions
+from talkhead.training.run import train
 from toys import CODEBOOK
 config.PRESETS["toy"] = CODEBOOK
 train(TrainOptions(data=(Path({clips!r}),), out=Path({out!r}), preset="toy", steps=3, batch_size=4,
@@ -194,6 +196,24 @@ def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> No
         train(options(clips, run, resume=True, preset="toy-splines", settings=()))
 
 
+def test_a_full_disk_is_said_and_the_checkpoint_before_is_kept(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    train(options(clips, run, steps=1))
+    before = (run / "state.pt").read_bytes()
+
+    def full(content: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TalkheadError, match="the checkpoint before is untouched"):
+        train(options(clips, run, steps=2, resume=True))
+    assert (run / "state.pt").read_bytes() == before
+    assert not list(run.glob(".*part"))
+
+
 def test_init_takes_what_fits_and_resizes_positions(clips: Path, tmp_path: Path) -> None:
     train(options(clips, tmp_path / "small", steps=1))
     weights = tmp_path / "small" / "weights.safetensors"
@@ -218,6 +238,14 @@ def test_init_takes_what_fits_and_resizes_positions(clips: Path, tmp_path: Path)
     assert large.state_dict()["motion.position"].shape == (256, 8)
     name = "decoder.out.weight"
     assert torch.equal(small.state_dict()[name], large.state_dict()[name])
+
+
+def test_one_identity_is_allowed_and_warned_about(
+    clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = options(clips, tmp_path / "run", steps=1, exclude=("id00001", "id00002"))
+    assert train(alone) is not None
+    assert "all clips show one identity" in caplog.text
 
 
 def test_check_data_counts_and_names_broken_files(clips: Path) -> None:

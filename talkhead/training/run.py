@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import platform
-import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,12 @@ import torch
 from talkhead import __version__, config
 from talkhead.checkpoint import Provenance
 from talkhead.config import ModelConfig
-from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.training.batches import Batches
 from talkhead.training.codes import seed_codes
-from talkhead.training.config import (
-    LandmarkStart,
-    Recipe,
-    apply_settings,
-    check_landmarks,
-    check_recipe,
-    recipe_for,
-)
+from talkhead.training.config import LandmarkStart, Recipe
 from talkhead.training.data import DataReport, Split, check_data, find_clips
 from talkhead.training.distributed import Team, team
 from talkhead.training.frames import Library, load_library
@@ -45,9 +36,10 @@ from talkhead.training.landmarks import LandmarkTeacher, mirror_order
 from talkhead.training.learner import Compute, Learner
 from talkhead.training.loop import Limits, Outcome, run_loop
 from talkhead.training.objective import Objective
+from talkhead.training.options import TrainOptions, choose_compute, plan, prepare_folder
 from talkhead.training.perceptual import PerceptualPyramid, load_vgg
-from talkhead.training.report import LOSSES, RUN, Diary, NoScreen, choose_screen
-from talkhead.training.state import STATE, WEIGHTS, count_parameters, initialise, resume
+from talkhead.training.report import Diary, NoScreen, choose_screen
+from talkhead.training.state import count_parameters, initialise, resume
 from talkhead.training.validation import validation_pairs
 
 log = logging.getLogger(__name__)
@@ -56,45 +48,6 @@ SEEDING_BATCHES = 4
 
 Progress = Callable[[str, int, int | None], None]
 Preparing = Callable[[], AbstractContextManager[Progress | None]]
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What the command line says; None leaves the recipe's own value.
-
-    steps, minutes: length of the run; minutes win. settings: `model.a.b=value`, `recipe.a=value`.
-    accumulate: pieces in which a batch is learned. keypoint_steps: steps of the landmark start.
-    save_minutes, validate_steps: how often. `seconds` and the like are wall-clock times.
-    """
-
-    data: tuple[Path, ...]
-    out: Path
-    preset: str = "codebook-lite"
-    steps: int | None = None
-    minutes: float | None = None
-    batch_size: int | None = None
-    accumulate: int = 1
-    settings: tuple[str, ...] = ()
-    device: str = "auto"
-    precision: str = "fp32"
-    compile: bool = False
-    cache: str = "auto"
-    workers: int = 2
-    exclude: tuple[str, ...] = ()
-    hold_out: tuple[str, ...] = ()
-    landmarks: Path | None = None
-    portraits: Path | None = None
-    keypoint_steps: int = 0
-    vgg: Path | None = None
-    init: Path | None = None
-    resume: bool = False
-    overwrite: bool = False
-    seed: int = 0
-    validate_steps: int = 1000
-    save_minutes: float = 10.0
-    report_steps: int = 20
-    licence: str = "that of the data it was trained on"
-    quiet: bool = False
 
 
 def inspect_data(options: TrainOptions, progress: Progress | None = None) -> DataReport:
@@ -131,35 +84,6 @@ def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome 
         compute = choose_compute(options, kind)
         show = preparing if members.leads else nullcontext
         return _train(options, model_config, recipe, compute, members, show)
-
-
-def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
-    """Model and recipe of the options, checked."""
-    model_config = config.preset(options.preset)
-    wanted = options.landmarks is not None
-    recipe = recipe_for(options.preset, model_config.family, wanted)
-    model_config, recipe = apply_settings(model_config, recipe, list(options.settings))
-    if options.steps is not None:
-        recipe = replace(recipe, steps=options.steps)
-    if options.batch_size is not None:
-        recipe = replace(recipe, batch_size=options.batch_size)
-    check_recipe(recipe, model_config)
-    if wanted:
-        check_landmarks(model_config)
-    elif options.keypoint_steps or options.portraits:
-        raise TalkheadError("--keypoint-steps and --portraits need --landmarks DIR")
-    return model_config, recipe
-
-
-def choose_compute(options: TrainOptions, device_name: str) -> Compute:
-    """Device and precision."""
-    device = choose_device(device_name)
-    if options.precision not in PRECISIONS:
-        raise TalkheadError(f"no precision {options.precision!r}; use {', '.join(PRECISIONS)}")
-    precision = PRECISIONS[options.precision]
-    if precision is torch.float16 and device.type != "cuda":
-        raise TalkheadError("training in --fp16 needs a CUDA device; use --bf16 or neither")
-    return Compute(device, precision, options.compile, options.accumulate)
 
 
 def _train(
@@ -237,29 +161,6 @@ def make_keeper(
         validation_pairs(split.test or split.train, batches.size),
         Provenance(origin, options.licence),
     )
-
-
-def prepare_folder(options: TrainOptions) -> None:
-    """An output folder that is empty, to be resumed, or allowed to be overwritten."""
-    out = options.out
-    if out.exists() and not out.is_dir():
-        raise TalkheadError(f"{out} is a file; --out takes a folder")
-    if options.resume and not (out / STATE).is_file():
-        raise TalkheadError(f"nothing to resume in {out}: it has no {STATE}")
-    if (out / STATE).is_file() and not (options.resume or options.overwrite):
-        raise TalkheadError(
-            f"{out} holds a run already; continue it with --resume, replace it with --overwrite, "
-            "or choose another --out"
-        )
-    if not options.resume:
-        for name in (STATE, WEIGHTS, RUN, LOSSES):
-            (out / name).unlink(missing_ok=True)
-        for name in ("tensorboard", "pictures"):
-            shutil.rmtree(out / name, ignore_errors=True)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TalkheadError(f"cannot make the folder {out}: {error.strerror}") from error
 
 
 def read_data(
