@@ -22,7 +22,8 @@ from talkhead.evaluation.evaluate import Evaluation, evaluate
 from talkhead.evaluation.judges import seat_judges
 from talkhead.evaluation.metrics import METRICS
 from talkhead.evaluation.protocols import plan_trials
-from talkhead.training.run import TrainOptions, train
+from talkhead.training.options import TrainOptions
+from talkhead.training.run import train
 from talkhead.training.state import WEIGHTS
 from talkhead.training.synth import synth
 

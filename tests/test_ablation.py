@@ -13,15 +13,13 @@ from talkhead.ablation import RECIPE, TABLES, AblationOptions, ablate, runs, sma
 from talkhead.config import preset
 from talkhead.errors import TalkheadError
 from talkhead.models import build
-from talkhead.training.config import apply_settings, recipe_for
+from talkhead.training.options import TrainOptions, plan
 
 
 @pytest.mark.parametrize("row", [row for rows in TABLES.values() for row in rows])
 def test_every_row_is_small_and_differs_from_the_others(row: str) -> None:
-    full = preset(row)
-    config, recipe = apply_settings(
-        full, recipe_for(row, full.family, False), [*small_settings(full), *RECIPE]
-    )
+    settings = (*small_settings(preset(row)), *RECIPE)
+    config, recipe = plan(TrainOptions((), Path("out"), preset=row, settings=settings))
     with torch.device("meta"):
         model = build(config)
     assert config.image_size == 64
