@@ -315,6 +315,28 @@ def check_landmarks(config: ModelConfig) -> None:
         )
 
 
+def check_sizes(config: ModelConfig) -> None:
+    """Whether the sizes of a model's parts fit each other; raises TalkheadError if not."""
+    dense = config.dense_motion
+    parts = {"dense_motion.size": (dense.size, dense.num_blocks)}
+    keypoints: KeypointConfig | None = getattr(config, "keypoints", None)
+    if keypoints is not None:
+        parts["keypoints.input_size"] = (keypoints.input_size, keypoints.num_blocks)
+    for name, (size, blocks) in parts.items():
+        if size % 2**blocks or config.image_size % size:
+            raise TalkheadError(
+                f"model.{name}={size} does not fit: it must divide the image size "
+                f"{config.image_size} and be a multiple of {2**blocks} ({blocks} blocks halve it)"
+            )
+    if isinstance(config, CodebookConfig) and config.motion_codebook.scales:
+        wanted = 2 * config.token_size
+        if dense.size != wanted:
+            raise TalkheadError(
+                f"with model.image_size={config.image_size} the motion codebook needs "
+                f"model.dense_motion.size={wanted}, not {dense.size}"
+            )
+
+
 def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
     """Contradictions between model and recipe, as TalkheadErrors."""
     if recipe.motion_only and not (

@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
 from torch import Tensor, nn
 
 BUCKET = 25_000_000  # numbers that are averaged in one message
@@ -110,6 +110,22 @@ def _buckets(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
         yield bucket
 
 
+class SumOverTeam(torch.autograd.Function):
+    """Sum of a tensor over all processes; so is its gradient, as all processes use the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
 class TeamBatchNorm(nn.BatchNorm2d):
     """Batch norm over the batches of all processes; torch's own exists for CUDA only."""
 
@@ -119,7 +135,7 @@ class TeamBatchNorm(nn.BatchNorm2d):
         y = x.float()
         moments = torch.stack([y.mean((0, 2, 3)), y.square().mean((0, 2, 3))])
         # Differentiable, and every process has as many items: the mean of means is the mean.
-        mean, square = differentiable.all_reduce(moments) / dist.get_world_size()
+        mean, square = SumOverTeam.apply(moments) / dist.get_world_size()
         variance = (square - mean.square()).clamp(min=0)
         self._remember(mean.detach(), variance.detach(), x.numel() // x.shape[1])
         assert self.weight is not None

@@ -12,7 +12,7 @@ from talkhead import config
 from talkhead.config import ModelConfig
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
-from talkhead.training.config import Recipe, check_landmarks, check_recipe, recipe_for
+from talkhead.training.config import Recipe, check_landmarks, check_recipe, check_sizes, recipe_for
 from talkhead.training.learner import Compute
 from talkhead.training.overrides import apply_settings
 from talkhead.training.report import LOSSES, RUN
@@ -68,6 +68,7 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
         recipe = replace(recipe, steps=options.steps)
     if options.batch_size is not None:
         recipe = replace(recipe, batch_size=options.batch_size)
+    check_sizes(model_config)
     check_recipe(recipe, model_config)
     if wanted:
         check_landmarks(model_config)
