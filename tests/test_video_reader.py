@@ -208,3 +208,15 @@ def test_an_empty_selection_says_where_the_video_ends(tmp_path: Path) -> None:
         list(VideoReader(path, start=9))
     with pytest.raises(TalkheadError, match="after start"):
         VideoReader(path, start=2, end=1)
+
+
+def test_damage_in_the_first_frame_is_said(tmp_path: Path) -> None:
+    clip = make_clip(
+        tmp_path / "clip.mp4", frames=2, audio=False, options={"movflags": "faststart"}
+    )
+    content = bytearray(clip.read_bytes())
+    start = content.index(b"mdat") + 4
+    content[start:] = b"\xff" * (len(content) - start)
+    clip.write_bytes(content)
+    with pytest.raises(TalkheadError, match=r"clip\.mp4"):
+        VideoReader(clip)

@@ -47,7 +47,12 @@ class MediaSource:
         self.path = path
         with open_media(path) as container:
             stream = picture_stream(container, path)
-            first = next(_decode(container, stream), None)
+            try:
+                first = next(_decode(container, stream), None)
+            except av.FFmpegError as error:
+                raise TalkheadError(
+                    f"{path} is damaged from its first frame on ({error.strerror})"
+                ) from error
             if first is None:
                 raise TalkheadError(
                     f"{path} has no frame that can be decoded; it is damaged or cut off"
