@@ -18,6 +18,7 @@ import typer
 
 from talkhead import __version__
 from talkhead.errors import TalkheadError
+from talkhead.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from talkhead.driver import Progress
@@ -851,4 +852,5 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
 
 def main() -> None:
     """Entry point of the `talkhead` command."""
+    keep_freed_memory()
     app()
