@@ -91,7 +91,10 @@ def write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
     partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        mode = partial.stat().st_mode  # what the umask makes of a new file; the library's is stricter
         save_file(tensors, partial, metadata={METADATA_KEY: text})
+        partial.chmod(mode)
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         raise TalkheadError(f"cannot write weights to {path}: {error}") from error
