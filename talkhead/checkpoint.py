@@ -92,7 +92,7 @@ def write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
-        mode = partial.stat().st_mode  # what the umask makes of a new file; the library's is stricter
+        mode = partial.stat().st_mode  # of any new file; the library would hide it from others
         save_file(tensors, partial, metadata={METADATA_KEY: text})
         partial.chmod(mode)
         os.replace(partial, path)
