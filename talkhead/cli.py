@@ -730,9 +730,10 @@ def benchmark(
         result = run(options, progress)
         facts = table.as_json(result)
         if not quiet:
-            table.print_tables(result, Console())
+            console = Console(width=None if sys.stdout.isatty() else 120)
+            table.print_tables(result, console)
             if before is not None:
-                Console().print(table.comparison_table(before, facts))
+                console.print(table.comparison_table(before, facts))
         if plot is not None:
             write_image(plot, plotting.draw(result))
         if as_json:
