@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # Outside module -> the files or folders that may import it.
 DOORS = {
     "av": ["video/"],
-    "typer": ["cli.py"],
+    "typer": ["cli/"],
     "face_alignment": ["face.py", "evaluation/lookers.py"],  # detectors; landmarks for AKD
     "PIL": ["image.py"],
 }

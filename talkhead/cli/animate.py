@@ -1,0 +1,241 @@
+"""`talkhead animate`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from talkhead.cli.console import AsJson, Debug, Overwrite, Quiet, plain_errors, progress_bar, show
+from talkhead.errors import TalkheadError
+
+if TYPE_CHECKING:
+    pass
+
+
+class MotionMode(StrEnum):
+    relative = "relative"
+    absolute = "absolute"
+
+
+class DetectorName(StrEnum):
+    auto = "auto"
+    yunet = "yunet"
+    sfd = "sfd"
+    blazeface = "blazeface"
+    lbp = "lbp"
+    centre = "centre"
+
+
+class LayoutName(StrEnum):
+    result = "result"
+    side_by_side = "side-by-side"
+    grid = "grid"
+
+
+def animate(
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE... DRIVING",
+            help="One or more portraits (images, or videos whose first frame is taken; quoted "
+            "patterns work), then the driving video: any video, GIF, folder or pattern of images, "
+            "or a motion file.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The video to write (.mp4, .mov, .mkv, .webm, .gif, a folder or pattern of PNGs); "
+            "a folder when there are several sources or drivings.",
+        ),
+    ],
+    driving: Annotated[
+        list[str] | None,
+        typer.Option("--driving", "-d", help="One more driving video; can be repeated."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", "-w", help="Weights instead of the bundled ones.")
+    ] = None,
+    motion: Annotated[
+        MotionMode,
+        typer.Option(help="relative: the driver's movement; absolute: the driver's pose as well."),
+    ] = MotionMode.relative,
+    anchor: Annotated[
+        str,
+        typer.Option(
+            help="The driving frame that relative motion is measured from: auto (closest in pose "
+            "to the source), first, or a number from 0."
+        ),
+    ] = "auto",
+    adapt_scale: Annotated[
+        bool, typer.Option(help="Scale relative motion by the sizes of both faces.")
+    ] = True,
+    smooth: Annotated[
+        float, typer.Option(min=0, max=1, help="Steady the motion, 0 (off) to 1.")
+    ] = 0.0,
+    crop_source: Annotated[
+        str, typer.Option(help="auto (follow the face), none (centred square) or x,y,size.")
+    ] = "auto",
+    crop_driving: Annotated[str, typer.Option(help="The same for the driving video.")] = "auto",
+    face: Annotated[
+        int | None,
+        typer.Option(min=1, help="Which face of the source, from the left; default: the largest."),
+    ] = None,
+    driving_face: Annotated[
+        int | None, typer.Option(min=1, help="Which face of the driving video.")
+    ] = None,
+    detector: Annotated[
+        DetectorName, typer.Option(help="Face detector; auto: the best that works offline.")
+    ] = DetectorName.auto,
+    paste_back: Annotated[
+        bool, typer.Option("--paste-back", help="Put the face back into the whole photo.")
+    ] = False,
+    layout: Annotated[
+        LayoutName,
+        typer.Option(help="result; side-by-side: source, driver, result; grid: driver, results."),
+    ] = LayoutName.result,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the result in pixels; default: the model's.")
+    ] = None,
+    start: Annotated[float | None, typer.Option(min=0, help="Start at this second.")] = None,
+    end: Annotated[float | None, typer.Option(min=0, help="Stop at this second.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="At most so many frames.")] = None,
+    rate: Annotated[
+        float, typer.Option(help="Frames per second of a sequence of pictures.")
+    ] = 25.0,
+    sound: Annotated[bool, typer.Option(help="Keep the driver's sound.")] = True,
+    track: Annotated[
+        int | None, typer.Option(min=0, help="Which sound track, from 0; default: the first.")
+    ] = None,
+    codec: Annotated[str | None, typer.Option(help="h264, hevc, vp9, av1, prores or ffv1.")] = None,
+    crf: Annotated[int | None, typer.Option(help="Quality of the codec; lower is better.")] = None,
+    encoder_preset: Annotated[
+        str | None, typer.Option(help="The encoder's own name for its speed.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Frames that are drawn at once.")
+    ] = None,
+    motion_out: Annotated[
+        Path | None, typer.Option(help="Also write the driver's motion (safetensors).")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make portraits move and talk like a driving video."""
+    with plain_errors(debug, quiet), progress_bar(quiet) as progress:
+        from talkhead.animation import Animator
+        from talkhead.engine import Engine
+        from talkhead.settings import Settings
+
+        if fp16 and bf16:
+            raise typer.BadParameter("choose one of --fp16 and --bf16")
+        settings = Settings(
+            motion=motion.value,
+            adapt_scale=adapt_scale,
+            anchor=anchor,
+            smooth=smooth,
+            crop_source=crop_source,
+            crop_driving=crop_driving,
+            face=face,
+            driving_face=driving_face,
+            detector=detector.value,
+            layout=layout.value,
+            paste_back=paste_back,
+            size=size,
+            start=start,
+            end=end,
+            frames=frames,
+            rate=rate,
+            sound=sound,
+            track=track,
+            codec=codec,
+            crf=crf,
+            preset=encoder_preset,
+        )
+        sources, drivings = inputs(source, driving or [])
+        jobs = plan(sources, drivings, output, grid=layout is LayoutName.grid)
+        precision = "fp16" if fp16 else "bf16" if bf16 else "fp32"
+        engine = Engine.load(weights, device, precision, batch_size)
+        render = Animator(engine, progress)
+        for portraits, driver, target in jobs:
+            report = render(
+                portraits,
+                read_driving(driver),
+                target,
+                settings,
+                motion_out=motion_out,
+                overwrite=overwrite,
+            )
+            show(asdict(report) if as_json else describe(report), quiet)
+
+
+def inputs(positional: list[str], more_drivings: list[str]) -> tuple[list[Path], list[Path]]:
+    """Sources and drivings; the last positional argument is a driving video."""
+    if len(positional) < 2 and not more_drivings:
+        raise typer.BadParameter("give at least one source and a driving video")
+    last = [positional[-1]] if len(positional) > 1 else []
+    sources = [path for text in positional[: len(positional) - len(last)] for path in expand(text)]
+    return sources, [Path(text) for text in [*last, *more_drivings]]
+
+
+def expand(text: str) -> list[Path]:
+    """A path, or all that a quoted pattern finds, in order."""
+    if Path(text).exists() or not any(mark in text for mark in "*?["):
+        return [Path(text)]
+    found = sorted(glob(text))
+    if not found:
+        raise TalkheadError(f"nothing matches {text}")
+    return [Path(each) for each in found]
+
+
+def plan(
+    sources: list[Path], drivings: list[Path], output: Path, grid: bool
+) -> list[tuple[list[Path], Path, Path]]:
+    """Which sources and driver go into which output file."""
+    groups = [sources] if grid else [[source] for source in sources]
+    if len(groups) * len(drivings) == 1:
+        return [(groups[0], drivings[0], output)]
+    if output.suffix:
+        raise TalkheadError(
+            f"{len(groups) * len(drivings)} videos do not fit into {output}; give a folder with -o"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (group, driving, output / f"{group[0].stem}--{driving.stem}.mp4")
+        for driving in drivings
+        for group in groups
+    ]
+    if len({target for _, _, target in jobs}) < len(jobs):
+        raise TalkheadError("two of the inputs have the same name; rename one of them")
+    return jobs
+
+
+def read_driving(path: Path) -> Any:
+    """A driving video stays a path; a motion file is read."""
+    if path.suffix != ".safetensors":
+        return path
+    from talkhead.recording import load_motion
+
+    return load_motion(path)
+
+
+def describe(report: Any) -> str:
+    """A render in one line."""
+    text = f"{report.output}: {report.frames} frames, {report.frames_per_second:.1f} per second"
+    if report.resumed:
+        text += f", {report.resumed} of them from an interrupted run"
+    if report.lost:
+        text += f"; the driving face was lost {report.lost} times"
+    return text

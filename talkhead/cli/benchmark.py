@@ -1,0 +1,112 @@
+"""`talkhead benchmark`: how fast weights are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkhead.cli.console import Debug, plain_errors, progress_bar, show
+
+if TYPE_CHECKING:
+    pass
+
+
+def benchmark(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A preset, untrained, or none: everything around a model that costs nothing. "
+            "Default: the bundled weights."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", "-w", help="Weights instead of the bundled ones.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
+    batch_sizes: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Frames that are drawn at once.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=2, help="Of the driving video; default: what suits.")
+    ] = None,
+    loop_frames: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of these, for the published loop; 0 leaves it out."),
+    ] = None,
+    sizes: Annotated[
+        str, typer.Option(metavar="N,N,...", help="Measure the model at these image sizes, too.")
+    ] = "",
+    lengths: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N,...", help="Compare memory over driving videos of so many frames."
+        ),
+    ] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="See that everything works; figures of no worth.")
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the result (.png).")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="What changed since this result (of --json).")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Also print the result as JSON, as the last line.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Measure speed and memory, stage by stage and end to end; needs no input files.
+
+    Driving videos and a portrait are rendered. Measured are the stages around the model and inside
+    of it, the model alone by batch size, whole renders, and the loop of the published demos with
+    the same weights: one frame at a time, everything computed again, decode, then draw, then
+    encode. Leave the machine alone meanwhile.
+    """
+    with plain_errors(debug, quiet), progress_bar(quiet) as progress:
+        from rich.console import Console
+
+        from talkhead.benchmark import plot as plotting
+        from talkhead.benchmark import table
+        from talkhead.benchmark.benchmark import benchmark as run
+        from talkhead.benchmark.result import Options
+        from talkhead.image import write_image
+
+        if fp16 and bf16:
+            raise typer.BadParameter("choose one of --fp16 and --bf16")
+        before = table.read_result(compare) if compare else None
+        options = Options(
+            model=model,
+            weights=weights,
+            device=device,
+            precision="fp16" if fp16 else "bf16" if bf16 else "fp32",
+            batch_sizes=numbers(batch_sizes or "") or None,
+            frames=frames,
+            loop_frames=loop_frames,
+            sizes=numbers(sizes),
+            lengths=numbers(lengths),
+            quick=quick,
+        )
+        result = run(options, progress)
+        facts = table.as_json(result)
+        if not quiet:
+            console = Console(width=None if sys.stdout.isatty() else 120)
+            table.print_tables(result, console)
+            if before is not None:
+                console.print(table.comparison_table(before, facts))
+        if plot is not None:
+            write_image(plot, plotting.draw(result))
+        if as_json:
+            show(facts, quiet)
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Positive whole numbers between commas; none in an empty text."""
+    words = text.split(",") if text else []
+    if not all(word.strip().isdecimal() and int(word) for word in words):
+        raise typer.BadParameter(f"write whole numbers with commas between them, not {text!r}")
+    return tuple(int(word) for word in words)

@@ -1,0 +1,176 @@
+"""`talkhead evaluate` and `talkhead ablate`: how good weights are."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from talkhead.cli.console import AsJson, Debug, Quiet, plain_errors, progress_bar, show
+
+if TYPE_CHECKING:
+    pass
+
+
+class ProtocolName(StrEnum):
+    reconstruction = "reconstruction"
+    pairs = "pairs"
+    cross_pairs = "cross-pairs"
+    cross_videos = "cross-videos"
+    random_pairs = "random-pairs"
+
+
+def evaluate(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A folder of clips (square crops), or one with test/ in it."),
+    ] = None,
+    protocol: Annotated[
+        ProtocolName, typer.Option(help="Which source is driven by what.")
+    ] = ProtocolName.reconstruction,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option("--weights", "-w", help="Can be repeated; default: the bundled ones."),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="A folder for the report; scores already in it are used again."
+        ),
+    ] = Path("evaluation"),
+    pair_list: Annotated[
+        Path | None,
+        typer.Option("--list", help="The csv of pairs, cross-pairs and cross-videos."),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Score every so many-th frame.")] = 1,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many clips or pairs.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of random-pairs.")] = 0,
+    num_pairs: Annotated[int, typer.Option("--pairs", min=1, help="Of random-pairs.")] = 50,
+    metrics: Annotated[
+        str | None, typer.Option(help="Names separated by commas; default: all that can be had.")
+    ] = None,
+    list_metrics: Annotated[
+        bool, typer.Option("--list-metrics", help="What each metric is; nothing is scored.")
+    ] = False,
+    landmarks: Annotated[
+        Path | None, typer.Option(help="A folder with landmarks of the clips (CLIP.npz).")
+    ] = None,
+    keypoints: Annotated[
+        Path | None,
+        typer.Option(help="Weights whose detector finds keypoints; default: the first weights."),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the networks of metrics that lack them.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Frames that are drawn at once.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Score weights as the papers do, against doing nothing: a table, JSON and a report."""
+    with plain_errors(debug, quiet), progress_bar(quiet) as progress:
+        from talkhead.engine import Engine
+        from talkhead.evaluation.contenders import load_contenders
+        from talkhead.evaluation.evaluate import evaluate as run
+        from talkhead.evaluation.judges import parse_metrics, seat_judges
+        from talkhead.evaluation.protocols import plan_trials
+        from talkhead.evaluation.report import html_report
+        from talkhead.evaluation.tables import as_json as facts_of
+        from talkhead.evaluation.tables import markdown, metric_list, write_tables
+
+        if list_metrics:
+            show(metric_list(), quiet)
+            return
+        if data is None:
+            raise typer.BadParameter("give --data a folder of clips")
+        if fp16 and bf16:
+            raise typer.BadParameter("choose one of --fp16 and --bf16")
+        trials = plan_trials(
+            protocol.value,
+            data,
+            pair_list=pair_list,
+            every=every,
+            seed=seed,
+            num_pairs=num_pairs,
+            limit=limit,
+        )
+        wanted = parse_metrics(metrics)
+        precision = "fp16" if fp16 else "bf16" if bf16 else "fp32"
+        contenders, engines = load_contenders(weights or [None], device, precision, batch_size)
+        detector = engines[0]
+        if keypoints is not None:
+            detector = Engine.load(keypoints, device, precision, batch_size)
+        result = run(
+            trials,
+            contenders,
+            seat_judges(wanted, detector, landmarks, download),
+            output,
+            metrics=wanted,
+            size=engines[0].image_size,
+            batch_size=engines[0].batch_size,
+            description={
+                "data": data.name,
+                **({"list": pair_list.name} if pair_list else {}),
+                **({"seed": seed} if protocol is ProtocolName.random_pairs else {}),
+                "every": every,
+                "keypoints_by": keypoints.name if keypoints else contenders[0].name,
+            },
+            progress=progress,
+        )
+        if result is None:
+            show("done here; the process that finishes last writes the report", quiet)
+            return
+        write_tables(result, output)
+        (output / "report.html").write_text(html_report(result), encoding="utf-8")
+        show(facts_of(result) if as_json else markdown(result), quiet)
+
+
+class TableName(StrEnum):
+    codebook = "codebook"
+    mcnet = "mcnet"
+
+
+def ablate(
+    table: Annotated[
+        TableName, typer.Argument(help="Which paper's ablation table.")
+    ] = TableName.codebook,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A folder; what is in it is used again.")
+    ] = Path("ablation"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Clips with train/ and test/; default: synthetic heads are drawn."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each row.")] = 400,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 8,
+    seeds: Annotated[int, typer.Option(min=1, help="How often each row is trained.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Score every so many-th frame.")] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train and score the rows of an ablation table at a small size."""
+    with plain_errors(debug, quiet):
+        from talkhead.ablation import AblationOptions
+        from talkhead.ablation import ablate as run
+        from talkhead.evaluation.report import html_report
+        from talkhead.evaluation.tables import as_json as facts_of
+        from talkhead.evaluation.tables import markdown, write_tables
+
+        options = AblationOptions(
+            table.value, output, data, steps, batch_size, seeds, every, device, quiet
+        )
+        result = run(options, lambda: progress_bar(quiet))
+        write_tables(result, output)
+        (output / "report.html").write_text(html_report(result), encoding="utf-8")
+        show(facts_of(result) if as_json else markdown(result), quiet)
