@@ -22,9 +22,9 @@ from talkhead.face import FaceFinder, face_crop, find_face
 from talkhead.image import read_image
 from talkhead.layout import arrange
 from talkhead.pipeline import RunBehind
+from talkhead.recording import Motion, save_motion
 from talkhead.settings import Settings
 from talkhead.structs import Crop, Keypoints
-from talkhead.recording import Motion, save_motion
 from talkhead.transfer import AnchorSearch, Mode, Smoother, Transfer
 from talkhead.video import VideoReader, VideoWriter
 

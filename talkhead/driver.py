@@ -17,10 +17,10 @@ from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.face import FaceFinder
 from talkhead.pipeline import RunAhead
+from talkhead.recording import Motion
 from talkhead.settings import Settings
 from talkhead.structs import Crop, Frame, Keypoints
 from talkhead.tracker import Tracker
-from talkhead.recording import Motion
 from talkhead.video import VideoReader
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from talkhead.driver import Driver
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.image import read_image
-from talkhead.settings import Settings
 from talkhead.recording import load_motion
+from talkhead.settings import Settings
 from talkhead.video import VideoReader, VideoWriter
 
 CENTRED = Settings(crop_source="none", crop_driving="none")
