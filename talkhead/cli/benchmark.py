@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from talkhead.cli.console import Debug, plain_errors, progress_bar, show
-
-if TYPE_CHECKING:
-    pass
 
 
 def benchmark(
