@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -103,15 +104,17 @@ class Driver:
 
     def motion(self) -> Beat:
         if self._motion is None:
-            found: list[Beat] = []
-            count = 0
-            for beat in self._read(pictures=False):
-                found.append(beat)
-                count += len(beat.pts)
-                if self._progress is not None:
-                    self._progress("reading motion", count, self.expected())
-            self._motion = join(found)
+            self._motion = join(self._told(self._read(pictures=False)))
         return self._motion
+
+    def _told(self, beats: Iterator[Beat]) -> Iterator[Beat]:
+        """The same beats, with a word on how far they have come."""
+        count = 0
+        for beat in beats:
+            yield beat
+            count += len(beat.pts)
+            if self._progress is not None:
+                self._progress("reading motion", count, self.expected())
 
     def beats(self, pictures: bool) -> Iterator[Beat]:
         if self._motion is None or pictures:
@@ -184,11 +187,20 @@ def split(motion: Beat, size: int) -> Iterator[Beat]:
         yield Beat(motion.keypoints[part], motion.pts[part], None)
 
 
-def join(beats: Sequence[Beat]) -> Beat:
-    """Batches as one long beat, without pictures."""
-    jacobians = [beat.keypoints.jacobian for beat in beats]
-    known = [jacobian for jacobian in jacobians if jacobian is not None]
-    keypoints = Keypoints(
-        torch.cat([beat.keypoints.value for beat in beats]), torch.cat(known) if known else None
-    )
-    return Beat(keypoints, [pts for beat in beats for pts in beat.pts], None)
+def join(beats: Iterable[Beat]) -> Beat:
+    """Batches as one long beat, without pictures.
+
+    Plain numbers until the end: small tensors that stay, allocated among large ones that go, would
+    break the heap into pieces, and memory would grow by one feature map for every batch.
+    """
+    values, jacobians, pts = array("f"), array("f"), []
+    num_keypoints = 0
+    for beat in beats:
+        num_keypoints = beat.keypoints.value.shape[1]
+        values.extend(beat.keypoints.value.flatten().tolist())
+        if beat.keypoints.jacobian is not None:
+            jacobians.extend(beat.keypoints.jacobian.flatten().tolist())
+        pts += beat.pts
+    shape = (len(pts), num_keypoints)
+    jacobian = torch.tensor(jacobians).view(*shape, 2, 2) if jacobians else None
+    return Beat(Keypoints(torch.tensor(values).view(*shape, 2), jacobian), pts, None)
