@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from talkhead.models.group_norm import GroupNorm
 
-def group_norm(channels: int, groups: int) -> nn.GroupNorm:
+
+def group_norm(channels: int, groups: int) -> GroupNorm:
     """Group norm with the release's epsilon."""
-    return nn.GroupNorm(groups, channels, eps=1e-6)
+    return GroupNorm(groups, channels, eps=1e-6)
 
 
 class ResBlock(nn.Module):
