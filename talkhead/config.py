@@ -223,6 +223,7 @@ _LITE_SIGMAS = (
     *(0.15, 0.15, 0.15, 0.15, 0.15, 0.15, 0.15),  # outline and nose tip
     *(0.10, 0.10, 0.10, 0.10),  # eyes, brows
     *(0.07, 0.07, 0.05, 0.05),  # mouth corners, inner lips
+    *(0.25, 0.25, 0.15, 0.15, 0.15),  # shoulders, hair: not taught by landmarks
 )
 
 PRESETS: dict[str, ModelConfig] = {
@@ -243,7 +244,7 @@ PRESETS: dict[str, ModelConfig] = {
         channels=(64, 32, 32, 16),
         norm_groups=8,
         blend_source=True,
-        keypoints=KeypointConfig(base_channels=16, max_channels=256),
+        keypoints=KeypointConfig(num_keypoints=20, base_channels=16, max_channels=256),
         dense_motion=DenseMotionConfig(
             base_channels=32, max_channels=256, prior_sigmas=_LITE_SIGMAS
         ),

@@ -48,6 +48,13 @@ def warp(features: Tensor, grid: Tensor, *, align_corners: bool = True) -> Tenso
     return sampled.to(features.dtype)
 
 
+def sample_at(field: Tensor, points: Tensor) -> Tensor:
+    """What a field (B, h, w, C) holds at points (B, n, 2), bilinearly: (B, n, C)."""
+    channels_first = field.float().permute(0, 3, 1, 2)
+    found = F.grid_sample(channels_first, points.float()[:, None], align_corners=True)
+    return found[:, :, 0].transpose(1, 2)
+
+
 def gaussian_maps(points: Tensor, size: tuple[int, int]) -> Tensor:
     """A Gaussian around each of the points (B, K, 2), peak 1, float32 (B, K, h, w)."""
     grid = identity_grid(*size, device=points.device)

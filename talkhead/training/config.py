@@ -12,7 +12,7 @@ from typing import Literal
 
 from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig
 from talkhead.errors import TalkheadError
-from talkhead.training.landmarks import GROUPS
+from talkhead.training.landmarks import FREE_STARTS, GROUPS
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Weights:
     landmark_flow:  the deformation must take landmarks to landmarks (needs landmark files).
     mask_choice:  the mask must choose the candidate motion that fits best.
     dense_flow:   the deformation must agree with the optical flow where that is reliable.
+    keypoint_flow: keypoints that no landmark teaches must follow that flow.
     """
 
     pixel: float = 0.0
@@ -53,6 +54,7 @@ class Weights:
     landmark_flow: float = 0.0
     mask_choice: float = 0.0
     dense_flow: float = 0.0
+    keypoint_flow: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,11 @@ class Recipe:
     adversarial: Adversarial | None = None
     landmark_start: LandmarkStart | None = None
 
+    @property
+    def needs_flow(self) -> bool:
+        """Whether any term compares with the optical flow."""
+        return bool(self.weights.dense_flow or self.weights.keypoint_flow)
+
     def num_steps(self, identities: int) -> int:
         """Length of the run on so many identities."""
         if self.steps is not None:
@@ -256,6 +263,7 @@ LITE = Recipe(
         warped_pyramid=5.0,
         mask_choice=10.0,
         dense_flow=2.0,
+        keypoint_flow=2.0,
         motion_code=0.1,
         motion_reconstruction=1.0,
         appearance_code=0.1,
@@ -308,10 +316,11 @@ def check_landmarks(config: ModelConfig) -> None:
         raise TalkheadError(
             f"{config.family} has no keypoints that landmarks could teach; leave out --landmarks"
         )
-    if keypoints.num_keypoints != len(GROUPS):
+    most = len(GROUPS) + len(FREE_STARTS)
+    if not len(GROUPS) <= keypoints.num_keypoints <= most:
         raise TalkheadError(
-            f"landmarks teach {len(GROUPS)} keypoints, the model has {keypoints.num_keypoints}; "
-            f"add --set model.keypoints.num_keypoints={len(GROUPS)}"
+            f"landmarks teach {len(GROUPS)} keypoints and start {len(FREE_STARTS)} more, the model "
+            f"has {keypoints.num_keypoints}; add --set model.keypoints.num_keypoints={len(GROUPS)}"
         )
 
 

@@ -19,7 +19,7 @@ from talkhead.training.config import Augmentation, Recipe
 from talkhead.training.data import PICTURE_SUFFIXES, Clip, read_points
 from talkhead.training.distributed import Team
 from talkhead.training.frames import ArrayFrames, Library, square
-from talkhead.training.landmarks import LandmarkTeacher
+from talkhead.training.landmarks import GROUPS, LandmarkTeacher
 from talkhead.training.learner import Compute
 from talkhead.training.optimizer import Average
 
@@ -129,7 +129,7 @@ def teach_keypoints(
         pictures, marks, known = _pictures(batch)
         with torch.autocast(compute.device.type, compute.precision, enabled=half):
             found = model.detect(pictures)
-        wanted = teacher(marks)
+        wanted = teacher.with_free(marks, found.value.shape[1] - len(GROUPS))
         assert found.jacobian is not None
         assert wanted.jacobian is not None
         value = (found.value - wanted.value)[known].abs().mean()

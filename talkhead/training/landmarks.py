@@ -37,6 +37,11 @@ GROUPS: tuple[tuple[int, ...], ...] = (
     (13,),  # upper inner lip
     (14,),  # lower inner lip
 )
+# Where further keypoints begin that no landmark teaches, in face heights from the mean face's
+# centre; training then leads them to what moves on its own. Shoulders, sides and top of the hair.
+FREE_STARTS = ((-0.85, 1.05), (0.85, 1.05), (-0.75, -0.25), (0.75, -0.25), (0.0, -0.85))
+MOST_OUT = 0.9  # in half image sides: they begin inside the picture
+
 MIRRORED = (0, 1, 3, 2, 5, 4, 6, 8, 7, 10, 9, 12, 11, 13, 14)  # which keypoint each one becomes
 
 NEIGHBOURS = 45  # mesh points that a local affine map is fitted to
@@ -83,15 +88,31 @@ class LandmarkTeacher:
         J_source J_driving^-1 is the local motion between two pictures.
         """
         value = group_means(meshes)
-        whole = least_squares(
+        mean = self.offsets[self.neighbours] - self.points[:, None]  # K n 2
+        moved = meshes[:, self.neighbours] - value[:, :, None]  # B K n 2
+        jacobian = least_squares(mean, moved, self.weights, prior=self._whole(meshes)[:, None])
+        return Keypoints(value, jacobian)
+
+    def with_free(self, meshes: Tensor, count: int) -> Keypoints:
+        """The same with `count` more keypoints, which start out moving as the whole face."""
+        taught = self(meshes)
+        whole = self._whole(meshes)
+        starts = self.offsets.new_tensor(FREE_STARTS[:count]).view(-1, 2)
+        value = meshes.mean(1, keepdim=True) + matmul_2x2(starts[None], whole.transpose(1, 2))
+        jacobian = whole[:, None].expand(-1, count, -1, -1)
+        assert taught.jacobian is not None
+        return Keypoints(
+            torch.cat([taught.value, value.clamp(-MOST_OUT, MOST_OUT)], dim=1),
+            torch.cat([taught.jacobian, jacobian], dim=1),
+        )
+
+    def _whole(self, meshes: Tensor) -> Tensor:
+        """The affine map (B, 2, 2) from the mean face to each mesh."""
+        return least_squares(
             self.offsets - self.offsets.mean(0),
             meshes - meshes.mean(1, keepdim=True),
             self.offsets.new_full((len(self.offsets),), 1 / len(self.offsets)),
         )
-        mean = self.offsets[self.neighbours] - self.points[:, None]  # K n 2
-        moved = meshes[:, self.neighbours] - value[:, :, None]  # B K n 2
-        jacobian = least_squares(mean, moved, self.weights, prior=whole[:, None])
-        return Keypoints(value, jacobian)
 
     def to(self, device: torch.device) -> LandmarkTeacher:
         """The same on a device."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, warp
+from talkhead.models.grid import identity_grid, sample_at, warp
 from talkhead.models.motion import sparse_motions
 from talkhead.structs import Keypoints, TrainOutputs
 
@@ -56,8 +56,7 @@ def landmark_flow(motion: Tensor, source: Tensor, driving: Tensor, weight: Tenso
 
     motion (B, h, w, 2), landmarks (B, n, 2) in [-1, 1], weight (n,). In grid units.
     """
-    field = motion.permute(0, 3, 1, 2)
-    found = F.grid_sample(field, driving[:, None], align_corners=True)[:, :, 0].transpose(1, 2)
+    found = sample_at(motion, driving)
     inside = (driving.abs() <= 1).all(-1)
     error = (found - source).abs().sum(-1) * weight * inside
     return error.sum() / (weight * inside).sum().clamp(min=1)
@@ -67,6 +66,15 @@ def dense_flow(motion: Tensor, flow: Tensor, confidence: Tensor) -> Tensor:
     """Distance to a known flow (B, h, w, 2), absolute source coordinates, where it is trusted."""
     error = (motion - flow).abs().sum(-1)
     return (error * confidence).sum() / confidence.sum().clamp(min=1)
+
+
+def keypoint_flow(source: Tensor, driving: Tensor, flow: Tensor, confidence: Tensor) -> Tensor:
+    """Whether keypoints stay on the same thing: how far a known flow at the driving keypoints
+    (B, K, 2) leads from the source's, where the flow (B, h, w, 2) is trusted (B, h, w).
+    """
+    error = (sample_at(flow, driving) - source).abs().sum(-1)
+    trust = sample_at(confidence[..., None], driving)[..., 0].detach()
+    return (error * trust).sum() / trust.sum().clamp(min=1)
 
 
 def mask_choice(outputs: TrainOutputs, small_source: Tensor, small_driving: Tensor) -> Tensor:
@@ -84,7 +92,8 @@ def mask_choice(outputs: TrainOutputs, small_source: Tensor, small_driving: Tens
 
 
 def tether(found: Keypoints, wanted: Keypoints, jacobian_weight: float = 0.2) -> Tensor:
-    """Distance of keypoints and jacobians to those that landmarks teach."""
+    """Distance of keypoints and jacobians to those that landmarks teach: the first of `found`."""
+    found = found.map(lambda x: x[:, : wanted.value.shape[1]])
     loss = (found.value - wanted.value).abs().mean()
     if found.jacobian is not None and wanted.jacobian is not None:
         loss = loss + jacobian_weight * (found.jacobian - wanted.jacobian).abs().mean()

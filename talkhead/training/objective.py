@@ -16,7 +16,7 @@ from talkhead.training import losses
 from talkhead.training.batches import Batch
 from talkhead.training.config import Recipe, Weights
 from talkhead.training.equivariance import equivariance
-from talkhead.training.landmarks import LEFT_EYE, RIGHT_EYE, LandmarkTeacher
+from talkhead.training.landmarks import GROUPS, LEFT_EYE, RIGHT_EYE, LandmarkTeacher
 from talkhead.training.perceptual import PerceptualPyramid
 
 log = logging.getLogger(__name__)
@@ -148,6 +148,15 @@ class Objective:
                 "dense_flow",
                 lambda: losses.dense_flow(outputs.motion, flow, confidence),
             )
+            taught = len(GROUPS) if self.teacher else 0
+            source, driving = (k.value[:, taught:] for k in (outputs.source, outputs.driving))
+            if source.shape[1]:
+                weigh(
+                    terms,
+                    weights,
+                    "keypoint_flow",
+                    lambda: losses.keypoint_flow(source, driving, flow, confidence),
+                )
         if bool(batch.marked.any()):
             weigh(terms, weights, "landmark_flow", lambda: landmark_flow(outputs, batch))
         return terms

@@ -221,7 +221,7 @@ def make_batches(
         recipe,
         size=size,
         seed=options.seed,
-        flow_size=learner.model.config.dense_motion.size if recipe.weights.dense_flow else None,
+        flow_size=learner.model.config.dense_motion.size if recipe.needs_flow else None,
         share=(members.rank, members.size),
         mirror=mirror_order(teacher.offsets.cpu()) if teacher else None,
         workers=options.workers,

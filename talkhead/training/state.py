@@ -114,7 +114,8 @@ def differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]
 
 
 def initialise(model: Network, path: Path) -> None:
-    """Take from other weights all tensors that fit; position embeddings are resized.
+    """Take from other weights all tensors that fit; position embeddings are resized, and a model
+    with more keypoints moves as the other did until it learns to use them.
 
     Raises TalkheadError when none fits.
     """
@@ -123,7 +124,7 @@ def initialise(model: Network, path: Path) -> None:
     fitting = {
         name: resized
         for name, tensor in other.state_dict().items()
-        if name in own and (resized := _fit(name, tensor, own[name].shape)) is not None
+        if name in own and (resized := _fit(name, tensor, own[name])) is not None
     }
     if not fitting:
         raise TalkheadError(f"--init {path}: no tensor of it fits this model")
@@ -138,16 +139,34 @@ def initialise(model: Network, path: Path) -> None:
         )
 
 
-def _fit(name: str, tensor: Tensor, shape: torch.Size) -> Tensor | None:
-    """The tensor in the wanted shape, or None."""
+# What has a width of the number of keypoints; those of other weights come first.
+PER_KEYPOINT = ("keypoint_detector.", "dense_motion.", "motion.keypoint_query.")
+
+
+def _fit(name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
+    """The tensor in the shape of our own, or None."""
+    shape = own.shape
     if tensor.shape == shape:
         return tensor
+    if name.startswith(PER_KEYPOINT) and tensor.ndim == own.ndim:
+        return _widen(tensor, own)
     if not name.endswith("position") or tensor.shape[1] != shape[1]:
         return None
     old, new = int(tensor.shape[0] ** 0.5), int(shape[0] ** 0.5)
     square = tensor.T.reshape(1, -1, old, old)
     resized = F.interpolate(square, (new, new), mode="bilinear", align_corners=True)
     return resized.flatten(2)[0].T.contiguous()
+
+
+def _widen(tensor: Tensor, own: Tensor) -> Tensor | None:
+    """Our own tensor with the other in its first rows and columns; what is new is not heard yet."""
+    if any(small > large for small, large in zip(tensor.shape, own.shape, strict=True)):
+        return None
+    wide = own.clone()
+    if own.ndim > 1:
+        wide[:, tensor.shape[1] :] = 0
+    wide[tuple(slice(size) for size in tensor.shape)] = tensor
+    return wide
 
 
 def count_parameters(model: nn.Module) -> int:
