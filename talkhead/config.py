@@ -79,12 +79,15 @@ class AppearanceCodebookConfig:
 class CodebookConfig:
     """Synergizing Motion and Appearance: Multi-Scale Compensatory Codebooks (CVPR 2025).
 
-    channels: of the features at image_size / 8, / 4, / 2 and / 1.
+    channels: of the features, coarse to fine; each scale is twice as large as the one before it.
     norm_groups: of every group norm.
     commitment_weight: beta, on the commitment term of both code losses.
     blend_source: the decoder also predicts where to show the source, warped by the final
         deformation, in place of its own pixels. Off as published; with it a model that has seen
         few people stays sharp.
+    working_size: side of the finest features, where they are smaller than the image: encoder and
+        decoder then see and draw a reduced picture. None, as published: the image's own. Only
+        sensible with `blend_source`, whose warped source keeps its full size.
     """
 
     family: str = "codebook"
@@ -93,6 +96,7 @@ class CodebookConfig:
     norm_groups: int = 32
     commitment_weight: float = 0.25
     blend_source: bool = False
+    working_size: int | None = None
     keypoints: KeypointConfig = field(default_factory=KeypointConfig)
     dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
     motion_codebook: MotionCodebookConfig = field(default_factory=MotionCodebookConfig)
@@ -101,8 +105,8 @@ class CodebookConfig:
     @property
     def scale_sizes(self) -> tuple[int, ...]:
         """Side of the feature map at each scale, coarse to fine."""
-        last = len(self.channels) - 1
-        return tuple(self.image_size >> (last - i) for i in range(len(self.channels)))
+        last, finest = len(self.channels) - 1, self.working_size or self.image_size
+        return tuple(finest >> (last - i) for i in range(len(self.channels)))
 
     @property
     def token_size(self) -> int:
@@ -241,18 +245,19 @@ PRESETS: dict[str, ModelConfig] = {
     "codebook-mmc-sac": replace(_FULL, appearance_codebook=AppearanceCodebookConfig(scales=(0,))),
     # The same structure at a size that two CPU cores can run; the bundled default.
     "codebook-lite": CodebookConfig(
-        channels=(64, 32, 32, 16),
+        channels=(96, 48, 32),
         norm_groups=8,
         blend_source=True,
+        working_size=128,
         keypoints=KeypointConfig(num_keypoints=20, base_channels=16, max_channels=256),
         dense_motion=DenseMotionConfig(
             base_channels=32, max_channels=256, prior_sigmas=_LITE_SIGMAS
         ),
         motion_codebook=MotionCodebookConfig(
-            num_codes=256, num_layers=1, num_heads=4, residual_channels=24
+            scales=(0, 1, 2), num_codes=256, num_layers=1, num_heads=2, residual_channels=24
         ),
         appearance_codebook=AppearanceCodebookConfig(
-            num_codes=256, dim=64, num_layers=1, num_heads=4, residual=True
+            scales=(0, 1, 2), num_codes=256, dim=64, num_layers=1, num_heads=2, residual=True
         ),
     ),
     "mcnet": McnetConfig(),

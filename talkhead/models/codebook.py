@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from talkhead.config import CodebookConfig
 from talkhead.models.autoencoder import Decoder, Encoder
 from talkhead.models.compensation import AppearanceCompensator, MotionCompensator
-from talkhead.models.grid import identity_grid, resize, warp
+from talkhead.models.grid import identity_grid, resize, shrink, warp
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.structs import DenseMotion, Keypoints, ScaleStep, SourceState, TrainOutputs
 
@@ -46,7 +46,7 @@ class CodebookModel(nn.Module):
             keypoints=self.keypoint_detector(image),
             image=image,
             small=self.dense_motion.down(image),
-            features=self.encoder(image),
+            features=self.encoder(self._working(image)),
         )
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
@@ -62,8 +62,7 @@ class CodebookModel(nn.Module):
         `coarse` also decodes the auxiliary image from the coarsest feature alone.
         """
         state = self.encode_source(source)
-        driving = self._enter(driving)
-        keypoints = self.keypoint_detector(driving)
+        keypoints = self.detect(driving)
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
         steps = self.compensate(state, dense)
         motion = steps[-1].motion
@@ -77,6 +76,10 @@ class CodebookModel(nn.Module):
             motion=motion,
             losses=self._motion_losses(dense, steps) | self._appearance_losses(driving),
         )
+
+    def shallow_features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What the appearance codes are learned from, of driving images (B, 3, H, W) in [0, 1]."""
+        return self.encoder.shallow(self._working(self._enter(images)))
 
     def compensate(self, state: SourceState, dense: DenseMotion) -> tuple[ScaleStep, ...]:
         """Refine motion, then appearance, at every scale from coarse to fine."""
@@ -106,7 +109,7 @@ class CodebookModel(nn.Module):
 
     def _decode(self, state: SourceState, steps: tuple[ScaleStep, ...]) -> Tensor:
         coarse, *finer = (step.compensated for step in steps)
-        image = self.decoder(coarse, finer)
+        image = resize(self.decoder(coarse, finer), (self.config.image_size,) * 2)
         if not self.config.blend_source:
             return image
         keep = torch.sigmoid(image[:, 3:])
@@ -114,7 +117,8 @@ class CodebookModel(nn.Module):
 
     def _decode_coarse(self, steps: tuple[ScaleStep, ...]) -> Tensor:
         nothing = [None] * (len(steps) - 1)
-        return self.decoder(steps[0].compensated, nothing)[:, :3]
+        coarse = self.decoder(steps[0].compensated, nothing)[:, :3]
+        return resize(coarse, (self.config.image_size,) * 2)
 
     def _motion_losses(self, dense: DenseMotion, steps: tuple[ScaleStep, ...]) -> dict[str, Tensor]:
         """Code losses and the reconstruction of each step's incoming flow from its codes."""
@@ -136,12 +140,16 @@ class CodebookModel(nn.Module):
         """Code losses of the driving image's patches."""
         if self.appearance is None:
             return {}
-        features = self.encoder.shallow(driving)
+        features = self.shallow_features(driving)
         loss = driving.new_zeros(())
         for scale in self.config.appearance_codebook.scales:
             vectors = self.appearance.embed(features[scale], scale)
             loss = loss + self.appearance.codebook.quantize(vectors, scale).loss
         return {"appearance_code": loss}
+
+    def _working(self, images: Tensor) -> Tensor:
+        """Entered images at the size of the finest features."""
+        return shrink(images, self.config.scale_sizes[-1])
 
     def _enter(self, images: Tensor) -> Tensor:
         return (images * 2 - 1).to(self.encoder.stem.weight.dtype)

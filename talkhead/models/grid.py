@@ -27,6 +27,15 @@ def resize(features: Tensor, size: tuple[int, int], *, align_corners: bool = Tru
     return F.interpolate(features, size=size, mode="bilinear", align_corners=align_corners)
 
 
+def shrink(images: Tensor, size: int) -> Tensor:
+    """Images (B, C, H, W) reduced to (B, C, size, size) without aliasing, centres in place."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(
+        images, size=(size, size), mode="bilinear", align_corners=True, antialias=True
+    )
+
+
 def resize_grid(grid: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:
     """Bilinear resize of a deformation grid (B, h, w, 2)."""
     if grid.shape[1:3] == size:

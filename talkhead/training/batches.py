@@ -24,11 +24,13 @@ from talkhead.training.data import NUM_LANDMARKS
 from talkhead.training.equivariance import RandomWarp, draw_warp, stack_warps
 from talkhead.training.flow import optical_flow
 from talkhead.training.frames import Library
+from talkhead.training.landmarks import openings
 
 log = logging.getLogger(__name__)
 
 NOWHERE = 10.0  # coordinate of landmarks that are not known: far outside the picture
 AHEAD = 3  # batches that are prepared while one is being learned
+CHOICES = 8  # driving frames to choose from
 ATTEMPTS = 20  # other clips that are tried when one turns out to be broken
 
 
@@ -166,12 +168,18 @@ class Batches:
         )
 
     def _pair(self, rng: np.random.Generator, clip: int, count: int) -> tuple[int, int]:
-        """Two frames, drawn with replacement; perhaps the more different of two choices."""
-        source, driving, other = rng.integers(count, size=3)
-        marks = self.library.marks[clip]
-        if rng.random() < self.recipe.augmentation.far_pairs and marks is not None:
-            far = np.abs(marks[[driving, other]] - marks[source]).mean((1, 2))
-            driving = other if far[1] > far[0] else driving
+        """Two frames, drawn with replacement; perhaps the most different of several choices."""
+        source, *drivings = rng.integers(count, size=1 + CHOICES)
+        marks, how = self.library.marks[clip], self.recipe.augmentation
+        driving, chance = drivings[0], rng.random()
+        if marks is None or chance >= how.far_pairs + how.expressive_pairs:
+            pass
+        elif chance < how.far_pairs:
+            far = np.abs(marks[drivings[:2]] - marks[source]).mean((1, 2))
+            driving = drivings[far.argmax()]
+        else:
+            open_ = openings(marks[[source, *drivings]])[:, rng.integers(2)]
+            driving = drivings[np.abs(open_[1:] - open_[0]).argmax()]
         return int(source), int(driving)
 
     def _marks(self, clip: int, frames: list[int]) -> np.ndarray:

@@ -29,8 +29,7 @@ def encoded(model: CodebookModel, batch: Batch) -> dict[str, list[tuple[int, Ten
         ]
     if model.appearance is not None:
         # The appearance codes are learned from the driving picture's shallow features.
-        entered = model.encode_source(batch.driving).image
-        features = model.encoder.shallow(entered)
+        features = model.shallow_features(batch.driving)
         found["appearance"] = [
             (scale, model.appearance.embed(features[scale], scale))
             for scale in model.config.appearance_codebook.scales

@@ -68,6 +68,8 @@ class Augmentation:
     colour, gain, offset, gamma: standard deviations of a random colour matrix, of the logarithm of
               a common factor, of a common offset and of the logarithm of the exponent.
     far_pairs: chance that the driving frame is the more different one (by landmarks) of two.
+    expressive_pairs: chance that it is, of eight, the one whose mouth, or whose eyes, are opened
+              most differently: closed eyes are rare.
     """
 
     flip: float = 0.5
@@ -82,6 +84,7 @@ class Augmentation:
     offset: float = 0.0
     gamma: float = 0.0
     far_pairs: float = 0.0
+    expressive_pairs: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -302,7 +305,7 @@ def recipe_for(preset: str, family: str, landmarks: bool) -> Recipe:
         LITE,
         landmark_start=LandmarkStart(),
         attention=3.0,
-        augmentation=replace(LITE.augmentation, far_pairs=0.5),
+        augmentation=replace(LITE.augmentation, far_pairs=0.5, expressive_pairs=0.4),
         weights=replace(
             LITE.weights, landmark_flow=4.0, equivariance_value=0.0, equivariance_jacobian=0.0
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -43,6 +44,10 @@ FREE_STARTS = ((-0.85, 1.05), (0.85, 1.05), (-0.75, -0.25), (0.75, -0.25), (0.0,
 MOST_OUT = 0.9  # in half image sides: they begin inside the picture
 
 MIRRORED = (0, 1, 3, 2, 5, 4, 6, 8, 7, 10, 9, 12, 11, 13, 14)  # which keypoint each one becomes
+
+UPPER_LIDS, LOWER_LIDS = (159, 386), (145, 374)
+UPPER_LIP, LOWER_LIP = 13, 14  # inner borders
+FOREHEAD, CHIN = 10, 152
 
 NEIGHBOURS = 45  # mesh points that a local affine map is fitted to
 RADIUS = 0.12  # standard deviation of their weights, in face heights of the mean face
@@ -127,6 +132,15 @@ class LandmarkTeacher:
 def group_means(meshes: Tensor) -> Tensor:
     """Keypoints (B, K, 2) of meshes (B, 478, 2)."""
     return torch.stack([meshes[:, list(group)].mean(1) for group in GROUPS], dim=1)
+
+
+def openings(meshes: np.ndarray) -> np.ndarray:
+    """How far mouth and eyes are open, (F, 2) in face heights, in meshes (F, 478, 2)."""
+    y = meshes[..., 1]
+    mouth = y[:, LOWER_LIP] - y[:, UPPER_LIP]
+    eyes = (y[:, LOWER_LIDS] - y[:, UPPER_LIDS]).mean(1)
+    height = y[:, CHIN] - y[:, FOREHEAD]
+    return np.stack([mouth, eyes], axis=1) / height[:, None]
 
 
 def mean_face(meshes: Tensor, rounds: int = 3) -> Tensor:
