@@ -23,10 +23,15 @@ def test_a_saved_model_draws_the_same_picture(family, tmp_path):
     assert (header.config, header.provenance) == (model.config, ORIGIN)
     assert not loaded.training
     assert not any(p.requires_grad for p in loaded.parameters())
+    before, after = model.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
     images = pictures(1)
     with torch.inference_mode():
         drawn = [m.render(m.encode_source(images), m.detect(images)) for m in (model, loaded)]
-    assert torch.equal(*drawn)
+    # Not bit by bit: a kernel may order its sums by how tensors are aligned in memory, and these
+    # random networks magnify the last bit.
+    torch.testing.assert_close(*drawn, rtol=0, atol=2e-4)
 
 
 def test_half_precision_halves_the_file_and_is_read_as_float32(tmp_path):
