@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,8 @@ class Animator:
         if len(paths) != 1 and settings.layout != "grid":
             raise TalkheadError("several sources in one output need the layout `grid`")
         check_output(output, [*paths, driving], overwrite)
+        if settings.motion == "avd":
+            self.engine.require_avd()
         started = time.perf_counter()
         sources = [load_source(path, self.engine, settings) for path in paths]
         driver = self._driver(driving, settings)
@@ -242,8 +245,7 @@ class Drawing:
         self._time_base = time_base
         self._smoother = Smoother(settings.smooth)
         self._transfers = [
-            Transfer(settings.motion, source.encoded.keypoints, anchor, settings.adapt_scale)
-            for source in sources
+            choose_transfer(engine, source.encoded, anchor, settings) for source in sources
         ]
         self._paster = None
         if settings.paste_back:
@@ -280,7 +282,7 @@ def find_anchor(
     driver: Driving, source: Keypoints, settings: Settings
 ) -> tuple[int | None, Keypoints | None]:
     """Number and keypoints of the driving frame that relative motion is measured from."""
-    if settings.motion == "absolute":
+    if settings.motion != "relative":
         return None, None
     if settings.anchor == "first":
         return 0, driver.first()
@@ -295,6 +297,15 @@ def find_anchor(
             f"the anchor is frame {number}, but the driver has {len(keypoints)} frames (from 0)"
         )
     return number, keypoints[number : number + 1]
+
+
+def choose_transfer(
+    engine: Engine, source: EncodedSource, anchor: Keypoints | None, settings: Settings
+) -> Callable[[Keypoints], Keypoints]:
+    """What turns driving keypoints into those that are drawn, for one source."""
+    if settings.motion == "avd":
+        return partial(engine.disentangle, source)
+    return Transfer(settings.motion, source.keypoints, anchor, settings.adapt_scale)
 
 
 def check_output(output: Path, inputs: Iterable[Path | Motion], overwrite: bool) -> None:

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from talkhead import checkpoint
+from talkhead.config import TpsmmConfig
 from talkhead.device import choose_device, choose_precision
+from talkhead.errors import TalkheadError
 from talkhead.models import Network
 from talkhead.models.folding import fold
+from talkhead.models.tpsmm import TpsmmModel
 from talkhead.structs import Keypoints, SourceState
 
 log = logging.getLogger(__name__)
@@ -86,6 +89,25 @@ class Engine:
         """All that does not depend on the driver, once per source."""
         state = self._model.encode_source(self._to_tensor([picture]))
         return EncodedSource(picture, state)
+
+    def require_avd(self) -> None:
+        """Raise TalkheadError unless these weights can `disentangle`."""
+        config = self._model.config
+        if not (isinstance(config, TpsmmConfig) and config.avd):
+            raise TalkheadError(
+                f"these weights ({config.family}) hold no AVD network; use relative or absolute "
+                "motion, or TPSMM weights converted from a release with an avd_network"
+            )
+
+    @torch.inference_mode()
+    def disentangle(self, source: EncodedSource, driving: Keypoints) -> Keypoints:
+        """The pose of a batch of driving keypoints on the source's face, by TPSMM's AVD network."""
+        self.require_avd()
+        assert isinstance(self._model, TpsmmModel)
+        moved = self._model.disentangle(
+            source.state.keypoints, driving.map(lambda tensor: tensor.to(self.device))
+        )
+        return moved.map(Tensor.cpu)
 
     @torch.inference_mode()
     def render(self, source: EncodedSource, keypoints: Keypoints) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from talkhead.crop import parse_crop
 from talkhead.errors import TalkheadError
@@ -10,13 +11,16 @@ from talkhead.face import Detector
 from talkhead.layout import Layout
 from talkhead.transfer import Mode
 
+Motion = Mode | Literal["avd"]
+
 
 @dataclass(frozen=True)
 class Settings:
     """Everything that shapes a result besides its inputs and the weights.
 
     motion:       "relative" adds the driver's movement since the anchor to the source's own pose;
-                  "absolute" takes over the driver's pose and place.
+                  "absolute" takes over the driver's pose and place; "avd" puts the driver's pose
+                  on the source's face by a network that only TPSMM weights may hold.
     adapt_scale:  relative motion is scaled by the sizes of both faces.
     anchor:       the driving frame that relative motion is measured from: "auto" is the one
                   closest in pose to the source, "first", or a number from 0.
@@ -34,7 +38,7 @@ class Settings:
     codec, crf, preset: of the output video; None: good defaults for the container.
     """
 
-    motion: Mode = "relative"
+    motion: Motion = "relative"
     adapt_scale: bool = True
     anchor: str = "auto"
     smooth: float = 0.0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import torch
 from media import frame_seconds, make_clip, make_pictures, sound_packets
+from miniatures import mini, mini_config
 
-from talkhead.animation import Animator, find_anchor, reenact
+from talkhead.animation import Animator, find_anchor, load_source, reenact
 from talkhead.driver import Driver
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
@@ -102,6 +105,33 @@ def test_interrupted_render_goes_on_where_it_was(
     assert report.frames == 12
     assert frame_seconds(output) == frame_seconds(whole)
     assert np.array_equal(frames_of(output), frames_of(whole))
+
+
+def test_avd_motion_draws_the_disentangled_keypoints(portrait: Path, tmp_path: Path) -> None:
+    model = mini(replace(mini_config("tpsmm"), avd=True))
+    engine = Engine(model, torch.device("cpu"), batch_size=2)
+    driving = make_clip(tmp_path / "drive.mkv", frames=3, size=(64, 64), codec="ffv1", audio=False)
+    wanted = settings(motion="avd", codec="ffv1")
+    report = Animator(engine)(portrait, driving, tmp_path / "out.mkv", wanted)
+    assert (report.frames, report.anchor) == (3, None)
+    source = load_source(portrait, engine, wanted).encoded
+    keypoints = engine.detect(list(frames_of(driving)))
+    expected = engine.render(source, engine.disentangle(source, keypoints))
+    plain = engine.render(source, keypoints)
+    found = frames_of(tmp_path / "out.mkv").astype(int)
+    # Chroma is halved in the file, so pixels are near, not equal.
+    assert np.abs(found - expected).mean() < 3 < np.abs(found - plain).mean()
+
+
+def test_avd_motion_is_refused_where_weights_have_no_network_for_it(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    without = Engine(mini("tpsmm"), torch.device("cpu"))
+    for each in (engine, without):
+        with pytest.raises(TalkheadError, match=f"{each.family}.*no AVD network.*relative"):
+            Animator(each)(portrait, driving, tmp_path / "out.mp4", settings(motion="avd"))
+    assert list(tmp_path.iterdir()) == [driving]
 
 
 def test_numbered_anchor_is_that_frame(engine: Engine, tmp_path: Path) -> None:

@@ -6,29 +6,30 @@ from dataclasses import asdict
 from enum import StrEnum
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from talkhead.cli.console import AsJson, Debug, Overwrite, Quiet, plain_errors, progress_bar, show
+from talkhead.cli.options import (
+    AdaptScale,
+    Anchor,
+    CropDriving,
+    CropSource,
+    Detector,
+    DetectorName,
+    Device,
+    DrivingFace,
+    End,
+    Frames,
+    Motion,
+    MotionMode,
+    Rate,
+    SourceFace,
+    Start,
+    Weights,
+)
 from talkhead.errors import TalkheadError
-
-if TYPE_CHECKING:
-    pass
-
-
-class MotionMode(StrEnum):
-    relative = "relative"
-    absolute = "absolute"
-
-
-class DetectorName(StrEnum):
-    auto = "auto"
-    yunet = "yunet"
-    sfd = "sfd"
-    blazeface = "blazeface"
-    lbp = "lbp"
-    centre = "centre"
 
 
 class LayoutName(StrEnum):
@@ -60,40 +61,18 @@ def animate(
         list[str] | None,
         typer.Option("--driving", "-d", help="One more driving video; can be repeated."),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", "-w", help="Weights instead of the bundled ones.")
-    ] = None,
-    motion: Annotated[
-        MotionMode,
-        typer.Option(help="relative: the driver's movement; absolute: the driver's pose as well."),
-    ] = MotionMode.relative,
-    anchor: Annotated[
-        str,
-        typer.Option(
-            help="The driving frame that relative motion is measured from: auto (closest in pose "
-            "to the source), first, or a number from 0."
-        ),
-    ] = "auto",
-    adapt_scale: Annotated[
-        bool, typer.Option(help="Scale relative motion by the sizes of both faces.")
-    ] = True,
+    weights: Weights = None,
+    motion: Motion = MotionMode.relative,
+    anchor: Anchor = "auto",
+    adapt_scale: AdaptScale = True,
     smooth: Annotated[
         float, typer.Option(min=0, max=1, help="Steady the motion, 0 (off) to 1.")
     ] = 0.0,
-    crop_source: Annotated[
-        str, typer.Option(help="auto (follow the face), none (centred square) or x,y,size.")
-    ] = "auto",
-    crop_driving: Annotated[str, typer.Option(help="The same for the driving video.")] = "auto",
-    face: Annotated[
-        int | None,
-        typer.Option(min=1, help="Which face of the source, from the left; default: the largest."),
-    ] = None,
-    driving_face: Annotated[
-        int | None, typer.Option(min=1, help="Which face of the driving video.")
-    ] = None,
-    detector: Annotated[
-        DetectorName, typer.Option(help="Face detector; auto: the best that works offline.")
-    ] = DetectorName.auto,
+    crop_source: CropSource = "auto",
+    crop_driving: CropDriving = "auto",
+    face: SourceFace = None,
+    driving_face: DrivingFace = None,
+    detector: Detector = DetectorName.auto,
     paste_back: Annotated[
         bool, typer.Option("--paste-back", help="Put the face back into the whole photo.")
     ] = False,
@@ -104,12 +83,10 @@ def animate(
     size: Annotated[
         int | None, typer.Option(help="Side of the result in pixels; default: the model's.")
     ] = None,
-    start: Annotated[float | None, typer.Option(min=0, help="Start at this second.")] = None,
-    end: Annotated[float | None, typer.Option(min=0, help="Stop at this second.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="At most so many frames.")] = None,
-    rate: Annotated[
-        float, typer.Option(help="Frames per second of a sequence of pictures.")
-    ] = 25.0,
+    start: Start = None,
+    end: End = None,
+    frames: Frames = None,
+    rate: Rate = 25.0,
     sound: Annotated[bool, typer.Option(help="Keep the driver's sound.")] = True,
     track: Annotated[
         int | None, typer.Option(min=0, help="Which sound track, from 0; default: the first.")
@@ -119,7 +96,7 @@ def animate(
     encoder_preset: Annotated[
         str | None, typer.Option(help="The encoder's own name for its speed.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
     batch_size: Annotated[

@@ -1,0 +1,63 @@
+"""Options about faces, motion and the driving video, which `animate` and `inspect` share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class MotionMode(StrEnum):
+    relative = "relative"
+    absolute = "absolute"
+    avd = "avd"
+
+
+class DetectorName(StrEnum):
+    auto = "auto"
+    yunet = "yunet"
+    sfd = "sfd"
+    blazeface = "blazeface"
+    lbp = "lbp"
+    centre = "centre"
+
+
+Weights = Annotated[
+    Path | None, typer.Option("--weights", "-w", help="Weights instead of the bundled ones.")
+]
+Motion = Annotated[
+    MotionMode,
+    typer.Option(
+        help="relative: the driver's movement; absolute: the driver's pose as well; avd: the "
+        "driver's pose on the source's face, by a network that TPSMM weights may hold."
+    ),
+]
+Anchor = Annotated[
+    str,
+    typer.Option(
+        help="The driving frame that relative motion is measured from: auto (closest in pose "
+        "to the source), first, or a number from 0."
+    ),
+]
+AdaptScale = Annotated[bool, typer.Option(help="Scale relative motion by the sizes of both faces.")]
+CropSource = Annotated[
+    str, typer.Option(help="auto (follow the face), none (centred square) or x,y,size.")
+]
+CropDriving = Annotated[str, typer.Option(help="The same for the driving video.")]
+SourceFace = Annotated[
+    int | None,
+    typer.Option(
+        "--face", min=1, help="Which face of the source, from the left; default: the largest."
+    ),
+]
+DrivingFace = Annotated[int | None, typer.Option(min=1, help="Which face of the driving video.")]
+Detector = Annotated[
+    DetectorName, typer.Option(help="Face detector; auto: the best that works offline.")
+]
+Start = Annotated[float | None, typer.Option(min=0, help="Start at this second.")]
+End = Annotated[float | None, typer.Option(min=0, help="Stop at this second.")]
+Frames = Annotated[int | None, typer.Option(min=1, help="At most so many frames.")]
+Rate = Annotated[float, typer.Option(help="Frames per second of a sequence of pictures.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
