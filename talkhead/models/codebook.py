@@ -10,7 +10,14 @@ from talkhead.models.autoencoder import Decoder, Encoder
 from talkhead.models.compensation import AppearanceCompensator, MotionCompensator
 from talkhead.models.grid import identity_grid, resize, shrink, warp
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
-from talkhead.structs import DenseMotion, Keypoints, ScaleStep, SourceState, TrainOutputs
+from talkhead.structs import (
+    DenseMotion,
+    Keypoints,
+    Quantized,
+    ScaleStep,
+    SourceState,
+    TrainOutputs,
+)
 
 
 class CodebookModel(nn.Module):
@@ -120,32 +127,51 @@ class CodebookModel(nn.Module):
         coarse = self.decoder(steps[0].compensated, nothing)[:, :3]
         return resize(coarse, (self.config.image_size,) * 2)
 
+    def quantize_motion(self, steps: tuple[ScaleStep, ...]) -> dict[int, Quantized]:
+        """The flow that entered each compensated scale as its nearest codes, by scale."""
+        if self.motion is None:
+            return {}
+        codebook = self.motion.codebook
+        return {
+            scale: codebook.quantize(step.embedding, scale)
+            for scale, step in enumerate(steps)
+            if step.embedding is not None
+        }
+
+    def decode_motion(self, quantized: Quantized) -> Tensor:
+        """The displacement (B, h, w, 2) in grid units that motion codes stand for."""
+        assert self.motion is not None
+        return from_flow(self.motion.decode_flow(quantized.vectors).float())
+
+    def quantize_appearance(self, images: Tensor) -> dict[int, Quantized]:
+        """The patches of images (B, 3, H, W) in [0, 1] as their nearest codes, by scale."""
+        if self.appearance is None:
+            return {}
+        features = self.shallow_features(images)
+        codebook = self.appearance.codebook
+        return {
+            scale: codebook.quantize(self.appearance.embed(features[scale], scale), scale)
+            for scale in self.config.appearance_codebook.scales
+        }
+
     def _motion_losses(self, dense: DenseMotion, steps: tuple[ScaleStep, ...]) -> dict[str, Tensor]:
         """Code losses and the reconstruction of each step's incoming flow from its codes."""
         if self.motion is None:
             return {}
         incoming = [dense.deformation, *(step.motion for step in steps)]
         code = reconstruction = dense.deformation.new_zeros(())
-        for scale, step in enumerate(steps):
-            if step.embedding is None:
-                continue
-            quantized = self.motion.codebook.quantize(step.embedding, scale)
+        for scale, quantized in self.quantize_motion(steps).items():
             code = code + quantized.loss
-            decoded = from_flow(self.motion.decode_flow(quantized.vectors).float())
             target = displacement(incoming[scale]).detach()
-            reconstruction = reconstruction + (decoded - target).abs().mean()
+            reconstruction = reconstruction + (self.decode_motion(quantized) - target).abs().mean()
         return {"motion_code": code, "motion_reconstruction": reconstruction}
 
     def _appearance_losses(self, driving: Tensor) -> dict[str, Tensor]:
         """Code losses of the driving image's patches."""
         if self.appearance is None:
             return {}
-        features = self.shallow_features(driving)
-        loss = driving.new_zeros(())
-        for scale in self.config.appearance_codebook.scales:
-            vectors = self.appearance.embed(features[scale], scale)
-            loss = loss + self.appearance.codebook.quantize(vectors, scale).loss
-        return {"appearance_code": loss}
+        losses = [quantized.loss for quantized in self.quantize_appearance(driving).values()]
+        return {"appearance_code": sum(losses[1:], losses[0])}
 
     def _working(self, images: Tensor) -> Tensor:
         """Entered images at the size of the finest features."""

@@ -28,11 +28,13 @@ class Recollection:
 
     compensated: (B, C, S, S), like the feature that came in.
     projected:   (B, D, S, S), the compensated part of the feature in the memory's space.
+    conditioned: (B, D, m, m), the memory as the identity bends it; the bank itself without IICM.
     value:       (B, D, m, m), what was there to be remembered.
     """
 
     compensated: Tensor
     projected: Tensor
+    conditioned: Tensor
     value: Tensor
 
     def consistency(self) -> Tensor:
@@ -188,7 +190,7 @@ class FaceMemory(nn.Module):
         compensated = port.leave(fresh)
         if self.config.split:
             compensated = torch.stack([feature[:, ::2], compensated], dim=2).flatten(1, 2)
-        return Recollection(compensated, projected, value)
+        return Recollection(compensated, projected, memory, value)
 
     def ask(self, projected: Tensor) -> Tensor:
         """The query (B, D, S, S) of a projected feature."""
