@@ -59,6 +59,13 @@ def evaluate(
     landmarks: Annotated[
         Path | None, typer.Option(help="A folder with landmarks of the clips (CLIP.npz).")
     ] = None,
+    result_landmarks: Annotated[
+        Path | None,
+        typer.Option(help="A folder with landmarks of the results (KEY/CASE.npz)."),
+    ] = None,
+    frames_out: Annotated[
+        Path | None, typer.Option(help="Keep every result as KEY/CASE/NUMBER.png in this folder.")
+    ] = None,
     keypoints: Annotated[
         Path | None,
         typer.Option(help="Weights whose detector finds keypoints; default: the first weights."),
@@ -112,7 +119,7 @@ def evaluate(
         result = run(
             trials,
             contenders,
-            seat_judges(wanted, detector, landmarks, download),
+            seat_judges(wanted, detector, landmarks, download, result_landmarks),
             output,
             metrics=wanted,
             size=engines[0].image_size,
@@ -125,6 +132,7 @@ def evaluate(
                 "keypoints_by": keypoints.name if keypoints else contenders[0].name,
             },
             progress=progress,
+            frames_out=frames_out,
         )
         if result is None:
             show("done here; the process that finishes last writes the report", quiet)

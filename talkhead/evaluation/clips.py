@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -51,6 +52,11 @@ def _is_clip(path: Path) -> bool:
 def clip_name(path: Path) -> str:
     """The name without its ending; a dot inside of it is kept."""
     return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+
+
+def file_name(case: str) -> str:
+    """The name of a clip or case as a file's."""
+    return quote(case, safe="#@ ")
 
 
 def identity(path: Path) -> str:
@@ -102,6 +108,12 @@ def _open(clip: Path, skip: int, frames: int | None) -> VideoReader:
         return VideoReader(clip, skip=skip, frames=frames)
     except ValueError as error:  # FFmpeg's "invalid data" when not even the first frame is whole
         raise TalkheadError(f"{clip} is damaged: its first frame cannot be decoded") from error
+
+
+def frame_size(clip: Path) -> tuple[int, int]:
+    """Width and height of a clip's frames in pixels."""
+    with _open(clip, 0, 1) as reader:
+        return reader.info.width, reader.info.height
 
 
 def read_picture(clip: Path, number: int, size: int) -> np.ndarray:

@@ -13,19 +13,21 @@ import numpy as np
 from talkhead import __version__
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.contenders import Contender, DoNothing
+from talkhead.evaluation.following import DISTANCE, SLOPES, Followed, Follower, slope_score
 from talkhead.evaluation.judges import Bench
-from talkhead.evaluation.metrics import FID, METRICS
+from talkhead.evaluation.metrics import FID, METRICS, WITHOUT_FRAMES
 from talkhead.evaluation.perceptual import frechet_distance
 from talkhead.evaluation.protocols import PROTOCOLS, Trials
 from talkhead.evaluation.scores import CaseScores, Progress, Scorer
-from talkhead.evaluation.summary import Score, summarise
+from talkhead.evaluation.summary import Score, ratio, summarise
 
 
 @dataclass(frozen=True)
 class Row:
     """One contender's line in the table, with all it is made of.
 
-    gains:    by metric, the difference from doing nothing. pictures: by case, its strip.
+    gains:    by metric, the difference from doing nothing; ratios: the share of its error that
+              is left, for metrics where lower is better. pictures: by case, its strip.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Row:
     scores: dict[str, Score]
     cases: tuple[CaseScores, ...]
     gains: dict[str, Score] = field(default_factory=dict)
+    ratios: dict[str, Score] = field(default_factory=dict)
     pictures: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -63,7 +66,7 @@ class Evaluation:
     @property
     def frame_metrics(self) -> tuple[str, ...]:
         """Those with a value for every frame."""
-        return tuple(name for name in self.metrics if name not in FID)
+        return tuple(name for name in self.metrics if name not in WITHOUT_FRAMES)
 
     def failed(self) -> dict[str, str]:
         """Cases that no contender could draw, and rows of the list that were left out."""
@@ -82,6 +85,7 @@ def evaluate(
     batch_size: int = 4,
     description: dict[str, Any] | None = None,
     progress: Progress | None = None,
+    frames_out: Path | None = None,
 ) -> Evaluation | None:
     """Score contenders and the baseline of doing nothing; write reports into `output`.
 
@@ -90,8 +94,8 @@ def evaluate(
     others return None. Raises TalkheadError when no case could be drawn.
     """
     everybody = [*contenders, DoNothing()]
-    scorer = Scorer(trials, bench, metrics, output, size, batch_size, shard(), progress)
-    if not scorer.metrics and bench.features is None:
+    scorer = Scorer(trials, bench, metrics, output, size, batch_size, shard(), progress, frames_out)
+    if not (scorer.metrics or bench.features or frames_out or bench.follower):
         raise TalkheadError(
             f"none of the metrics {', '.join(metrics)} can be computed for {trials.protocol} here; "
             "see `talkhead evaluate --list-metrics`"
@@ -104,9 +108,11 @@ def evaluate(
         if cases is None:
             return None
         row = make_row(contender, cases, scorer.metrics)
+        if bench.follower is not None:
+            row = add_motion(row, trials, bench.follower, metrics, size)
         fid = fid_scores(scorer.features(contender), metrics)
         rows.append(replace(row, scores=row.scores | fid, pictures=pictures(scorer, row)))
-    rows = add_gains(rows, scorer.metrics)
+    rows = add_gains(rows)
     facts = {
         "talkhead": __version__,
         "protocol": trials.protocol,
@@ -144,24 +150,58 @@ def fid_scores(features: dict[str, np.ndarray] | None, metrics: Sequence[str]) -
     }
 
 
-def add_gains(rows: Sequence[Row], metrics: Sequence[str]) -> list[Row]:
+def add_motion(
+    row: Row, trials: Trials, follower: Follower, metrics: Sequence[str], size: int
+) -> Row:
+    """What landmarks of the results say, in frames, cases and the whole row."""
+    plan = {case.name: case for case in trials.cases}
+    clips: dict[str, list[Followed]] = {}
+    cases = []
+    for scores in row.cases:
+        found = None
+        if scores.error is None:
+            driving = plan[scores.case].driving
+            found = follower.follow(row.key, scores.case, driving, scores.frames, size)
+        if found is None:
+            distance: list[float | None] = [None] * len(scores.frames)
+        else:
+            clips.setdefault(scores.clip, []).append(found)
+            distance = [float(d) if np.isfinite(d) else None for d in found.distance]
+        slopes = {part: found.slope(part) if found else None for part in SLOPES}
+        values = scores.values | {DISTANCE: tuple(distance)}
+        cases.append(replace(scores, values=values, slopes=slopes))
+    apt = all(case.truth for case in trials.cases) and DISTANCE in metrics
+    parts = [part for part in SLOPES if part in metrics]
+    row = make_row(row, cases, (*row.scores, *([DISTANCE] if apt else [])))
+    kept = {part: slope_score(list(clips.values()), part, row.frames) for part in parts}
+    return replace(row, scores=row.scores | kept)
+
+
+def add_gains(rows: Sequence[Row]) -> list[Row]:
     """Compare every contender with the last one, which does nothing, on the frames of both."""
     base = rows[-1]
+    metrics = [name for name in base.scores if name not in WITHOUT_FRAMES]
+    common = {case.case: case for case in base.scored}
     done = []
     for row in rows[:-1]:
-        common = {case.case: case for case in base.scored}
         pairs = [(case, common[case.case]) for case in row.scored if case.case in common]
-        gains = {}
+        gains, ratios = {}, {}
         for metric in metrics:
             clips: dict[str, list[np.ndarray]] = {}
             for mine, theirs in pairs:
-                clips.setdefault(mine.clip, []).append(mine.array(metric) - theirs.array(metric))
-            gains[metric] = summarise({name: np.concatenate(v) for name, v in clips.items()})
-        done.append(replace(row, gains=gains))
+                both = np.stack([mine.array(metric), theirs.array(metric)])
+                clips.setdefault(mine.clip, []).append(both)
+            together = {name: np.concatenate(parts, axis=1) for name, parts in clips.items()}
+            gains[metric] = summarise({name: a - b for name, (a, b) in together.items()})
+            if METRICS[metric].better == "lower":
+                ratios[metric] = ratio(list(together.values()))
+        done.append(replace(row, gains=gains, ratios=ratios))
     return [*done, base]
 
 
-def make_row(contender: Contender, cases: Sequence[CaseScores], metrics: Sequence[str]) -> Row:
+def make_row(
+    contender: Contender | Row, cases: Sequence[CaseScores], metrics: Sequence[str]
+) -> Row:
     """Summaries of one contender's values; cases of one clip are taken together."""
     scores = {}
     for metric in metrics:

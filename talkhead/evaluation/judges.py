@@ -20,7 +20,9 @@ from talkhead.evaluation.faces import (
     rooted,
     squared,
 )
+from talkhead.evaluation.following import DISTANCE, SLOPES, Follower
 from talkhead.evaluation.judging import Judge
+from talkhead.evaluation.landmarks import LandmarkFolder
 from talkhead.evaluation.metrics import METRICS
 from talkhead.evaluation.motion import KeypointJudge, RegionJudge
 from talkhead.evaluation.perceptual import (
@@ -31,14 +33,23 @@ from talkhead.evaluation.perceptual import (
 )
 from talkhead.evaluation.pixels import PixelJudge
 
+LANDMARKS_MISSING = (
+    "needs landmarks of clips and results: write the results with --frames-out DIR, find the "
+    "landmarks of both with examples/landmarks.py, pass --landmarks and --result-landmarks"
+)
+
 
 @dataclass(frozen=True)
 class Bench:
-    """The judges that sit, the features of FID where they can be had, and who is missing why."""
+    """The judges that sit, the features of FID where they can be had, and who is missing why.
+
+    follower: compares landmarks of the results, where there are some.
+    """
 
     judges: tuple[Judge, ...]
     features: InceptionFeatures | None
     skipped: dict[str, str]
+    follower: Follower | None = None
 
 
 def parse_metrics(text: str | None) -> tuple[str, ...]:
@@ -57,10 +68,12 @@ def seat_judges(
     engine: Engine,
     landmarks: Path | None = None,
     download: bool = False,
+    result_landmarks: Path | None = None,
 ) -> Bench:
     """Judges for the metrics `wanted`, on the engine's device.
 
-    engine: finds the keypoints of the metric `keypoints`. landmarks: a folder of landmark files.
+    engine: finds the keypoints of the metric `keypoints`. landmarks: a folder of landmark files;
+    result_landmarks: of the results, see `following`.
     download: fetch networks that are missing. Raises TalkheadError when that fails.
     """
     skipped: dict[str, str] = {}
@@ -85,10 +98,18 @@ def seat_judges(
         judges.append(KeypointJudge(engine))
     regions = [metric for metric in wanted if metric in RegionJudge.metrics]
     if regions and landmarks is not None:
-        judges.append(RegionJudge(landmarks))
+        judges.append(RegionJudge(LandmarkFolder(landmarks)))
     elif regions:
         skipped |= dict.fromkeys(regions, "needs landmark files: pass --landmarks DIR")
-    return Bench(tuple(judges), features, skipped)
+    follower = None
+    following = [metric for metric in wanted if metric in (DISTANCE, *SLOPES)]
+    if landmarks is not None and result_landmarks is not None:
+        follower = Follower(LandmarkFolder(landmarks), result_landmarks)
+    elif result_landmarks is not None:
+        raise TalkheadError("--result-landmarks is compared with --landmarks; give both")
+    else:
+        skipped |= dict.fromkeys(following, LANDMARKS_MISSING)
+    return Bench(tuple(judges), features, skipped, follower)
 
 
 def judge_makers(device: torch.device) -> dict[str, Callable[[Sequence[str]], list[Judge]]]:

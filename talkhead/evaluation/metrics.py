@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """name: on the command line and in files; title: in tables; better: "higher" or "lower".
+    """name: on the command line and in files; title: in tables.
+
+    better:     "higher", "lower", or "one": the nearer to 1.
 
     definition: what is computed, on which value range, and what published numbers it matches.
     library:    what does the computing; network: its name in `networks.NETWORKS`, empty for none.
@@ -68,6 +70,35 @@ METRICS = {
             "driving frame's, or the source's moved like the driver's (relative motion); found "
             "by one stated detector, which favours the weights that it belongs to",
             "talkhead's own detector",
+            truth=False,
+            digits=2,
+        ),
+        Metric(
+            "landmarks",
+            "landmarks",
+            "lower",
+            "mean Euclidean distance in pixels of all landmarks of the result from those of the "
+            "driving frame, as another tool found them in both",
+            "landmark files",
+            digits=2,
+        ),
+        Metric(
+            "mouth_opening",
+            "mouth kept",
+            "one",
+            "how much of the driver's mouth opening (inner lips, over the mouth's width) the "
+            "result shows: slope of the line through all frames, each clip about its own mean; 1 "
+            "is all of it, 0 a mouth that never moves",
+            "landmark files",
+            truth=False,
+            digits=2,
+        ),
+        Metric(
+            "eye_opening",
+            "eyes kept",
+            "one",
+            "the same of the eyes' opening (lids, over the eye's width)",
+            "landmark files",
             truth=False,
             digits=2,
         ),
@@ -205,3 +236,4 @@ METRICS = {
     )
 }
 FID = ("fid", "fid_published_codebook")
+WITHOUT_FRAMES = (*FID, "mouth_opening", "eye_opening")  # one value for many frames

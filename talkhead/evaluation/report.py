@@ -103,8 +103,10 @@ def _score_table(evaluation: Evaluation) -> str:
 def _best(rows: Sequence[Row], metric: str) -> float | None:
     values = [row.scores[metric].frame_mean for row in rows]
     known = [value for value in values if value is not None]
-    choose = max if METRICS[metric].better == "higher" else min
-    return choose(known) if known else None
+    better = METRICS[metric].better
+    if better == "one":
+        return min(known, key=lambda value: abs(1 - value), default=None)
+    return (max if better == "higher" else min)(known, default=None)
 
 
 def _dot(score: Score) -> Dot | None:

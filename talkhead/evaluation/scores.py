@@ -7,16 +7,15 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
 from talkhead.driver import batches
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.clips import read_frames, read_picture
+from talkhead.evaluation.clips import file_name, read_frames, read_picture
 from talkhead.evaluation.contenders import Contender
 from talkhead.evaluation.judges import Bench
 from talkhead.evaluation.judging import Shots
@@ -36,6 +35,7 @@ class CaseScores:
 
     frames: numbers of the driving frames; values: by metric, one per frame, None = not judged.
     error:  why the case could not be drawn; then there are no frames.
+    slopes: by metric, for those that have one value for all frames of a case.
     """
 
     case: str
@@ -43,6 +43,7 @@ class CaseScores:
     frames: tuple[int, ...]
     values: dict[str, tuple[float | None, ...]]
     error: str | None = None
+    slopes: dict[str, float | None] = field(default_factory=dict)
 
     def array(self, metric: str) -> np.ndarray:
         """Values with NaN for frames that were not judged."""
@@ -50,6 +51,8 @@ class CaseScores:
 
     def mean(self, metric: str) -> float | None:
         """Over the frames that were judged; None when none was."""
+        if metric in self.slopes:
+            return self.slopes[metric]
         values = self.array(metric)
         judged = values[np.isfinite(values)]
         return float(judged.mean()) if len(judged) else None
@@ -61,6 +64,7 @@ class Scorer:
     metrics: which of the bench's are wanted; those that the trials cannot give are left out.
     size:  of the pictures that are drawn and judged.
     shard: (number, of how many): which share of the cases this process takes.
+    frames_out: where every result is kept as a PNG: KEY/CASE/NUMBER.png.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Scorer:
         batch_size: int = 4,
         shard: tuple[int, int] = (0, 1),
         progress: Progress | None = None,
+        frames_out: Path | None = None,
     ) -> None:
         truth = all(case.truth for case in trials.cases)
         apt = [name for name in metrics if truth or not METRICS[name].truth]
@@ -85,6 +90,7 @@ class Scorer:
         self._batch_size = batch_size
         self._shard = shard
         self._progress = progress
+        self._frames_out = frames_out
         keys = [judge.key for judge in self._judges] + [self._features and self._features.key]
         facts = [FORMAT, trials.protocol, size, self.metrics, keys]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
@@ -95,10 +101,18 @@ class Scorer:
         number, count = self._shard
         share = self.trials.cases[number::count]
         for done, case in enumerate(share, start=1):
-            if self._stored(contender, case) is None:
+            stored = self._stored(contender, case)
+            if stored is None or not self._has_frames(contender, stored):
                 self._score_case(contender, case)
             if self._progress is not None:
                 self._progress(f"scoring {contender.name}", done, len(share))
+
+    def _has_frames(self, contender: Contender, scores: CaseScores) -> bool:
+        """Whether all results that are to be kept as pictures are."""
+        if self._frames_out is None:
+            return True
+        folder = self._frames_out / contender.key / file_name(scores.case)
+        return all((folder / frame_name(number)).is_file() for number in scores.frames)
 
     def results(self, contender: Contender) -> list[CaseScores] | None:
         """Scores of all cases in order; None while another process is still at work on some."""
@@ -124,7 +138,7 @@ class Scorer:
         return {name: np.concatenate(found) for name, found in parts.items()}
 
     def _path(self, key: str, case: str, ending: str) -> Path:
-        return self._folder / key / f"{_file_name(case)}.{ending}"
+        return self._folder / key / f"{file_name(case)}.{ending}"
 
     def _score_case(self, contender: Contender, case: Case) -> None:
         path = self._path(contender.key, case.name, "json")
@@ -155,6 +169,9 @@ class Scorer:
                 for name, judged in judge(shots).items():
                     if name in values:
                         values[name] += [float(v) if np.isfinite(v) else None for v in judged]
+            if self._frames_out is not None:
+                folder = self._frames_out / contender.key / file_name(case.name)
+                write_frames(folder, numbers, shots.results)
             frames += numbers
             strip.update(shots)
             if self._features is not None:
@@ -182,9 +199,7 @@ class Scorer:
         if stored.pop("inputs", None) != _stamp(case) or (stored["error"] and not failed):
             return None
         values = {name: tuple(column) for name, column in stored["values"].items()}
-        return CaseScores(
-            stored["case"], stored["clip"], tuple(stored["frames"]), values, stored["error"]
-        )
+        return CaseScores(**stored | {"frames": tuple(stored["frames"]), "values": values})
 
 
 class Strip:
@@ -214,8 +229,16 @@ class Strip:
         return np.concatenate(self._cells, axis=1)
 
 
-def _file_name(case: str) -> str:
-    return quote(case, safe="#@ ")
+def frame_name(number: int) -> str:
+    """As VoxCeleb's frame folders have them."""
+    return f"{number:07d}.png"
+
+
+def write_frames(folder: Path, numbers: Sequence[int], pictures: np.ndarray) -> None:
+    """PNG files, exactly what is judged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, picture in zip(numbers, pictures, strict=True):
+        write_image(folder / frame_name(number), picture)
 
 
 def _stamp(case: Case) -> list[Any]:

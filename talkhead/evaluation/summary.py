@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,22 @@ def summarise(clips: dict[str, np.ndarray], seed: int = 0) -> Score:
         high,
         float(counts.sum() / total),
     )
+
+
+def ratio(clips: Sequence[np.ndarray]) -> Score:
+    """Sum of one's errors over the sum of another's, from (2, frames) of each clip.
+
+    Over the frames where both are known; its clip mean is that of the clips' ratios.
+    """
+    known = [pair[:, np.isfinite(pair).all(axis=0)] for pair in clips]
+    sums = np.array([pair.sum(axis=1) for pair in known]).reshape(-1, 2)
+    moved = sums[sums[:, 1] > 0]
+    if not len(moved):
+        return Score(None, judged=0.0)
+    mine, theirs = moved.T
+    low, high = interval(mine, theirs)
+    judged = sum(pair.shape[1] for pair in known) / sum(pair.shape[1] for pair in clips)
+    return Score(float(mine.sum() / theirs.sum()), float((mine / theirs).mean()), low, high, judged)
 
 
 def interval(

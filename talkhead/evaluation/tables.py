@@ -18,7 +18,7 @@ NO_PUBLISHED_ROWS = (
     "No paper's numbers stand beside these: they hold for VoxCeleb's test videos and for one "
     "protocol and definition each, and none are recorded here."
 )
-ARROWS = {"lower": "↓", "higher": "↑"}
+ARROWS = {"lower": "↓", "higher": "↑", "one": "→ 1"}
 
 
 def heading(metric: Metric) -> str:
