@@ -68,6 +68,11 @@ class Evaluation:
         """Those with a value for every frame."""
         return tuple(name for name in self.metrics if name not in WITHOUT_FRAMES)
 
+    @property
+    def case_metrics(self) -> tuple[str, ...]:
+        """Those with a value for every case."""
+        return tuple(name for name in self.metrics if name not in FID)
+
     def failed(self) -> dict[str, str]:
         """Cases that no contender could draw, and rows of the list that were left out."""
         found = {case.case: case.error for row in self.rows for case in row.cases if case.error}

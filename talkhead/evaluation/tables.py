@@ -18,6 +18,8 @@ NO_PUBLISHED_ROWS = (
     "No paper's numbers stand beside these: they hold for VoxCeleb's test videos and for one "
     "protocol and definition each, and none are recorded here."
 )
+MAX_CASES = 40  # in the tables of each case
+RATIO_DIGITS = 3
 ARROWS = {"lower": "↓", "higher": "↑", "one": "→ 1"}
 
 
@@ -91,6 +93,34 @@ def gain_cell(gain: Score, metric: Metric) -> str:
     return f"{text} {'better' if better else 'worse'}"
 
 
+def ratio_table(evaluation: Evaluation) -> str:
+    """What is left of doing nothing's error."""
+    metrics = [METRICS[name] for name in evaluation.frame_metrics]
+    lower = [metric for metric in metrics if metric.better == "lower"]
+    rows = [
+        [row.name, *(cell(row.ratios[m.name], RATIO_DIGITS) for m in lower)]
+        for row in evaluation.rows[:-1]
+    ]
+    return grid(["", *(metric.title for metric in lower)], rows)
+
+
+def case_table(row: Row, base: Row, metrics: Sequence[Metric]) -> str:
+    """One contender's means of each case, with the ratio to `base`'s where lower is better."""
+    nothing = {case.case: case for case in base.scored}
+    lines = []
+    for case in row.scored:
+        line = [case.case, str(len(case.frames))]
+        for metric in metrics:
+            mean = case.mean(metric.name)
+            text = number(mean, metric.digits)
+            other = nothing[case.case].mean(metric.name) if case.case in nothing else None
+            if mean is not None and other and metric.better == "lower":
+                text += f" ({mean / other:.{RATIO_DIGITS}f})"
+            line.append(text)
+        lines.append(line)
+    return grid(["", "frames", *map(heading, metrics)], lines)
+
+
 def definition_table(names: Sequence[str]) -> str:
     """What each metric is."""
     rows = [
@@ -140,6 +170,9 @@ def markdown(evaluation: Evaluation) -> str:
         "Differences of the means over the frames that were judged for both, with their 95 % "
         "interval; better or worse where that does not contain 0.",
         gain_table(evaluation),
+        "What is left of doing nothing's error: the mean over the same frames divided by its mean.",
+        ratio_table(evaluation),
+        *case_tables(evaluation),
         NO_PUBLISHED_ROWS,
         "## Contenders",
         "\n".join(f"- {row.name} (`{row.key}`): {row.about}" for row in evaluation.rows),
@@ -151,6 +184,18 @@ def markdown(evaluation: Evaluation) -> str:
         parts += ["## Not computed", "\n".join(lines)]
     parts += ["## Definitions", definition_table(evaluation.metrics)]
     return "\n\n".join(parts) + "\n"
+
+
+def case_tables(evaluation: Evaluation) -> list[str]:
+    """A table of cases for every contender, unless there are too many to read."""
+    base = evaluation.rows[-1]
+    if len(base.cases) > MAX_CASES:
+        return [f"Scores of the {len(base.cases)} cases are in clips.csv."]
+    metrics = [METRICS[name] for name in evaluation.case_metrics]
+    parts = ["## Each case", "In brackets what is left of doing nothing's error."]
+    for row in evaluation.rows[:-1]:
+        parts += [f"### {row.name}", case_table(row, base, metrics)]
+    return parts
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -173,6 +218,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "frames": row.frames,
         "scores": {name: asdict(score) for name, score in row.scores.items()},
         "against_doing_nothing": {name: asdict(gain) for name, gain in row.gains.items()},
+        "share_of_doing_nothing": {name: asdict(score) for name, score in row.ratios.items()},
     }
 
 
@@ -192,8 +238,8 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
                     table.writerow([row.name, case.case, case.clip, frame, *values])
     with (folder / "clips.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["contender", "case", "clip", "frames", *metrics])
+        table.writerow(["contender", "case", "clip", "frames", *evaluation.case_metrics])
         for row in evaluation.rows:
             for case in row.scored:
-                means = [case.mean(metric) for metric in metrics]
+                means = [case.mean(metric) for metric in evaluation.case_metrics]
                 table.writerow([row.name, case.case, case.clip, len(case.frames), *means])
