@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class ProtocolName(StrEnum):
     reconstruction = "reconstruction"
     pairs = "pairs"
+    videos = "videos"
     cross_pairs = "cross-pairs"
     cross_videos = "cross-videos"
     random_pairs = "random-pairs"
@@ -42,7 +43,7 @@ def evaluate(
     ] = Path("evaluation"),
     pair_list: Annotated[
         Path | None,
-        typer.Option("--list", help="The csv of pairs, cross-pairs and cross-videos."),
+        typer.Option("--list", help="The csv of pairs, videos, cross-pairs and cross-videos."),
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Score every so many-th frame.")] = 1,
     limit: Annotated[
@@ -65,6 +66,10 @@ def evaluate(
     ] = None,
     frames_out: Annotated[
         Path | None, typer.Option(help="Keep every result as KEY/CASE/NUMBER.png in this folder.")
+    ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(help="A csv of papers' rows (name, source, protocol, METRIC, ...) beside."),
     ] = None,
     keypoints: Annotated[
         Path | None,
@@ -90,7 +95,9 @@ def evaluate(
         from talkhead.evaluation.evaluate import evaluate as run
         from talkhead.evaluation.judges import parse_metrics, seat_judges
         from talkhead.evaluation.protocols import plan_trials
+        from talkhead.evaluation.published import read_published
         from talkhead.evaluation.report import html_report
+        from talkhead.evaluation.shards import own_device
         from talkhead.evaluation.tables import as_json as facts_of
         from talkhead.evaluation.tables import markdown, metric_list, write_tables
 
@@ -111,6 +118,8 @@ def evaluate(
             limit=limit,
         )
         wanted = parse_metrics(metrics)
+        rows = read_published(published, protocol.value) if published else ()
+        device = own_device(device)
         precision = "fp16" if fp16 else "bf16" if bf16 else "fp32"
         contenders, engines = load_contenders(weights or [None], device, precision, batch_size)
         detector = engines[0]
@@ -133,6 +142,7 @@ def evaluate(
             },
             progress=progress,
             frames_out=frames_out,
+            published=rows,
         )
         if result is None:
             show("done here; the process that finishes last writes the report", quiet)

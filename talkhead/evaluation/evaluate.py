@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,9 @@ from talkhead.evaluation.judges import Bench
 from talkhead.evaluation.metrics import FID, METRICS, WITHOUT_FRAMES
 from talkhead.evaluation.perceptual import frechet_distance
 from talkhead.evaluation.protocols import PROTOCOLS, Trials
+from talkhead.evaluation.published import PublishedRow
 from talkhead.evaluation.scores import CaseScores, Progress, Scorer
+from talkhead.evaluation.shards import shard
 from talkhead.evaluation.summary import Score, ratio, summarise
 
 
@@ -28,6 +29,7 @@ class Row:
 
     gains:    by metric, the difference from doing nothing; ratios: the share of its error that
               is left, for metrics where lower is better. pictures: by case, its strip.
+    followed: by case, what landmarks of the results say.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Row:
     gains: dict[str, Score] = field(default_factory=dict)
     ratios: dict[str, Score] = field(default_factory=dict)
     pictures: dict[str, Path] = field(default_factory=dict)
+    followed: dict[str, Followed] = field(default_factory=dict)
 
     @property
     def scored(self) -> list[CaseScores]:
@@ -55,6 +58,7 @@ class Evaluation:
 
     metrics:      names, in order; skipped: why others were not computed.
     description:  facts about the run for whoever reads the table.
+    published:    rows of papers to stand beside.
     """
 
     trials: Trials
@@ -62,6 +66,13 @@ class Evaluation:
     rows: tuple[Row, ...]
     description: dict[str, Any]
     skipped: dict[str, str]
+    published: tuple[PublishedRow, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Metrics of the table: those computed here and those that published rows have."""
+        given = {name for row in self.published for name in row.values}
+        return tuple(name for name in METRICS if name in self.metrics or name in given)
 
     @property
     def frame_metrics(self) -> tuple[str, ...]:
@@ -91,6 +102,7 @@ def evaluate(
     description: dict[str, Any] | None = None,
     progress: Progress | None = None,
     frames_out: Path | None = None,
+    published: tuple[PublishedRow, ...] = (),
 ) -> Evaluation | None:
     """Score contenders and the baseline of doing nothing; write reports into `output`.
 
@@ -125,16 +137,12 @@ def evaluate(
         "picture_size": size,
         **(description or {}),
     }
-    result = Evaluation(trials, tuple(rows[0].scores), tuple(rows), facts, bench.skipped)
+    computed = tuple(rows[0].scores)
+    result = Evaluation(trials, computed, tuple(rows), facts, bench.skipped, published)
     if not any(row.frames for row in rows):
         name, reason = next(iter(result.failed().items()))
         raise TalkheadError(f"no clip could be scored; {name}: {reason}")
     return result
-
-
-def shard() -> tuple[int, int]:
-    """This process's number and how many there are, as torchrun says."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def pictures(scorer: Scorer, row: Row) -> dict[str, Path]:
@@ -161,25 +169,28 @@ def add_motion(
     """What landmarks of the results say, in frames, cases and the whole row."""
     plan = {case.name: case for case in trials.cases}
     clips: dict[str, list[Followed]] = {}
+    followed = {}
     cases = []
     for scores in row.cases:
-        found = None
-        if scores.error is None:
-            driving = plan[scores.case].driving
-            found = follower.follow(row.key, scores.case, driving, scores.frames, size)
-        if found is None:
-            distance: list[float | None] = [None] * len(scores.frames)
-        else:
+        distance: tuple[float | None, ...] = (None,) * len(scores.frames)
+        slopes: dict[str, float | None] = dict.fromkeys(SLOPES)
+        driving = plan[scores.case].driving
+        found = follower.follow(row.key, scores.case, driving, scores.frames, size)
+        if found is not None:
+            followed[scores.case] = found
             clips.setdefault(scores.clip, []).append(found)
-            distance = [float(d) if np.isfinite(d) else None for d in found.distance]
-        slopes = {part: found.slope(part) if found else None for part in SLOPES}
-        values = scores.values | {DISTANCE: tuple(distance)}
+            distance = tuple(float(d) if np.isfinite(d) else None for d in found.distance)
+            slopes = {part: found.slope(part) for part in SLOPES}
+        values = scores.values | {DISTANCE: distance}
         cases.append(replace(scores, values=values, slopes=slopes))
     apt = all(case.truth for case in trials.cases) and DISTANCE in metrics
-    parts = [part for part in SLOPES if part in metrics]
     row = make_row(row, cases, (*row.scores, *([DISTANCE] if apt else [])))
-    kept = {part: slope_score(list(clips.values()), part, row.frames) for part in parts}
-    return replace(row, scores=row.scores | kept)
+    kept = {
+        part: slope_score(list(clips.values()), part, row.frames)
+        for part in SLOPES
+        if part in metrics
+    }
+    return replace(row, scores=row.scores | kept, followed=followed)
 
 
 def add_gains(rows: Sequence[Row]) -> list[Row]:

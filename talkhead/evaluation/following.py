@@ -71,11 +71,13 @@ class Follower:
     ) -> Followed | None:
         """Compare a contender's case with the frames `numbers` of its driving clip.
 
-        size: side of the pictures. None without landmarks of both.
+        size: side of the pictures. None without frames or landmarks of both.
         """
         file = self._results / key / f"{file_name(case)}.npz"
+        if not numbers or not file.is_file():
+            return None
         wanted = self._driving.points(driving, size)
-        if wanted is None or not file.is_file():
+        if wanted is None:
             return None
         found = read_numbered(file)
         count = wanted.shape[1]

@@ -74,7 +74,7 @@ def seat_judges(
 
     engine: finds the keypoints of the metric `keypoints`. landmarks: a folder of landmark files;
     result_landmarks: of the results, see `following`.
-    download: fetch networks that are missing. Raises TalkheadError when that fails.
+    download: fetch networks that are missing, where their library is there.
     """
     skipped: dict[str, str] = {}
     judges: list[Judge] = []
@@ -83,9 +83,7 @@ def seat_judges(
     for name in dict.fromkeys(METRICS[metric].network for metric in wanted):
         metrics = [metric for metric in wanted if METRICS[metric].network == name]
         if name in makers:
-            if download:
-                networks.fetch(name)
-            reason = networks.obstacle(name)
+            reason = networks.ready(name, download)
             if reason is not None:
                 skipped |= dict.fromkeys(metrics, reason)
             elif name == "inception":

@@ -10,11 +10,11 @@ class Metric:
     """name: on the command line and in files; title: in tables.
 
     better:     "higher", "lower", or "one": the nearer to 1.
-
     definition: what is computed, on which value range, and what published numbers it matches.
     library:    what does the computing; network: its name in `networks.NETWORKS`, empty for none.
     truth:      whether it needs driving frames that the result should look like.
     digits:     after the point, in tables.
+    values:     range of the picture values that it is computed on.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Metric:
     network: str = ""
     truth: bool = True
     digits: int = 4
+    values: str = "0..255"
 
 
 METRICS = {
@@ -36,6 +37,7 @@ METRICS = {
             "lower",
             "mean absolute difference of all values, 0..1 (the codebook model prints 0..255, too)",
             "numpy",
+            values="0..1",
         ),
         Metric(
             "psnr",
@@ -61,6 +63,7 @@ METRICS = {
             "as older scikit-image computed it for float pictures in 0..1: flat 7x7 window and a "
             "data range of 2, which inflates; compare with MCNet's published numbers only",
             "scikit-image structural_similarity(data_range=2)",
+            values="0..1",
         ),
         Metric(
             "keypoints",
@@ -110,6 +113,7 @@ METRICS = {
                 f"L1 (0..1) within the box around the {region} of the driving frame, 4 % of the "
                 "side wider on all sides; boxes from landmark files",
                 "numpy",
+                values="0..1",
             )
             for region in ("mouth", "eyes", "face")
         ),
@@ -120,6 +124,7 @@ METRICS = {
             "as defined: version 0.1, pictures in -1..1",
             "lpips",
             "alex",
+            values="-1..1",
         ),
         Metric(
             "lpips_vgg",
@@ -128,6 +133,7 @@ METRICS = {
             "version 0.1, pictures in -1..1; what the codebook model and MCNet publish",
             "lpips",
             "vgg",
+            values="-1..1",
         ),
         Metric(
             "lpips_alex_published_mcnet",
@@ -136,6 +142,7 @@ METRICS = {
             "as MCNet's metrics.py feeds it: pictures in 0..1 where -1..1 is expected",
             "lpips",
             "alex",
+            values="0..1",
         ),
         Metric(
             "fid",
@@ -147,6 +154,7 @@ METRICS = {
             "inception",
             truth=False,
             digits=2,
+            values="0..1",
         ),
         Metric(
             "fid_published_codebook",
@@ -157,6 +165,7 @@ METRICS = {
             "inception",
             truth=False,
             digits=2,
+            values="0..1",
         ),
         Metric(
             "akd",
@@ -185,6 +194,7 @@ METRICS = {
             "Euclidean distance of identity features of result and driving frame, 96x96",
             "opencv dnn",
             "openface",
+            values="0..1",
         ),
         Metric(
             "aed_published",
@@ -193,12 +203,14 @@ METRICS = {
             "its square: FOMM and its successors sum squared differences and take no root",
             "opencv dnn",
             "openface",
+            values="0..1",
         ),
         Metric(
             "csim",
             "CSIM",
             "higher",
-            "cosine of identity features of result and source, SFace; no paper's numbers",
+            "cosine of identity features of result and source, SFace; no paper's numbers "
+            "(MCNet's are of a grey ArcFace-18 that is not offered here)",
             "opencv FaceRecognizerSF",
             "sface",
             truth=False,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 class WeightsFile:
     """name: in torch's hub folder; url: where it comes from, empty where nobody publishes it.
 
-    sha256: all of it or its first digits; what is on disk is checked against it before use.
+    sha256: all of it or its first digits (as PyTorch's and others' file names carry them); what is
+            on disk is checked against it before use; empty for what a user exports.
     """
 
     name: str
@@ -53,11 +55,19 @@ S3FD = WeightsFile(
     "https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth",
     "619a316812",
 )
+# Hashes of OpenCV Zoo: the LFS pointers at the commits named in the addresses.
+OPENCV_ZOO = "https://github.com/opencv/opencv_zoo/raw/"
 YUNET = WeightsFile(
     "face_detection_yunet_2023mar.onnx",
-    "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
+    f"{OPENCV_ZOO}82b38c8f98e7b52aa171400f3e4c722352d0669f/models/face_detection_yunet/"
     "face_detection_yunet_2023mar.onnx",
-    "",
+    "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+)
+SFACE = WeightsFile(
+    "face_recognition_sface_2021dec.onnx",
+    f"{OPENCV_ZOO}aeee99703db82d838f6c66b90429b0468bcedeb3/models/face_recognition_sface/"
+    "face_recognition_sface_2021dec.onnx",
+    "f6abbfff9575e3041db692c1e29d782e995191888477fd59ebc81202d99fc63b",
 )
 LPIPS_LIBRARY = ("lpips", "lpips")
 
@@ -116,15 +126,7 @@ NETWORKS = {
         "SFace with YuNet (OpenCV Zoo)",
         "Apache-2.0; YuNet MIT",
         None,
-        (
-            WeightsFile(
-                "face_recognition_sface_2021dec.onnx",
-                "https://github.com/opencv/opencv_zoo/raw/main/models/face_recognition_sface/"
-                "face_recognition_sface_2021dec.onnx",
-                "",
-            ),
-            YUNET,
-        ),
+        (SFACE, YUNET),
     ),
     "antelope": Network(
         "InsightFace antelopev2 (glintr100, SCRFD-10G)",
@@ -139,39 +141,61 @@ NETWORKS = {
         None,
         (WeightsFile("openface_nn4_small2.onnx", "", ""),),
         "nobody publishes it as ONNX: export the network of thnkim/OpenFacePytorch (input "
-        "(N, 3, 96, 96) in 0..1, output (N, 128)) to that file",
+        "(N, 3, 96, 96) in 0..1, output (N, 128)) to openface_nn4_small2.onnx in the folder "
+        "checkpoints of torch.hub.get_dir()",
     ),
     "pyfeat": Network(
         "py-feat Detectorv1: RetinaFace, pose MLP, XGBoost action units",
         "MIT code; see py-feat's notes on its data",
         ("feat", "py-feat>=2"),
         (),
-        "py-feat fetches its own weights, without hashes, when a detector is first made: "
-        'run python -c "import feat; feat.Detectorv1()"',
+        'python -c "import feat; feat.Detectorv1()": py-feat fetches its own weights when a '
+        "detector is first made, and checks no hashes",
     ),
 }
 ANTELOPE_FOLDER = Path("~/.insightface/models/antelopev2")
 
 
+def ready(name: str, download: bool = False) -> str | None:
+    """Why a network cannot be used, and what would change that; None when it can.
+
+    download: first fetch what is missing, unless there is no library to run it with.
+    """
+    try:
+        if download and has_library(name):
+            fetch(name)
+        return obstacle(name)
+    except TalkheadError as error:
+        return str(error)
+
+
+def has_library(name: str) -> bool:
+    """Whether the library that runs a network is installed."""
+    package = NETWORKS[name].package
+    return package is None or importlib.util.find_spec(package[0]) is not None
+
+
 def obstacle(name: str) -> str | None:
-    """Why a network cannot be used now and what would change that; None when it can.
+    """What is missing for a network and what would fetch it; None when nothing is.
 
     Raises TalkheadError for a file on disk that is not what it should be.
     """
     network = NETWORKS[name]
-    if network.package and importlib.util.find_spec(network.package[0]) is None:
-        return f"the library is missing: pip install '{network.package[1]}'"
+    lacks = []
+    if network.package and not has_library(name):
+        lacks.append(f"pip install '{network.package[1]}'")
     absent = [file for file in network.files if not file.path.is_file()]
     if absent:
         names = " and ".join(str(file.path) for file in absent)
-        return f"{names} not there; {network.hint or 'run `talkhead evaluate --download`'}"
-    if name == "antelope" and not any(ANTELOPE_FOLDER.expanduser().glob("*.onnx")):
-        return network.hint
-    if name == "pyfeat" and not _pyfeat_ready():
-        return network.hint
+        lacks.append(network.hint or f"talkhead evaluate --download, for {names}")
+    elif (name == "antelope" and not any(ANTELOPE_FOLDER.expanduser().glob("*.onnx"))) or (
+        name == "pyfeat" and not _pyfeat_ready()
+    ):
+        lacks.append(network.hint)
     for file in network.files:
-        check(file)
-    return None
+        if file not in absent:
+            check(file, file.path)
+    return "; then ".join(lacks) or None
 
 
 def _pyfeat_ready() -> bool:
@@ -183,37 +207,36 @@ def _pyfeat_ready() -> bool:
     return any(resources.glob("models--py-feat--xgb_au"))
 
 
-def check(file: WeightsFile) -> None:
-    """Raise TalkheadError when the file on disk has another SHA-256 than the published one."""
-    with file.path.open("rb") as opened:
+def check(file: WeightsFile, path: Path) -> None:
+    """Raise TalkheadError when what lies at `path` has another SHA-256 than the published one."""
+    with path.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if not digest.startswith(file.sha256):
         raise TalkheadError(
-            f"{file.path} is damaged (its SHA-256 begins with {digest[:10]}, not {file.sha256}); "
-            "delete it and fetch it again with --download"
+            f"{path} is not the {file.name} that was published (its SHA-256 begins with "
+            f"{digest[:10]}, that one's with {file.sha256[:10]}); delete it and fetch it again "
+            "with --download"
         )
 
 
 def fetch(name: str) -> None:
-    """Download what is missing of a network's files and check it.
+    """Download what is missing of a network's files; each appears whole and checked, or not at all.
 
-    Raises TalkheadError when that fails. Files without a published hash are used as they come,
-    which is logged.
+    Raises TalkheadError when that fails.
     """
     for file in NETWORKS[name].files:
         if file.path.is_file() or not file.url:
             continue
         file.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.path.with_name(f".{file.path.name}.part")
+        partial = file.path.with_name(f".{file.path.name}.{os.getpid()}.part")
         try:
             hub.download_url_to_file(file.url, str(partial), progress=False)
+            check(file, partial)
             partial.replace(file.path)
         except OSError as error:
             raise TalkheadError(
-                f"cannot download {file.url} ({error}); fetch it by hand"
+                f"cannot download {file.url} ({error}); put it by hand at {file.path}"
             ) from error
         finally:
             partial.unlink(missing_ok=True)
-        if not file.sha256:
-            log.warning("%s: its publisher gives no hash, so none was checked", file.name)
-        check(file)
+        log.info("%s: fetched from %s", file.path, file.url)

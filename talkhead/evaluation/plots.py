@@ -69,8 +69,11 @@ def dot_plot(names: Sequence[str], lines: Sequence[Sequence[Dot | None]], title:
     return _svg(height, title, parts)
 
 
-def line_plot(curves: Sequence[Sequence[tuple[int, float]]], title: str) -> str:
-    """A curve of (frame, value) for every contender."""
+Curve = list[tuple[int, float]]  # frame number and value
+
+
+def line_plot(curves: Sequence[Curve], title: str) -> str:
+    """A curve for every contender; the last is grey."""
     points = [point for curve in curves for point in curve]
     if not points:
         return ""
@@ -85,6 +88,7 @@ def line_plot(curves: Sequence[Sequence[tuple[int, float]]], title: str) -> str:
         shade = colour(number, len(curves))
         parts.append(_stroke(way, shade, 2))
         parts += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{shade}"/>' for x, y in way]
+    parts.append(_text(WIDTH - 20, height - 36, "frame", "end"))
     return _svg(height, title, parts)
 
 

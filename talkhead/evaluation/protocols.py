@@ -19,6 +19,8 @@ PROTOCOLS = {
     "absolute motion (FOMM's protocol)",
     "pairs": "same identity: a list of source and driving frames, absolute motion (MCNet's, "
     "DaGAN's and the codebook model's protocol; they call it reconstruction, too)",
+    "videos": "same identity: a list of source frames and driving videos, absolute motion (MCNet's "
+    "and DaGAN's vox_same_id_animate.csv)",
     "cross-pairs": "another identity: a list of source and driving frames; relative motion from "
     "the list's best frame, or from the driving clip's first where it has no such column",
     "cross-videos": "another identity: a list of sources and driving videos; relative motion from "
@@ -26,7 +28,8 @@ PROTOCOLS = {
     "random-pairs": "another identity: first frames of random clips driven by random other clips, "
     "relative motion from the first frame",
 }
-WITH_LIST = ("pairs", "cross-pairs", "cross-videos")
+WITH_LIST = ("pairs", "videos", "cross-pairs", "cross-videos")
+SAME_IDENTITY = ("reconstruction", "pairs", "videos")
 
 
 @dataclass(frozen=True)
@@ -175,15 +178,17 @@ def _read_row(protocol: str, row: list[str], data: Path, every: int) -> Case:
     source = _locate(row[0], data)
     clip, number = _locate(row[1], data)
     numbers = None
-    if protocol == "cross-videos":
+    if protocol in ("videos", "cross-videos"):
         number = None
     elif number is None:
-        raise TalkheadError(f"{row[1]} names a clip, not a frame; use --protocol cross-videos")
+        raise TalkheadError(
+            f"{row[1]} names a clip, not a frame; use --protocol videos or cross-videos"
+        )
     else:
         numbers = (number,)
     anchor = None
-    if protocol != "pairs":
-        anchor = _read_anchor(row[2], clip, data) if len(row) > 2 and row[2] else 0
+    if protocol not in SAME_IDENTITY:
+        anchor = _read_anchor(row[2], clip) if len(row) > 2 and row[2] else 0
     return Case(
         _pair_name(source[0], source[1] or 0, clip, number),
         clip_name(clip),
@@ -192,18 +197,19 @@ def _read_row(protocol: str, row: list[str], data: Path, every: int) -> Case:
         numbers,
         every,
         anchor,
-        protocol == "pairs",
+        protocol in SAME_IDENTITY,
     )
 
 
-def _read_anchor(text: str, clip: Path, data: Path) -> int:
+def _read_anchor(text: str, clip: Path) -> int:
     """The best frame: a number, or the path of a frame of the driving clip."""
     if text.isdecimal():
         return int(text)
-    anchor_clip, number = _locate(text, data)
-    if anchor_clip != clip or number is None:
+    folder, _, frame = text.replace("\\", "/").rpartition("/")
+    # One published list has no slash before the clip's name in this column.
+    if not folder.removesuffix(".mp4").endswith(clip_name(clip)):
         raise TalkheadError(f"the best frame {text} is no frame of {clip.name}")
-    return number
+    return frame_number(clip, frame)
 
 
 def _locate(text: str, data: Path) -> tuple[Path, int | None]:

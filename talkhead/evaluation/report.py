@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 
+from talkhead.evaluation.charts import MAX_CLIPS, ranking, score_plots
 from talkhead.evaluation.evaluate import Evaluation, Row
-from talkhead.evaluation.metrics import METRICS
+from talkhead.evaluation.gallery import gallery
+from talkhead.evaluation.metrics import METRICS, Metric
 from talkhead.evaluation.networks import NETWORKS
-from talkhead.evaluation.plots import Dot, dot_plot, legend, line_plot
 from talkhead.evaluation.summary import Score
-from talkhead.evaluation.tables import NO_PUBLISHED_ROWS, cell, gain_cell, heading, number
-
-MAX_CLIPS = 60  # in the plot of clips; of more, every so many-th is shown
-SHOWN = 3  # worst and best cases with pictures, each
+from talkhead.evaluation.tables import (
+    NO_PUBLISHED_ROWS,
+    PUBLISHED_ROWS,
+    RATIO_DIGITS,
+    gain_cell,
+    heading,
+    number,
+)
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 960px;
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 1080px;
   padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
+h1 { font-size: 1.6rem; margin-bottom: .4rem; } h2 { font-size: 1.25rem; margin-top: 2.6rem; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
 table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: right;
-  vertical-align: top; }
-th:first-child, td:first-child, table.text td, table.text th { text-align: left; }
-td small { color: #666; display: block; white-space: nowrap; font-weight: 400; }
-td.best { font-weight: 600; } .grid { display: grid; grid-template-columns: 1fr 1fr; gap: 0 2rem; }
+th, td { padding: .35rem .7rem; border-bottom: 1px solid #ddd; text-align: right;
+  vertical-align: top; white-space: nowrap; }
+th { border-bottom: 2px solid #999; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; }
+table.text th, table.text td { text-align: left; white-space: normal; }
+td small { color: #666; display: block; } td small.better { color: #00704f; }
+td small.worse { color: #b3261e; } td.best { font-weight: 600; } td.best small { font-weight: 400; }
+td.published { font-style: italic; color: #555; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); gap: 0 2rem; }
 svg { width: 100%; max-width: 640px; font: 14px system-ui, sans-serif; display: block; }
-img { width: 100%; max-width: 860px; display: block; image-rendering: auto; }
-.key { margin-right: 1rem; } .key i { display: inline-block; width: .8em; height: .8em;
-  border-radius: 50%; margin-right: .35em; }
-p.note, figcaption { color: #555; font-size: 13px; } figure { margin: .6rem 0 1.2rem; }
+img { width: 100%; max-width: 1024px; display: block; }
+.heads { display: flex; max-width: 1024px; font-size: 13px; color: #555; }
+.heads span { flex: 1; text-align: center; }
+.key { margin-right: 1rem; white-space: nowrap; } .key i { display: inline-block; width: .8em;
+  height: .8em; border-radius: 50%; margin-right: .35em; }
+p.note, figcaption { color: #555; font-size: 13px; } figure { margin: 0 0 .8rem; }
+summary { cursor: pointer; font-weight: 600; margin: .8rem 0; }
 """
 
 
@@ -40,35 +50,33 @@ def html_report(evaluation: Evaluation) -> str:
     """The report as the text of an HTML file."""
     title = f"Evaluation: {evaluation.trials.protocol}"
     first = evaluation.rows[0]
+    protocol = str(evaluation.description["protocol_is"])
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{escape(str(evaluation.description['protocol_is']))}.</p>",
-        f"<p>{len(first.scored)} of {len(first.cases)} cases scored, {first.frames} frames.</p>",
-        _facts(evaluation),
+        f"<p>{escape(protocol[0].upper() + protocol[1:])}. {len(first.scored)} of "
+        f"{len(first.cases)} cases scored, {first.frames} frames.</p>",
         "<h2>Scores</h2>",
         _score_table(evaluation),
-        "<p class=note>Means over frames, as published, in bold the best; below them the 95 % "
-        "interval when the clips are drawn again, and the difference from doing nothing on the "
-        "frames that were judged for both. Means over clips are in report.md.</p>",
-        f"<p class=note>{NO_PUBLISHED_ROWS}</p>",
-        *_plots(evaluation),
-        *_pictures(evaluation),
+        "<p class=note>Means over frames, as published (every frame counts the same), in bold the "
+        "best. Below them the 95 % interval when the clips are drawn again (bootstrap), and what "
+        "is left of doing nothing's error, or the difference from doing nothing, on the frames "
+        "that were judged for both: green or red where its interval is clearly better or worse. "
+        "Means over clips are in report.md.</p>",
+        *_published(evaluation),
+        *score_plots(evaluation),
+        *_cases(evaluation),
+        *gallery(evaluation),
         *_left_out(evaluation),
+        "<h2>This run</h2>",
+        _facts(evaluation),
         "<h2>Definitions</h2>",
-        _definitions(evaluation.metrics),
+        _definitions(evaluation.columns),
     ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
         f'</title><meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
         f"<body>\n{chr(10).join(parts)}\n</body></html>\n"
     )
-
-
-def _facts(evaluation: Evaluation) -> str:
-    facts = {k: v for k, v in evaluation.description.items() if not k.startswith("protocol")}
-    about = {row.name: f"{row.about} ({row.key})" for row in evaluation.rows}
-    rows = [[escape(str(k)), escape(str(v))] for k, v in (facts | about).items()]
-    return _table(["", ""], rows, "text")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
@@ -83,125 +91,86 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -
 
 
 def _score_table(evaluation: Evaluation) -> str:
-    """A line per metric, a column per contender: there are more metrics than fit side by side."""
+    """As in papers: a line per method, a column per metric."""
+    metrics = [METRICS[name] for name in evaluation.columns]
     rows = []
-    for name in evaluation.metrics:
-        best = _best(evaluation.rows, name)
-        cells = [escape(heading(METRICS[name]))]
-        for row in evaluation.rows:
-            value, _, rest = cell(row.scores[name], METRICS[name].digits).partition(" ")
-            gain = ""
-            if name in row.gains:
-                gain = f"to doing nothing: {gain_cell(row.gains[name], METRICS[name])}"
-            shade = " class=best" if row.scores[name].frame_mean == best else ""
-            notes = "".join(f"<small>{escape(note)}</small>" for note in (rest, gain) if note)
-            cells.append(f"<td{shade}>{value}{notes}</td>")
-        rows.append(cells)
-    return _table(["", *(escape(row.name) for row in evaluation.rows)], rows)
+    for published in evaluation.published:
+        line = [f"<td class=published>{escape(published.name)} (published)</td>"]
+        for metric in metrics:
+            value = number(published.values.get(metric.name), metric.digits)
+            line.append(f"<td class=published>{value}</td>")
+        rows.append(line)
+    for row in evaluation.rows:
+        cells = [_score_cell(row, metric, _best(evaluation.rows, metric)) for metric in metrics]
+        rows.append([escape(row.name), *cells])
+    return _table(["", *(escape(heading(metric)) for metric in metrics)], rows)
 
 
-def _best(rows: Sequence[Row], metric: str) -> float | None:
-    values = [row.scores[metric].frame_mean for row in rows]
-    known = [value for value in values if value is not None]
-    better = METRICS[metric].better
-    if better == "one":
+def _score_cell(row: Row, metric: Metric, best: float | None) -> str:
+    score = row.scores.get(metric.name, Score(None))
+    notes = []
+    if score.low is not None:
+        low, high = (number(end, metric.digits) for end in (score.low, score.high))
+        notes.append(f"<small>[{low}, {high}]</small>")
+    if metric.name in row.gains:
+        gain, ratio = row.gains[metric.name], row.ratios.get(metric.name)
+        verdict = gain_cell(gain, metric).rpartition(" ")[2]
+        shade = f" class={verdict}" if verdict in ("better", "worse") else ""
+        if ratio is not None and ratio.frame_mean is not None:
+            notes.append(f"<small{shade}>{number(ratio.frame_mean, RATIO_DIGITS)} left</small>")
+        elif gain.frame_mean is not None:
+            notes.append(f"<small{shade}>{gain.frame_mean:+.{metric.digits}f}</small>")
+    if score.frame_mean is not None and score.judged < 1:
+        notes.append(f"<small>{100 * score.judged:.0f} % judged</small>")
+    kind = " class=best" if score.frame_mean is not None and score.frame_mean == best else ""
+    return f"<td{kind}>{number(score.frame_mean, metric.digits)}{''.join(notes)}</td>"
+
+
+def _best(rows: Sequence[Row], metric: Metric) -> float | None:
+    known = [
+        score.frame_mean
+        for score in (row.scores.get(metric.name, Score(None)) for row in rows)
+        if score.frame_mean is not None
+    ]
+    if metric.better == "one":
         return min(known, key=lambda value: abs(1 - value), default=None)
-    return (max if better == "higher" else min)(known, default=None)
+    return (max if metric.better == "higher" else min)(known, default=None)
 
 
-def _dot(score: Score) -> Dot | None:
-    return None if score.frame_mean is None else (score.frame_mean, score.low, score.high)
+def _published(evaluation: Evaluation) -> list[str]:
+    if not evaluation.published:
+        return [f"<p class=note>{NO_PUBLISHED_ROWS.replace('`', '')}</p>"]
+    sources = "".join(
+        f"<br>{escape(row.name)}: {escape(row.source)}" for row in evaluation.published
+    )
+    return [f"<p class=note>{PUBLISHED_ROWS}{sources}</p>"]
 
 
-def _plots(evaluation: Evaluation) -> list[str]:
-    rows, names = evaluation.rows, [row.name for row in evaluation.rows]
-    parts = ["<h2>Plots</h2>", f"<p>{legend(names)}</p>", "<div class=grid>"]
-    for metric in evaluation.frame_metrics:
-        dots = [
-            [_dot(row.scores[metric]) if row is other else None for other in rows] for row in rows
-        ]
-        plot = dot_plot(names, dots, f"{METRICS[metric].title} of each contender")
-        parts.append(f"<div><h3>{escape(heading(METRICS[metric]))}</h3>{plot}</div>")
-    parts.append("</div>")
-    if evaluation.frame_metrics:
-        parts += _clip_plots(evaluation, evaluation.frame_metrics[0])
-    return parts
-
-
-def _clip_plots(evaluation: Evaluation, metric: str) -> list[str]:
-    """The ranking metric for each case, and along the worst."""
-    rows, title = evaluation.rows, METRICS[metric].title
-    ranked = ranking(rows[0], metric)
-    if not ranked:
-        return []
-    step = -(-len(ranked) // MAX_CLIPS)
-    shown = ranked[::step]
-    found = [{case.case: case for case in row.scored} for row in rows]
-    means = [
-        [each[name].mean(metric) if name in each else None for each in found] for name in shown
-    ]
-    dots = [[None if m is None else (m, None, None) for m in line] for line in means]
-    curves = [
-        [
-            (frame, float(value))
-            for frame, value in zip(
-                each[ranked[0]].frames, each[ranked[0]].array(metric), strict=True
-            )
-            if value == value
-        ]
-        if ranked[0] in each
-        else []
-        for each in found
-    ]
-    every = f" (every {step}th of {len(ranked)})" if step > 1 else ""
-    return [
-        f"<h3>{escape(title)} of each case, worst first{every}</h3>",
-        dot_plot(shown, dots, f"{title} of each case"),
-        f"<h3>{escape(title)} along the worst: {escape(ranked[0])}</h3>",
-        line_plot(curves, f"{title} by frame number"),
-    ]
-
-
-def ranking(row: Row, metric: str) -> list[str]:
-    """Cases from worst to best."""
-    means = {case.case: case.mean(metric) for case in row.scored}
-    known = {name: mean for name, mean in means.items() if mean is not None}
-    return sorted(known, key=lambda n: known[n], reverse=METRICS[metric].better == "lower")
-
-
-def _pictures(evaluation: Evaluation) -> list[str]:
-    """Strips of the first contender's worst and best cases, with everybody's result."""
+def _cases(evaluation: Evaluation) -> list[str]:
+    """A folded table per contender: every case, worst first, with what is left of the error."""
     if not evaluation.frame_metrics:
         return []
-    metric = evaluation.frame_metrics[0]
-    first = evaluation.rows[0]
-    ranked = ranking(first, metric)
-    worst, best = ranked[:SHOWN], ranked[SHOWN:][-SHOWN:][::-1]
-    truth = all(case.truth for case in evaluation.trials.cases)
-    cells = "source, driving, result" + (", three times the difference" if truth else "")
-    which = "differs most from the driving frame" if truth else "moved furthest"
-    parts = [
-        "<h2>Pictures</h2>",
-        f"<p class=note>From the left: {cells}. The frame of each case that {which}.</p>",
-    ]
-    for label, names in (("Worst", worst), ("Best", best)):
-        for name in names:
-            parts.append(f"<h3>{label} for {escape(first.name)}: {escape(name)}</h3>")
-            parts += [
-                _figure(row, name, metric) for row in evaluation.rows[:-1] if name in row.pictures
-            ]
+    base = {case.case: case for case in evaluation.rows[-1].scored}
+    metrics = [METRICS[name] for name in evaluation.case_metrics]
+    parts = ["<h2>Each case</h2>"]
+    for row in evaluation.rows[:-1]:
+        cases = {case.case: case for case in row.scored}
+        lines = []
+        for name in ranking(row, evaluation.frame_metrics[0]):
+            line = [escape(name), str(len(cases[name].frames))]
+            for metric in metrics:
+                mean = cases[name].mean(metric.name)
+                other = base[name].mean(metric.name) if name in base else None
+                text = number(mean, metric.digits)
+                if mean is not None and other and metric.better == "lower":
+                    text += f"<small>{mean / other:.{RATIO_DIGITS}f} left</small>"
+                line.append(text)
+            lines.append(line)
+        head = ["", "frames", *(escape(heading(metric)) for metric in metrics)]
+        table = _table(head, lines)
+        opened = " open" if len(lines) <= MAX_CLIPS else ""
+        parts.append(f"<details{opened}><summary>{escape(row.name)}</summary>{table}</details>")
     return parts
-
-
-def _figure(row: Row, case: str, metric: str) -> str:
-    mean = next(scores.mean(metric) for scores in row.scored if scores.case == case)
-    text = f"{row.name}: {METRICS[metric].title} {number(mean, METRICS[metric].digits)} on average"
-    return f"<figure>{_image(row.pictures[case])}<figcaption>{escape(text)}</figcaption></figure>"
-
-
-def _image(file: Path) -> str:
-    data = base64.b64encode(file.read_bytes()).decode()
-    return f'<img alt="{escape(file.stem)}" src="data:image/jpeg;base64,{data}">'
 
 
 def _left_out(evaluation: Evaluation) -> list[str]:
@@ -215,10 +184,18 @@ def _left_out(evaluation: Evaluation) -> list[str]:
     return parts
 
 
+def _facts(evaluation: Evaluation) -> str:
+    facts = {k: v for k, v in evaluation.description.items() if k != "protocol_is"}
+    about = {row.name: f"{row.about} ({row.key})" for row in evaluation.rows}
+    rows = [[escape(str(k).replace("_", " ")), escape(str(v))] for k, v in (facts | about).items()]
+    return _table(["", ""], rows, "text")
+
+
 def _definitions(names: Sequence[str]) -> str:
     rows = []
     for metric in (METRICS[name] for name in names):
         network = NETWORKS[metric.network].title if metric.network else "none"
-        cells = [heading(metric), metric.name, metric.definition, metric.library, network]
-        rows.append([escape(text) for text in cells])
-    return _table(["metric", "name", "definition", "computed by", "network"], rows, "text")
+        cells = [heading(metric), metric.name, metric.definition, metric.values]
+        rows.append([escape(text) for text in (*cells, metric.library, network)])
+    head = ["metric", "name", "definition", "picture values", "computed by", "network"]
+    return _table(head, rows, "text")

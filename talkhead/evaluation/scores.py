@@ -25,7 +25,7 @@ from talkhead.image import write_image
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of stored scores; old ones are computed again
+FORMAT = 2  # of stored scores; old ones are computed again
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -35,6 +35,7 @@ class CaseScores:
 
     frames: numbers of the driving frames; values: by metric, one per frame, None = not judged.
     error:  why the case could not be drawn; then there are no frames.
+    shown:  number of the frame in the case's picture.
     slopes: by metric, for those that have one value for all frames of a case.
     """
 
@@ -43,6 +44,7 @@ class CaseScores:
     frames: tuple[int, ...]
     values: dict[str, tuple[float | None, ...]]
     error: str | None = None
+    shown: int = 0
     slopes: dict[str, float | None] = field(default_factory=dict)
 
     def array(self, metric: str) -> np.ndarray:
@@ -187,7 +189,7 @@ class Scorer:
                 results=found["results"],
             )
         kept = {name: tuple(column) for name, column in values.items()}
-        return CaseScores(case.name, case.clip, tuple(frames), kept)
+        return CaseScores(case.name, case.clip, tuple(frames), kept, shown=strip.frame)
 
     def _stored(self, contender: Contender, case: Case, failed: bool = False) -> CaseScores | None:
         """What an earlier run found out; None when inputs have changed since, or it failed."""
@@ -203,25 +205,30 @@ class Scorer:
 
 
 class Strip:
-    """Keeps the frame of a case that shows most: the worst, or the one that moved furthest."""
+    """Keeps the frame of a case whose driver has moved furthest: the same for all contenders.
+
+    frame: its number.
+    """
 
     def __init__(self, truth: bool) -> None:
+        self.frame = 0
         self._truth = truth
-        self._first: np.ndarray | None = None
+        self._start: np.ndarray | None = None
         self._most = -1.0
         self._cells: list[np.ndarray] = []
 
     def update(self, shots: Shots) -> None:
         """Look at the next batch."""
-        if self._first is None:
-            self._first = shots.driving[0]
-        for driving, result in zip(shots.driving, shots.results, strict=True):
-            against = result if self._truth else self._first
-            difference = np.abs(driving.astype(np.int16) - against)
-            if (amount := float(difference.mean())) > self._most:
-                self._most = amount
+        if self._start is None:
+            self._start = (shots.source if self._truth else shots.driving[0]).astype(np.int16)
+        for number, driving, result in zip(
+            shots.numbers, shots.driving, shots.results, strict=True
+        ):
+            if (amount := float(np.abs(driving - self._start).mean())) > self._most:
+                self._most, self.frame = amount, number
                 self._cells = [shots.source, driving, result]
                 if self._truth:
+                    difference = np.abs(driving.astype(np.int16) - result)
                     self._cells.append(np.minimum(3 * difference, 255).astype(np.uint8))
 
     def picture(self) -> np.ndarray:

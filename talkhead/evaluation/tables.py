@@ -11,12 +11,16 @@ from typing import Any
 
 from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics import METRICS, Metric
-from talkhead.evaluation.networks import NETWORKS, obstacle
+from talkhead.evaluation.networks import NETWORKS, ready
 from talkhead.evaluation.summary import Score
 
 NO_PUBLISHED_ROWS = (
-    "No paper's numbers stand beside these: they hold for VoxCeleb's test videos and for one "
-    "protocol and definition each, and none are recorded here."
+    "No paper's rows stand beside these: published numbers hold for one test set, protocol and "
+    "definition each. `--published FILE.csv` puts rows here, marked as published."
+)
+PUBLISHED_ROWS = (
+    "Rows marked as published are numbers copied from papers, not computed here. They compare only "
+    "where test set, protocol and definition are the same."
 )
 MAX_CASES = 40  # in the tables of each case
 RATIO_DIGITS = 3
@@ -50,10 +54,15 @@ def grid(head: list[str], rows: list[list[str]]) -> str:
 
 
 def score_table(evaluation: Evaluation) -> str:
-    """Means over frames, as published, one row per contender."""
-    metrics = [METRICS[name] for name in evaluation.metrics]
+    """Means over frames, as published, one row per contender; published rows above."""
+    metrics = [METRICS[name] for name in evaluation.columns]
     rows = [
-        [row.name, *(cell(row.scores[m.name], m.digits) for m in metrics)]
+        [f"{row.name} (published)", *(number(row.values.get(m.name), m.digits) for m in metrics)]
+        for row in evaluation.published
+    ]
+    nothing = Score(None)
+    rows += [
+        [row.name, *(cell(row.scores.get(m.name, nothing), m.digits) for m in metrics)]
         for row in evaluation.rows
     ]
     return grid(["", *map(heading, metrics)], rows)
@@ -128,6 +137,7 @@ def definition_table(names: Sequence[str]) -> str:
             heading(metric),
             f"`{metric.name}`",
             metric.definition,
+            metric.values,
             metric.library,
             f"{NETWORKS[metric.network].title}; {NETWORKS[metric.network].licence}"
             if metric.network
@@ -135,14 +145,17 @@ def definition_table(names: Sequence[str]) -> str:
         ]
         for metric in (METRICS[name] for name in names)
     ]
-    head = ["metric", "name", "definition", "computed by", "network weights; licence"]
+    head = [
+        *("metric", "name", "definition", "picture values", "computed by"),
+        "network weights; licence",
+    ]
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def metric_list() -> str:
     """Every metric with its definition, and what hinders those that cannot be computed here."""
-    networks = {name: obstacle(name) for name in NETWORKS}
+    networks = {name: ready(name) for name in NETWORKS}
     lines = [
         f"- {metric.title} (`{metric.name}`): {networks[metric.network]}"
         for metric in METRICS.values()
@@ -164,6 +177,7 @@ def markdown(evaluation: Evaluation) -> str:
         "As published: every frame counts the same. In brackets the 95 % interval when the clips "
         "are drawn again (bootstrap over clips).",
         score_table(evaluation),
+        *published_notes(evaluation),
         "## Means over clips",
         clip_table(evaluation),
         "## Against doing nothing",
@@ -173,7 +187,6 @@ def markdown(evaluation: Evaluation) -> str:
         "What is left of doing nothing's error: the mean over the same frames divided by its mean.",
         ratio_table(evaluation),
         *case_tables(evaluation),
-        NO_PUBLISHED_ROWS,
         "## Contenders",
         "\n".join(f"- {row.name} (`{row.key}`): {row.about}" for row in evaluation.rows),
     ]
@@ -182,8 +195,16 @@ def markdown(evaluation: Evaluation) -> str:
     if evaluation.skipped:
         lines = [f"- {METRICS[name].title}: {why}" for name, why in evaluation.skipped.items()]
         parts += ["## Not computed", "\n".join(lines)]
-    parts += ["## Definitions", definition_table(evaluation.metrics)]
+    parts += ["## Definitions", definition_table(evaluation.columns)]
     return "\n\n".join(parts) + "\n"
+
+
+def published_notes(evaluation: Evaluation) -> list[str]:
+    """Where published rows come from, or that there are none."""
+    if not evaluation.published:
+        return [NO_PUBLISHED_ROWS]
+    sources = "\n".join(f"- {row.name} (published): {row.source}" for row in evaluation.published)
+    return [PUBLISHED_ROWS, sources]
 
 
 def case_tables(evaluation: Evaluation) -> list[str]:
@@ -202,6 +223,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     """Everything but the values per frame."""
     return {
         "run": evaluation.description,
+        "published": [asdict(row) for row in evaluation.published],
         "contenders": [_row_json(row) for row in evaluation.rows],
         "metrics": {name: asdict(METRICS[name]) for name in evaluation.metrics},
         "not_computed": evaluation.skipped,
