@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.linalg import sqrtm
 from scipy.signal import convolve2d
 
@@ -15,6 +16,7 @@ from talkhead.evaluation import faces
 from talkhead.evaluation.faces import BehaviourJudge, FaceJudge, cosine, euclidean
 from talkhead.evaluation.judging import Shots
 from talkhead.evaluation.metrics import METRICS
+from talkhead.evaluation.landmarks import LandmarkFolder
 from talkhead.evaluation.motion import RegionJudge, box
 from talkhead.evaluation.networks import NETWORKS, WeightsFile, check, obstacle
 from talkhead.evaluation.perceptual import InceptionFeatures, LpipsJudge, frechet_distance
@@ -36,7 +38,15 @@ def noisy_pair(size: int = 32) -> tuple[np.ndarray, np.ndarray]:
     return smooth.astype(np.uint8), np.clip(smooth + noise, 0, 255).astype(np.uint8)
 
 
-def shots(results: list[np.ndarray], driving: list[np.ndarray], clip: str = "a.mp4") -> Shots:
+def clip_folder(folder: Path) -> Path:
+    """A clip called `a`, as a folder of pictures."""
+    (folder / "a").mkdir()
+    return folder / "a"
+
+
+def shots(
+    results: list[np.ndarray], driving: list[np.ndarray], clip: str | Path = "a.mp4"
+) -> Shots:
     numbers = tuple(range(len(results)))
     return Shots(driving[0], None, np.stack(driving), np.stack(results), Path(clip), numbers)
 
@@ -208,23 +218,25 @@ def test_regions_are_boxes_around_their_landmarks(tmp_path: Path) -> None:
     points[0, 48:68] = [[100, 200]] * 10 + [[140, 220]] * 10  # the mouth, in pixels of 256
     np.savez(tmp_path / "a.npz", points=points)
     result, truth = flat(0, 64), flat(0, 64)
+    Image.fromarray(flat(0, 256)).save(clip_folder(tmp_path) / "0.png")
     rows, columns = box(points[0, 48:68] / 4, 64)
     assert (rows.start, rows.stop, columns.start, columns.stop) == (47, 58, 22, 38)
     result[rows, columns] = 51
-    values = RegionJudge(tmp_path)(shots([result], [truth]))
+    judge = RegionJudge(LandmarkFolder(tmp_path))
+    values = judge(shots([result], [truth], tmp_path / "a"))
     assert values["l1_mouth"] == pytest.approx(0.2)
     assert values["l1_eyes"] == 0
 
 
 def test_clips_without_landmarks_are_not_judged(tmp_path: Path) -> None:
-    values = RegionJudge(tmp_path)(shots([flat(0)], [flat(0)], "b.mp4"))
+    values = RegionJudge(LandmarkFolder(tmp_path))(shots([flat(0)], [flat(0)], "b.mp4"))
     assert np.isnan(values["l1_face"]).all()
 
 
 def test_landmarks_of_a_strange_shape_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", points=np.zeros((3, 5, 2)))
     with pytest.raises(TalkheadError, match="478 or 68"):
-        RegionJudge(tmp_path)(shots([flat(0)], [flat(0)]))
+        RegionJudge(LandmarkFolder(tmp_path))(shots([flat(0)], [flat(0)], tmp_path / "a.mp4"))
 
 
 def test_a_damaged_network_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,8 +244,8 @@ def test_a_damaged_network_file_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     file = WeightsFile("net.pth", "", "00ff")
     file.path.parent.mkdir()
     file.path.write_bytes(b"not a network")
-    with pytest.raises(TalkheadError, match=r"net\.pth is damaged"):
-        check(file)
+    with pytest.raises(TalkheadError, match=r"is not the net\.pth that was published"):
+        check(file, file.path)
 
 
 def test_missing_networks_say_what_would_fetch_them(
