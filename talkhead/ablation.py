@@ -22,6 +22,7 @@ from talkhead.evaluation.evaluate import Evaluation, evaluate
 from talkhead.evaluation.judges import seat_judges
 from talkhead.evaluation.metrics import METRICS
 from talkhead.evaluation.protocols import plan_trials
+from talkhead.evaluation.shards import shard
 from talkhead.training.options import TrainOptions
 from talkhead.training.run import train
 from talkhead.training.state import WEIGHTS
@@ -99,6 +100,8 @@ class AblationOptions:
 
 def ablate(options: AblationOptions, preparing: Preparing = nullcontext) -> Evaluation:
     """Train what is not trained yet, then score all rows. Raises TalkheadError for bad data."""
+    if shard()[1] > 1:
+        raise TalkheadError("ablate runs in one process; start it without torchrun")
     if options.table not in TABLES:
         raise TalkheadError(f"no table {options.table!r}; there are {', '.join(TABLES)}")
     data = options.data or draw_heads(options.out, preparing)

@@ -15,8 +15,8 @@ from talkhead.errors import TalkheadError
 from talkhead.evaluation import faces
 from talkhead.evaluation.faces import BehaviourJudge, FaceJudge, cosine, euclidean
 from talkhead.evaluation.judging import Shots
-from talkhead.evaluation.metrics import METRICS
 from talkhead.evaluation.landmarks import LandmarkFolder
+from talkhead.evaluation.metrics import METRICS
 from talkhead.evaluation.motion import RegionJudge, box
 from talkhead.evaluation.networks import NETWORKS, WeightsFile, check, obstacle
 from talkhead.evaluation.perceptual import InceptionFeatures, LpipsJudge, frechet_distance

@@ -64,12 +64,17 @@ def _case_plots(evaluation: Evaluation, metric: str) -> list[str]:
         for each in found
     ]
     every = f" (every {step}th of {len(ranked)})" if step > 1 else ""
-    return [
-        f"<h3>{escape(title)} of each case, worst first{every}</h3>",
-        dot_plot(shown, dots, f"{title} of each case"),
-        f"<h3>{escape(title)} along the worst: {escape(worst)}</h3>",
-        line_plot(curves, f"{title} by frame number"),
-    ]
+    name = title[0].upper() + title[1:]
+    return _side_by_side(
+        f"<h3>{escape(name)} of each case, worst first{every}</h3>"
+        + dot_plot(shown, dots, f"{title} of each case"),
+        f"<h3>{escape(name)} along the worst: {escape(worst)}</h3>"
+        + line_plot(curves, f"{title} by frame number"),
+    )
+
+
+def _side_by_side(*plots: str) -> list[str]:
+    return ["<div class=grid>", *(f"<div>{plot}</div>" for plot in plots), "</div>"]
 
 
 def _curve(frames: Sequence[int], values: np.ndarray) -> Curve:
@@ -93,9 +98,8 @@ def _opening_plots(evaluation: Evaluation) -> list[str]:
         ]
         driver = _curve(frames[name], rows[0].followed[name].openings[part][0])
         names = [*(row.name for row in rows if name in row.followed), "the driver"]
-        parts += [
-            f"<h3>{OPENINGS[part]} where it moves most: {escape(name)}</h3>",
-            f"<p>{legend(names)}</p>",
-            line_plot([*curves, driver], f"{OPENINGS[part]} by frame number"),
-        ]
-    return parts
+        parts.append(
+            f"<h3>{OPENINGS[part]} where it moves most: {escape(name)}</h3><p>{legend(names)}</p>"
+            + line_plot([*curves, driver], f"{OPENINGS[part]} by frame number")
+        )
+    return _side_by_side(*parts)

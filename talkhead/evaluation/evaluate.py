@@ -137,7 +137,7 @@ def evaluate(
         "picture_size": size,
         **(description or {}),
     }
-    computed = tuple(rows[0].scores)
+    computed = tuple(name for name in METRICS if name in rows[0].scores)
     result = Evaluation(trials, computed, tuple(rows), facts, bench.skipped, published)
     if not any(row.frames for row in rows):
         name, reason = next(iter(result.failed().items()))

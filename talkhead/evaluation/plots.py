@@ -88,7 +88,7 @@ def line_plot(curves: Sequence[Curve], title: str) -> str:
         shade = colour(number, len(curves))
         parts.append(_stroke(way, shade, 2))
         parts += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{shade}"/>' for x, y in way]
-    parts.append(_text(WIDTH - 20, height - 36, "frame", "end"))
+    parts.append(_text(LEFT / 3 - 6, height - 12, "frame", "end"))
     return _svg(height, title, parts)
 
 

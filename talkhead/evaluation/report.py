@@ -21,12 +21,12 @@ from talkhead.evaluation.tables import (
 )
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 1080px;
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 1200px;
   padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: .4rem; } h2 { font-size: 1.25rem; margin-top: 2.6rem; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
 table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid #ddd; text-align: right;
+th, td { padding: .35rem .55rem; border-bottom: 1px solid #ddd; text-align: right;
   vertical-align: top; white-space: nowrap; }
 th { border-bottom: 2px solid #999; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; }
