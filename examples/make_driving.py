@@ -1,6 +1,6 @@
 """Render the example driving clips: python examples/make_driving.py [FOLDER, else this one].
 
-They show nobody: `talkhead.training.synth` draws a person, moves them and gives them a voice, and
+They show nobody: `talkhead.synthetic.synth` draws a person, moves them and gives them a voice, and
 the same numbers always give the same pictures.
 """
 
@@ -8,7 +8,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-from talkhead.training.synth import Clip, write_clip
+from talkhead.synthetic.synth import Clip, write_clip
 
 CLIPS = (
     # A landscape frame with the head off its middle, as a camera on a table sees it.

@@ -23,10 +23,10 @@ from talkhead.evaluation.judges import seat_judges
 from talkhead.evaluation.metrics import METRICS
 from talkhead.evaluation.protocols import plan_trials
 from talkhead.evaluation.shards import shard
+from talkhead.synthetic.synth import synth
 from talkhead.training.options import TrainOptions
 from talkhead.training.run import train
 from talkhead.training.state import WEIGHTS
-from talkhead.training.synth import synth
 
 log = logging.getLogger(__name__)
 

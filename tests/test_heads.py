@@ -11,7 +11,7 @@ import skimage.data
 from skimage.feature import Cascade
 
 from talkhead.errors import TalkheadError
-from talkhead.training.heads import (
+from talkhead.synthetic.head import (
     KEYPOINTS,
     Expression,
     Head,

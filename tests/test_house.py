@@ -22,10 +22,11 @@ DOORS = {
 # Room -> rooms that it must never import.
 WALLS = {
     "models/": ["video", "face", "animation", "training", "checkpoint", "driver", "engine"],
-    "video/": ["models", "face", "animation", "training", "engine", "checkpoint"],
+    "video/": ["models", "face", "animation", "training", "synthetic", "engine", "checkpoint"],
     "face.py": ["models", "video", "training", "engine"],
     "structs.py": ["models", "config"],
-    "training/": ["animation", "driver", "cli"],
+    "training/": ["animation", "driver", "cli", "synthetic"],
+    "synthetic/": ["models", "training", "engine", "checkpoint", "animation", "cli"],
     "animation.py": ["training", "cli"],
     "transfer.py": ["models", "video", "face"],
 }

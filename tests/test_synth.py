@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from talkhead.errors import TalkheadError
-from talkhead.training import synth as synth_module
-from talkhead.training.babble import SOUND_RATE, perform
-from talkhead.training.synth import Clip, synth, write_clip
+from talkhead.synthetic import synth as synth_module
+from talkhead.synthetic.babble import SOUND_RATE, perform
+from talkhead.synthetic.synth import Clip, synth, write_clip
 from talkhead.video import VideoReader, probe
 
 TIMES = np.arange(150) / 25

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.image import write_image
-from talkhead.training.heads import Head, Identity, Scene
-from talkhead.training.synth import Clip, write_clip
+from talkhead.synthetic.head import Head, Identity, Scene
+from talkhead.synthetic.synth import Clip, write_clip
 from talkhead.video import VideoReader, VideoWriter
 
 RATE = Fraction(25)

@@ -10,7 +10,8 @@ from talkhead import __version__
 from talkhead.cli.animate import animate
 from talkhead.cli.benchmark import benchmark
 from talkhead.cli.evaluate import ablate, evaluate
-from talkhead.cli.train import synth, train
+from talkhead.cli.synth import synth
+from talkhead.cli.train import train
 from talkhead.cli.weights import convert, inspect_weights
 from talkhead.heap import keep_freed_memory
 

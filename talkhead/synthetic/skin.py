@@ -1,12 +1,12 @@
-"""The skin of a synthetic head, painted on the canonical grid of `head_shape`."""
+"""The skin of a synthetic head, painted on the canonical grid of `shape`."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from talkhead.training.head_looks import Colour, Identity
-from talkhead.training.head_shape import EYE_CORNERS, MOUTH_CORNER, MOUTH_Y, RADIUS, bump, ramp
+from talkhead.synthetic.looks import Colour, Identity
+from talkhead.synthetic.shape import EYE_CORNERS, MOUTH_CORNER, MOUTH_Y, RADIUS, bump, ramp
 
 _TOP, _BOTTOM, _SIDE = 12.0, -20.0, 13.0  # what the skin tile covers, cm
 

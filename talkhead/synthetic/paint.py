@@ -1,7 +1,7 @@
 """The pictures that a synthetic head wears, and what is behind it.
 
 Everything is painted once per person into one atlas. The skin tile lies on the canonical grid of
-`head_shape`, so a brow or a lip is painted at the same place for everybody.
+`shape`, so a brow or a lip is painted at the same place for everybody.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from talkhead.training.head_looks import Identity, Scene
-from talkhead.training.head_shape import ramp
-from talkhead.training.head_skin import Skin, mix, noise
+from talkhead.synthetic.looks import Identity, Scene
+from talkhead.synthetic.shape import ramp
+from talkhead.synthetic.skin import Skin, mix, noise
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from talkhead.errors import TalkheadError
-from talkhead.training.babble import SOUND_RATE, perform
-from talkhead.training.heads import Head, Identity, Scene
+from talkhead.synthetic.babble import SOUND_RATE, perform
+from talkhead.synthetic.head import Head, Identity, Scene
 from talkhead.video import VideoWriter
 
 TIME_BASE = Fraction(1, 12800)

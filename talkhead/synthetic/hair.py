@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from talkhead.training import head_shape as hs
-from talkhead.training.head_looks import LONG, Identity
-from talkhead.training.head_parts import Part, part, sheet
-from talkhead.training.head_shape import bump, ramp, skull
+from talkhead.synthetic import shape as hs
+from talkhead.synthetic.looks import LONG, Identity
+from talkhead.synthetic.parts import Part, part, sheet
+from talkhead.synthetic.shape import bump, ramp, skull
 
 _LINE_ANGLES = np.radians([0, 20, 40, 52, 62, 70, 79, 88, 100, 112, 135, 180])
 _SHORT_LINE = np.array([6.7, 6.9, 6.6, 5.4, 3.6, 1.2, -0.4, 2.2, 2.8, -1.0, -7.0, -8.5])

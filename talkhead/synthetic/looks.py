@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from talkhead.training.head_shape import FaceShape
+from talkhead.synthetic.shape import FaceShape
 
 Colour = tuple[float, float, float]  # sRGB, 0 to 1
 

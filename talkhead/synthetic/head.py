@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from talkhead.errors import TalkheadError
-from talkhead.training import head_parts, raster
-from talkhead.training.head_hair import hair
-from talkhead.training.head_looks import Expression, Identity, Pose, Scene
-from talkhead.training.head_paint import atlas, background
-from talkhead.training.head_shape import EYE_X, MOUTH_CORNER, MOUTH_Y, Skin
+from talkhead.synthetic import parts, raster
+from talkhead.synthetic.hair import hair
+from talkhead.synthetic.looks import Expression, Identity, Pose, Scene
+from talkhead.synthetic.paint import atlas, background
+from talkhead.synthetic.shape import EYE_X, MOUTH_CORNER, MOUTH_Y, Skin
 
 __all__ = ["KEYPOINTS", "Expression", "Head", "Identity", "Pose", "Rendering", "Scene", "flow"]
 
@@ -87,35 +87,35 @@ class Head:
 
     def _assemble(self, texels: int) -> None:
         """Join the parts into one vertex numbering."""
-        skin_part, self._skin = head_parts.face(self.person)
+        skin_part, self._skin = parts.face(self.person)
         self._eyes = self._eye_centres(self._skin, skin_part.points)
-        parts = [skin_part, *(head_parts.eye(centre) for centre in self._eyes)]
+        pieces = [skin_part, *(parts.eye(centre) for centre in self._eyes)]
         lip = skin_part.points[self._skin.nearest(0, MOUTH_Y)]
-        parts += head_parts.mouth(self.person, float(lip[2]))
-        parts += [head_parts.ear(self.person, side) for side in (-1.0, 1.0)]
-        parts += hair(self.person) + head_parts.glasses(self.person, self._eyes)
-        parts += [
-            *head_parts.earrings(self.person),
-            head_parts.trunk(self.person, self.scene.clothes),
+        pieces += parts.mouth(self.person, float(lip[2]))
+        pieces += [parts.ear(self.person, side) for side in (-1.0, 1.0)]
+        pieces += hair(self.person) + parts.glasses(self.person, self._eyes)
+        pieces += [
+            *parts.earrings(self.person),
+            parts.trunk(self.person, self.scene.clothes),
         ]
-        counts = [len(part.points) for part in parts]
+        counts = [len(part.points) for part in pieces]
         starts = np.cumsum([0, *counts])
-        self._points = np.concatenate([part.points for part in parts])
-        self._places = np.concatenate([head_parts.atlas_place(part, texels) for part in parts])
-        self._steady = np.concatenate([part.steady for part in parts])[:, None]
-        self._air = np.concatenate([part.open_air for part in parts])
-        self._gloss = np.repeat([part.gloss for part in parts], counts)
+        self._points = np.concatenate([part.points for part in pieces])
+        self._places = np.concatenate([parts.atlas_place(part, texels) for part in pieces])
+        self._steady = np.concatenate([part.steady for part in pieces])[:, None]
+        self._air = np.concatenate([part.open_air for part in pieces])
+        self._gloss = np.repeat([part.gloss for part in pieces], counts)
         self.triangles = np.concatenate(
-            [part.triangles + start for part, start in zip(parts, starts, strict=False)]
+            [part.triangles + start for part, start in zip(pieces, starts, strict=False)]
         )
-        faces = [len(part.triangles) for part in parts]
-        self._behind = np.repeat([part.behind for part in parts], faces)
-        self._two_sided = np.repeat([part.two_sided for part in parts], faces)
-        self._part_of = np.repeat(np.arange(len(parts)), faces)
+        faces = [len(part.triangles) for part in pieces]
+        self._behind = np.repeat([part.behind for part in pieces], faces)
+        self._two_sided = np.repeat([part.two_sided for part in pieces], faces)
+        self._part_of = np.repeat(np.arange(len(pieces)), faces)
         self._eye_range = [slice(starts[k], starts[k + 1]) for k in (1, 2)]
-        names = sorted({name for part in parts for name in part.basis})
+        names = sorted({name for part in pieces for name in part.basis})
         self._basis = {name: np.zeros_like(self._points) for name in names}
-        for part, start in zip(parts, starts, strict=False):
+        for part, start in zip(pieces, starts, strict=False):
             for name, moves in part.basis.items():
                 self._basis[name][start : start + len(moves)] += moves
         self._find_points()
@@ -126,7 +126,7 @@ class Head:
         for side in (-1, 1):
             corners = points[[mesh.nearest(side * 1.7, 0), mesh.nearest(side * 4.78, 0)]]
             middle = corners.mean(0)
-            centres.append([middle[0], middle[1] + 0.1, middle[2] + 0.8 - head_parts.EYE_RADIUS])
+            centres.append([middle[0], middle[1] + 0.1, middle[2] + 0.8 - parts.EYE_RADIUS])
         return np.array(centres)
 
     def _find_points(self) -> None:
@@ -158,7 +158,7 @@ class Head:
                 points += strength * self._basis[name]
         for centre, lids, ball in zip(self._eyes, self._lids, self._eye_range, strict=True):
             near = points[lids] - centre
-            inside = (head_parts.EYE_RADIUS + 0.07) ** 2 - near[:, 0] ** 2 - near[:, 1] ** 2
+            inside = (parts.EYE_RADIUS + 0.07) ** 2 - near[:, 0] ** 2 - near[:, 1] ** 2
             points[lids, 2] = np.maximum(
                 points[lids, 2], centre[2] + np.sqrt(np.maximum(inside, 0))
             )

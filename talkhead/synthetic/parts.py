@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from talkhead.training import head_shape as hs
-from talkhead.training.head_looks import Identity
-from talkhead.training.head_paint import TILES
-from talkhead.training.head_shape import bump, grid_triangles, ramp
-from talkhead.training.head_skin import skin_place
+from talkhead.synthetic import shape as hs
+from talkhead.synthetic.looks import Identity
+from talkhead.synthetic.paint import TILES
+from talkhead.synthetic.shape import bump, grid_triangles, ramp
+from talkhead.synthetic.skin import skin_place
 
 EYE_RADIUS = 1.5
 

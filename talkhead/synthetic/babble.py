@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from talkhead.training.head_looks import Expression, Pose
+from talkhead.synthetic.looks import Expression, Pose
 
 SOUND_RATE = 16000
 _CONTROL = 64  # samples between two settings of the formants
