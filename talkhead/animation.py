@@ -143,7 +143,7 @@ class Animator:
             sound=sound,
             track=settings.track,
             trim=trim,
-            state={"work": self._fingerprint(paths, driving, settings)},
+            state={"work": fingerprint(self.engine, paths, driving, settings)},
         ) as writer:
             resumed = writer.frames_done
             frames = self._render(sources, driver, keypoints, writer, settings)
@@ -202,21 +202,6 @@ class Animator:
             beat.keypoints, tuple(beat.pts), driver.time_base, anchor, family, weights, origin
         )
         save_motion(path, motion)
-
-    def _fingerprint(
-        self, paths: Sequence[Path], driving: Path | Motion, settings: Settings
-    ) -> str:
-        """Changes when anything changes that the pixels depend on."""
-        inputs = [*paths, driving] if isinstance(driving, Path) else list(paths)
-        facts = {
-            "version": __version__,
-            "weights": self.engine.weights,
-            "precision": str(self.engine.precision),
-            "settings": asdict(settings),
-            "inputs": [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs],
-            "motion": driving.origin if isinstance(driving, Motion) else None,
-        }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -306,6 +291,22 @@ def choose_transfer(
     if settings.motion == "avd":
         return partial(engine.disentangle, source)
     return Transfer(settings.motion, source.keypoints, anchor, settings.adapt_scale)
+
+
+def fingerprint(
+    engine: Engine, paths: Sequence[Path], driving: Path | Motion, settings: Settings
+) -> str:
+    """Changes when anything changes that the pixels depend on."""
+    inputs = [*paths, driving] if isinstance(driving, Path) else list(paths)
+    facts = {
+        "version": __version__,
+        "weights": engine.weights,
+        "precision": str(engine.precision),
+        "settings": asdict(settings),
+        "inputs": [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs],
+        "motion": driving.origin if isinstance(driving, Motion) else None,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def check_output(output: Path, inputs: Iterable[Path | Motion], overwrite: bool) -> None:

@@ -81,13 +81,13 @@ class Engine:
     @torch.inference_mode()
     def detect(self, pictures: Sequence[np.ndarray]) -> Keypoints:
         """Keypoints of a batch of pictures."""
-        found = self._model.detect(self._to_tensor(pictures))
+        found = self._model.detect(self.to_tensor(pictures))
         return found.map(lambda tensor: tensor.float().cpu())
 
     @torch.inference_mode()
     def encode(self, picture: np.ndarray) -> EncodedSource:
         """All that does not depend on the driver, once per source."""
-        state = self._model.encode_source(self._to_tensor([picture]))
+        state = self._model.encode_source(self.to_tensor([picture]))
         return EncodedSource(picture, state)
 
     def require_avd(self) -> None:
@@ -122,7 +122,7 @@ class Engine:
         if not self._warned:
             log.warning("a frame overflowed in %s; such frames are drawn in fp32", self.precision)
             self._warned = True
-        picture = self._to_tensor([source.picture])
+        picture = self.to_tensor([source.picture])
         return self._single.render(self._single.encode_source(picture), driving)
 
     _warned = False
@@ -132,7 +132,8 @@ class Engine:
         """The model in float32: what frames fall back to that overflow in half precision."""
         return copy.deepcopy(self._model).float()
 
-    def _to_tensor(self, pictures: Sequence[np.ndarray]) -> Tensor:
+    def to_tensor(self, pictures: Sequence[np.ndarray]) -> Tensor:
+        """Pictures as a batch (B, 3, S, S) in [0, 1] on the device."""
         stacked = torch.from_numpy(np.stack(pictures)).to(self.device, non_blocking=True)
         return stacked.permute(0, 3, 1, 2).float() / 255
 

@@ -67,9 +67,7 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    image_format = Image.registered_extensions().get(suffix)
-    if image_format not in Image.SAVE:
-        raise TalkheadError(f"cannot write {path}: unknown ending '{suffix}'; use .png or .jpg")
+    image_format = check_ending(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.part{suffix}")
     try:
         # Settings that a format does not know are ignored by its writer.
@@ -82,6 +80,15 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_ending(path: Path) -> str:
+    """The picture format that a file's ending asks for; an unknown one raises TalkheadError."""
+    suffix = path.suffix.lower()
+    image_format = Image.registered_extensions().get(suffix)
+    if image_format is None or image_format not in Image.SAVE:
+        raise TalkheadError(f"cannot write {path}: unknown ending '{suffix}'; use .png or .jpg")
+    return image_format
 
 
 def _check_file(path: Path) -> None:

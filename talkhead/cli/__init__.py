@@ -10,6 +10,7 @@ from talkhead import __version__
 from talkhead.cli.animate import animate
 from talkhead.cli.benchmark import benchmark
 from talkhead.cli.evaluate import ablate, evaluate
+from talkhead.cli.inspect import inspect
 from talkhead.cli.synth import synth
 from talkhead.cli.train import train
 from talkhead.cli.weights import convert, inspect_weights
@@ -46,6 +47,7 @@ app.command()(train)
 app.command()(benchmark)
 app.command()(evaluate)
 app.command()(ablate)
+app.command()(inspect)
 app.command()(convert)
 app.command("inspect-weights")(inspect_weights)
 app.command()(synth)

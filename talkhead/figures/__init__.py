@@ -1,0 +1,1 @@
+"""What `talkhead inspect` draws: the inside of a model at work on one pair."""

@@ -1,0 +1,161 @@
+"""`talkhead inspect`: a sheet of figures for one driving frame, or for each as a video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from talkhead.animation import (
+    check_output,
+    choose_transfer,
+    find_anchor,
+    fingerprint,
+    load_source,
+)
+from talkhead.driver import Driver, Progress
+from talkhead.engine import Engine
+from talkhead.errors import TalkheadError
+from talkhead.figures.anatomy import Anatomy, dissect
+from talkhead.figures.gauge import Gauge
+from talkhead.figures.questions import answer
+from talkhead.figures.sheet import compose
+from talkhead.image import check_ending, write_image
+from talkhead.settings import Settings
+from talkhead.video import VideoWriter
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was drawn. frame: the driving frame shown, or that fixed the colours of a video."""
+
+    output: str
+    family: str
+    frame: int
+    frames: int
+    figures: tuple[str, ...]
+    seconds: float
+
+
+class Inspector:
+    """Looks inside a model while it moves one source by one driving video."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: Path,
+        driving: Path,
+        settings: Settings,
+        progress: Progress | None = None,
+    ) -> None:
+        if settings.motion == "avd":
+            engine.require_avd()
+        if driving.suffix == ".safetensors":
+            raise TalkheadError(f"{driving} holds no pictures; give the driving video itself")
+        self._engine = engine
+        self._source = load_source(source, engine, settings).encoded
+        self.driver = Driver(driving, engine, settings, progress)
+        _, anchor = find_anchor(self.driver, self._source.keypoints, settings)
+        self._transfer = choose_transfer(engine, self._source, anchor, settings)
+
+    def telling_frame(self) -> int:
+        """The driving frame whose keypoints, as they are drawn, differ most from the source's."""
+        moved = self._transfer(self.driver.motion().keypoints).value
+        return int((moved - self._source.keypoints.value).norm(dim=-1).mean(1).argmax())
+
+    def frames(self, start: int = 0) -> Iterator[tuple[int, Anatomy]]:
+        """Time and anatomy of every driving frame from number `start` on."""
+        number = 0
+        for beat in self.driver.beats(pictures=True):
+            assert beat.pictures is not None
+            moved = self._transfer(beat.keypoints)
+            for i, (pts, picture) in enumerate(zip(beat.pts, beat.pictures, strict=True)):
+                if number >= start:
+                    one = slice(i, i + 1)
+                    found = beat.keypoints[one]
+                    yield pts, dissect(self._engine, self._source, picture, found, moved[one])
+                number += 1
+
+    def frame(self, number: int) -> Anatomy:
+        """The anatomy of one driving frame."""
+        for _, anatomy in self.frames(number):
+            return anatomy
+        raise TalkheadError(
+            f"there is no driving frame {number}; the driver has fewer, counted from 0"
+        )
+
+
+def inspect(
+    source: Path,
+    driving: Path,
+    output: Path,
+    engine: Engine,
+    settings: Settings | None = None,
+    *,
+    frame: int | None = None,
+    only: Sequence[str] = (),
+    video: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Inspection:
+    """Draw what the model does to one driving frame (a picture), or to each (a video, silent).
+
+    frame: number from 0; None: the one whose keypoints differ most from the source's. It also
+           fixes what the colours mean, for all frames of a video.
+    only:  names of `questions.QUESTIONS`; none: all that the model has an answer to.
+
+    Raises TalkheadError for anything that a person can mend.
+    """
+    settings = settings or Settings()
+    check_output(output, [source, driving], overwrite)
+    if not video:
+        check_ending(output)
+    started = time.perf_counter()
+    inspector = Inspector(engine, source, driving, settings, progress)
+    number = inspector.telling_frame() if frame is None else frame
+    anatomy = inspector.frame(number)
+    gauge = Gauge.of(anatomy)
+    figures = answer(anatomy, gauge, only)
+    count = 1
+    if video:
+        work = fingerprint(engine, [source], driving, settings)
+        state = {"work": work, "shown": f"{number} {' '.join(figures)}"}
+        count = write_video(inspector, output, gauge, list(figures), state, progress)
+    else:
+        write_image(output, compose(list(figures.values())))
+    seconds = time.perf_counter() - started
+    return Inspection(str(output), engine.family, number, count, tuple(figures), seconds)
+
+
+def write_video(
+    inspector: Inspector,
+    output: Path,
+    gauge: Gauge,
+    names: Sequence[str],
+    state: dict[str, str],
+    progress: Progress | None,
+) -> int:
+    """A sheet for every driving frame, at its time; returns how many."""
+    driver = inspector.driver
+    with VideoWriter(
+        output,
+        time_base=driver.time_base,
+        rate=driver.rate,
+        trim=driver.reader.trimmed,
+        state=state,
+    ) as writer:
+        count = writer.frames_done
+        for pts, anatomy in inspector.frames(count):
+            writer.write(sheet(anatomy, gauge, names), pts)
+            count += 1
+            if progress is not None:
+                progress("drawing", count, driver.expected())
+    return count
+
+
+def sheet(anatomy: Anatomy, gauge: Gauge, names: Sequence[str]) -> np.ndarray:
+    """The figures of one frame, uint8 (H, W, 3)."""
+    return compose(list(answer(anatomy, gauge, names).values()))

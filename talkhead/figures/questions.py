@@ -1,0 +1,263 @@
+"""The questions that `talkhead inspect` answers, each with one figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from talkhead.driver import batches
+from talkhead.errors import TalkheadError
+from talkhead.figures.anatomy import Anatomy, CodeUse
+from talkhead.figures.colour import code_colours, flow_colours, greys, shares, signed, wheel
+from talkhead.figures.gauge import Gauge, change, displace, movement
+from talkhead.figures.marks import bars, bend, bent_grid, mark_keypoints, mark_moves
+from talkhead.figures.sheet import GAP, SIDE, Figure, Panel, enlarge
+
+Question = Callable[[Anatomy, Gauge], Figure | None]
+
+LARGE, SMALL = 288, 96  # pixels of panels with many marks, of panels that come by the dozen
+PER_ROW = 12  # small panels
+
+
+def draw_keypoints(anatomy: Anatomy, gauge: Gauge) -> Figure:
+    """Keypoints on both pictures and on the result, and how they moved."""
+    source, driving, result = anatomy.source, anatomy.driving, anatomy.result
+    group = group_size(anatomy)
+    marked = [
+        mark_keypoints(enlarge(each.picture, LARGE, smooth=True), each.keypoints, group)
+        for each in (source, driving, result)
+    ]
+    moves = mark_moves(
+        enlarge(source.picture, LARGE, smooth=True), source.keypoints, result.keypoints, group
+    )
+    labels = ("source", "driving frame", "result, keypoints as drawn")
+    arms = "arms show local tilt; " if source.keypoints.jacobian is not None else ""
+    joined = "points of one spline share a colour; " if group > 1 else ""
+    panels = [Panel(picture, label) for picture, label in zip(marked, labels, strict=True)]
+    return Figure(
+        "Keypoints",
+        f"{len(source.keypoints.value[0])} keypoints; {arms}{joined}arrows: from the "
+        "source's place to the place drawn",
+        [[*panels, Panel(moves, "from source to result")]],
+    )
+
+
+def draw_deformation(anatomy: Anatomy, gauge: Gauge) -> Figure:
+    """The dense motion, before and after compensation, as colour, grid and picture."""
+    names = {"": anatomy.inside.motion}
+    if anatomy.inside.flows:
+        names = {"initial": anatomy.deformation, "compensated": anatomy.inside.motion}
+    rows = []
+    for name, motion in names.items():
+        rows.append(
+            [
+                flow_panel(displace(motion), gauge.movement, anatomy, f"{name} as colour".strip()),
+                Panel(bent_grid(motion, SIDE), f"{name} as a grid".strip()),
+                Panel(bend(enlarge(anatomy.source.picture), motion), f"source, {name or 'warped'}"),
+            ]
+        )
+    result = enlarge(anatomy.result.picture)
+    rows[-1] += [Panel(result, "result"), wheel_panel(gauge.movement)]
+    return Figure(
+        "Deformation",
+        "colour: which way the picture moves and how far, see the wheel",
+        rows,
+    )
+
+
+def draw_candidates(anatomy: Anatomy, gauge: Gauge) -> Figure:
+    """Every motion that was blended, and where it counted."""
+    splines = anatomy.source.keypoints.jacobian is None
+    name = "spline" if splines else "kp"
+    source, panels = enlarge(anatomy.source.picture, SMALL), []
+    for number, (motion, weights) in enumerate(
+        zip(anatomy.candidates, anatomy.contributions, strict=True)
+    ):
+        warped = bend(source, motion)
+        lines = bent_grid(motion, SMALL)
+        share = enlarge(shares(weights), SMALL)
+        who = f"{name} {number - 1}" if number else "still"
+        picture = np.concatenate([warped, lines, share])
+        panels.append(Panel(picture, f"{who}: {weights.mean():.0%}"))
+    title = "Thin-plate transformations" if splines else "Candidate motions"
+    return Figure(
+        f"{title} and their contribution maps",
+        "each: the source under it, its grid, and its share of the deformation from 0 (violet) to "
+        "1 (yellow), with the mean",
+        list(batches(panels, math.ceil(len(panels) / math.ceil(len(panels) / PER_ROW)))),
+    )
+
+
+def draw_flow(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
+    """What motion compensation adds at each scale, and what it leads to."""
+    steps = anatomy.inside.flows
+    if not steps:
+        return None
+    residuals = [
+        flow_panel(step.residual, gauge.residual, anatomy, f"residual at {step.size} px")
+        for step in steps
+    ]
+    flows = [
+        flow_panel(step.after, gauge.movement, anatomy, f"flow after {step.size} px")
+        for step in steps
+    ]
+    initial = flow_panel(steps[0].before, gauge.movement, anatomy, "initial flow")
+    return Figure(
+        "Residual and compensated flow of every scale",
+        "each scale adds its residual to the flow before it; the two rows have scales of their own",
+        [
+            [blank(), *residuals, wheel_panel(gauge.residual)],
+            [initial, *flows, wheel_panel(gauge.movement)],
+        ],
+    )
+
+
+def draw_quantized(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
+    """The flow that enters each scale, and what its codes alone make of it."""
+    steps = anatomy.inside.flows
+    if not steps:
+        return None
+    entered, decoded = (
+        [
+            flow_panel(getattr(step, part), gauge.movement, anatomy, f"{word} {step.size} px")
+            for step in steps
+        ]
+        for part, word in (("before", "flow that enters"), ("decoded", "from its codes,"))
+    )
+    return Figure(
+        "Motion flow from its quantised codes",
+        "above the flow that enters a scale, below what the nearest motion codes alone give back",
+        [[*entered, wheel_panel(gauge.movement)], decoded],
+    )
+
+
+def draw_occlusion(anatomy: Anatomy, gauge: Gauge) -> Figure:
+    """What is kept of the warped features."""
+    panels = [
+        Panel(enlarge(greys(values)), f"{name}: mean {values.mean():.2f}")
+        for name, values in anatomy.inside.occlusions.items()
+    ]
+    return Figure("Occlusion", "white is kept, black is to be painted anew", [panels])
+
+
+def draw_features(anatomy: Anatomy, gauge: Gauge) -> Figure:
+    """Features as they are warped and as they are after compensation."""
+    steps = anatomy.inside.features
+    before, after, changes = [], [], []
+    for step in steps:
+        basis = gauge.bases[step.size]
+        before.append(Panel(enlarge(basis(step.warped)), f"warped, {step.size} px"))
+        if step.compensated is None:
+            after.append(blank("not compensated"))
+            changes.append(blank())
+            continue
+        after.append(Panel(enlarge(basis(step.compensated)), f"compensated, {step.size} px"))
+        amount = change(step.warped, step.compensated)
+        picture = enlarge(shares(amount, gauge.changes[step.size]))
+        changes.append(Panel(picture, f"change: mean {amount.mean():.2g}"))
+    note = "colour: the three directions in which the features of a scale vary most"
+    if not gauge.changes:
+        return Figure("Warped features", note, [before])
+    return Figure("Warped against compensated features", note, [before, after, changes])
+
+
+def draw_codes(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
+    """Which codes each scale uses, where and how often."""
+    uses = anatomy.inside.codes
+    if not uses:
+        return None
+    totals = {use.kind: max(each.allocated for each in uses) for use in uses}
+    rows = [
+        [code_panel(use, totals[kind]) for use in uses if use.kind == kind]
+        for kind in dict.fromkeys(use.kind for use in uses)
+    ]
+    return Figure(
+        "Code use",
+        "the code nearest to each token: where, and how often; motion: of the flow that enters, "
+        "appearance: of the driving frame",
+        rows,
+    )
+
+
+def code_panel(use: CodeUse, total: int) -> Panel:
+    counts = use.counts
+    tokens = enlarge(code_colours(use.indices), SMALL)
+    gap = np.full((SMALL, GAP // 2, 3), 255, np.uint8)
+    chart = bars(counts, total, LARGE - SMALL - GAP // 2, SMALL)
+    used, top = int((counts > 0).sum()), int(counts.argmax())
+    share = counts[top] / counts.sum()
+    label = f"{use.kind} {use.size} px: {used} of {use.allocated}, most no. {top} ({share:.0%})"
+    return Panel(np.concatenate([tokens, gap, chart], axis=1), label)
+
+
+def draw_memory(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
+    """The memory's channels, and what the identity makes of them at each scale."""
+    memory = anatomy.inside.memory
+    if memory is None:
+        return None
+    before, after = gauge.memory
+    rows = [channel_row(memory.bank, gauge, before, "bank")]
+    rows += [
+        channel_row(values, gauge, after, f"{size} px")
+        for size, values in memory.conditioned.items()
+    ]
+    return Figure(
+        "Memory channels before and after conditioning",
+        f"blue negative, red positive (full colour {before:.2g} before, {after:.2g} after); the "
+        f"{len(gauge.channels)} of {len(memory.bank)} channels that change most",
+        rows,
+    )
+
+
+def channel_row(values: np.ndarray, gauge: Gauge, full: float, name: str) -> list[Panel]:
+    return [
+        Panel(enlarge(signed(values[channel], full), SMALL), f"{name}, {channel}")
+        for channel in gauge.channels
+    ]
+
+
+def flow_panel(flow: np.ndarray, full: float, anatomy: Anatomy, label: str) -> Panel:
+    moved = movement(flow, anatomy.source.picture.shape[0])
+    return Panel(enlarge(flow_colours(moved, full)), label)
+
+
+def wheel_panel(full: float) -> Panel:
+    return Panel(wheel(SIDE), f"rim: {full:g} px or more", framed=False)
+
+
+def blank(label: str = "") -> Panel:
+    return Panel(np.full((SIDE, SIDE, 3), 255, np.uint8), label, framed=False)
+
+
+def group_size(anatomy: Anatomy) -> int:
+    """Keypoints per candidate motion."""
+    return anatomy.source.keypoints.value.shape[1] // (len(anatomy.candidates) - 1)
+
+
+QUESTIONS: dict[str, Question] = {
+    "keypoints": draw_keypoints,
+    "deformation": draw_deformation,
+    "candidates": draw_candidates,
+    "flow": draw_flow,
+    "quantized": draw_quantized,
+    "occlusion": draw_occlusion,
+    "features": draw_features,
+    "codes": draw_codes,
+    "memory": draw_memory,
+}
+
+
+def answer(anatomy: Anatomy, gauge: Gauge, only: Sequence[str] = ()) -> dict[str, Figure]:
+    """Figures by question: those asked for, or all that the model has an answer to.
+
+    Raises TalkheadError for a question that means nothing to this model.
+    """
+    drawn = {name: QUESTIONS[name](anatomy, gauge) for name in only or QUESTIONS}
+    figures = {name: figure for name, figure in drawn.items() if figure is not None}
+    missing = [name for name in only if name not in figures]
+    if missing:
+        known = ", ".join(answer(anatomy, gauge))
+        raise TalkheadError(f"this model has no {missing[0]} to show; it has {known}")
+    return figures
