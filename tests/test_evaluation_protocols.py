@@ -141,6 +141,31 @@ def test_cross_videos_drive_with_the_whole_clip(voxceleb: Path, tmp_path: Path) 
     assert all(case.numbers is None and case.every == 2 for case in cases)
 
 
+def test_videos_of_one_identity_are_driven_absolutely_and_have_a_truth(
+    voxceleb: Path, tmp_path: Path
+) -> None:
+    clip = f"{AUTHORS}/id1#abc#000001#000002.mp4"
+    rows = write_list(tmp_path / "same.csv", "source,driving", f"{clip}/0000001.png,{clip}")
+    (case,) = plan_trials("videos", voxceleb, pair_list=rows).cases
+    assert (case.source[1], case.numbers, case.anchor, case.truth) == (1, None, None, True)
+
+
+def test_a_best_frame_without_the_slash_before_its_clip_is_understood(
+    voxceleb: Path, tmp_path: Path
+) -> None:
+    driver = "id2#ghi#000005#000006.mp4"
+    rows = write_list(
+        tmp_path / "cross.csv",
+        f"{AUTHORS}/id1#abc#000001#000002.mp4/0000000.png,{AUTHORS}/{driver}/0000002.png,"
+        f"{AUTHORS}{driver}/0000003.png",
+        f"{AUTHORS}/id1#abc#000001#000002.mp4/0000000.png,{AUTHORS}/{driver}/0000001.png,"
+        f"{AUTHORS}/another.mp4/0000003.png",
+    )
+    trials = plan_trials("cross-pairs", voxceleb, pair_list=rows)
+    assert [case.anchor for case in trials.cases] == [3]
+    assert "no frame of" in trials.missing[0]
+
+
 def test_rows_that_are_not_there_are_named_and_the_rest_used(
     voxceleb: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ from talkhead.evaluation.perceptual import InceptionFeatures, frechet_distance
 from talkhead.evaluation.pixels import PixelJudge, l1
 from talkhead.evaluation.protocols import plan_trials
 from talkhead.evaluation.report import html_report
+from talkhead.evaluation.shards import own_device
 from talkhead.evaluation.summary import interval, summarise
 from talkhead.evaluation.tables import as_json, markdown, write_tables
 
@@ -118,6 +119,29 @@ def test_a_broken_clip_is_named_and_the_rest_scored(
     assert "text-0.mp4" in markdown(result)
 
 
+def test_a_clip_that_ends_early_is_scored_as_far_as_it_goes_and_reported(
+    data: Path, tmp_path: Path
+) -> None:
+    whole = make_clip(
+        *(tmp_path / "whole.mp4", 60),
+        size=(SIZE, SIZE),
+        audio=False,
+        options={"movflags": "faststart"},
+    )
+    content = whole.read_bytes()
+    (data / "early-0.mp4").write_bytes(content[: int(len(content) * 0.7)])
+    result = run(data, tmp_path / "out", Perfect())
+    (name,) = result.short()
+    assert name == "early-0"
+    frames = next(case.frames for case in result.rows[0].cases if case.case == name)
+    assert 5 < len(frames) < 55
+    assert result.short()[name] == (
+        f"only its frames up to {frames[-1]} can be read, its header promises 60"
+    )
+    for text in (markdown(result), html_report(result)):
+        assert "Scored in part" in text
+
+
 def test_only_broken_clips_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "text.mp4").write_text("this is no video")
@@ -158,6 +182,20 @@ def test_shards_share_the_cases_and_the_last_reports(
     assert found[0] is None
     assert found[1] is not None
     assert as_json(found[1]) == as_json(alone)
+
+
+def test_under_torchrun_every_process_takes_a_gpu_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert own_device("auto") == "auto"
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_RANK", "6")  # of eight processes on four GPUs
+    assert own_device("auto") == own_device("cuda") == "cuda:2"
+    assert own_device("cpu") == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert own_device("auto") == "auto"
 
 
 def test_cross_identity_has_no_truth_to_compare_pixels_with(data: Path, tmp_path: Path) -> None:

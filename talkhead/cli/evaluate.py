@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,7 +90,8 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Score weights as the papers do, against doing nothing: a table, JSON and a report."""
-    with plain_errors(debug, quiet), progress_bar(quiet) as progress:
+    others = os.environ.get("RANK", "0") != "0"  # under torchrun only the first shows a bar
+    with plain_errors(debug, quiet), progress_bar(quiet or others) as progress:
         from talkhead.engine import Engine
         from talkhead.evaluation.contenders import load_contenders
         from talkhead.evaluation.evaluate import evaluate as run

@@ -6,6 +6,7 @@ frame folders are). Clips are taken as cut: nothing looks for a face.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +17,8 @@ from talkhead.crop import centre_square, cut
 from talkhead.errors import TalkheadError
 from talkhead.video import VideoReader
 from talkhead.video.pictures import PICTURE_SUFFIXES, picture_files
+
+log = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".gif"}
 
@@ -30,6 +33,9 @@ def find_clips(data: Path) -> list[Path]:
     folder = test_folder(data)
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     clips = [path for path in entries if _is_clip(path)]
+    for path in entries:
+        if path.is_dir() and not any(path.iterdir()):
+            log.warning("%s is empty and left out", path)
     if not clips:
         raise TalkheadError(
             f"{folder} holds no clips; expected videos ({' '.join(sorted(VIDEO_SUFFIXES))}) or "
@@ -114,6 +120,12 @@ def frame_size(clip: Path) -> tuple[int, int]:
     """Width and height of a clip's frames in pixels."""
     with _open(clip, 0, 1) as reader:
         return reader.info.width, reader.info.height
+
+
+def promised_frames(clip: Path) -> int | None:
+    """How many frames a clip's header says it has; None where it does not say."""
+    with _open(clip, 0, None) as reader:
+        return reader.info.frames
 
 
 def read_picture(clip: Path, number: int, size: int) -> np.ndarray:

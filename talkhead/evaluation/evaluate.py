@@ -87,7 +87,12 @@ class Evaluation:
     def failed(self) -> dict[str, str]:
         """Cases that no contender could draw, and rows of the list that were left out."""
         found = {case.case: case.error for row in self.rows for case in row.cases if case.error}
-        return {**found, **{f"list, {text.split(':')[0]}": text for text in self.trials.missing}}
+        rows = (text.partition(": ") for text in self.trials.missing)
+        return {**found, **{f"list, {line}": why for line, _, why in rows}}
+
+    def short(self) -> dict[str, str]:
+        """Cases that were scored as far as their clip could be read."""
+        return {case.case: case.remark for case in self.rows[0].cases if case.remark}
 
 
 def evaluate(

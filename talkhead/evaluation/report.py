@@ -28,7 +28,7 @@ h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
 table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
 th, td { padding: .35rem .55rem; border-bottom: 1px solid #ddd; text-align: right;
   vertical-align: top; white-space: nowrap; }
-th { border-bottom: 2px solid #999; vertical-align: bottom; }
+th { border-bottom: 2px solid #999; vertical-align: bottom; white-space: normal; }
 th:first-child, td:first-child { text-align: left; }
 table.text th, table.text td { text-align: left; white-space: normal; }
 td small { color: #666; display: block; } td small.better { color: #00704f; }
@@ -121,7 +121,7 @@ def _score_cell(row: Row, metric: Metric, best: float | None) -> str:
         elif gain.frame_mean is not None:
             notes.append(f"<small{shade}>{gain.frame_mean:+.{metric.digits}f}</small>")
     if score.frame_mean is not None and score.judged < 1:
-        notes.append(f"<small>{100 * score.judged:.0f} % judged</small>")
+        notes.append(f"<small>{100 * score.judged:.1f} % judged</small>")
     kind = " class=best" if score.frame_mean is not None and score.frame_mean == best else ""
     return f"<td{kind}>{number(score.frame_mean, metric.digits)}{''.join(notes)}</td>"
 
@@ -178,6 +178,9 @@ def _left_out(evaluation: Evaluation) -> list[str]:
     if failed := evaluation.failed():
         rows = [[escape(name), escape(str(why))] for name, why in failed.items()]
         parts += ["<h2>Left out</h2>", _table(["case", "why"], rows, "text")]
+    if short := evaluation.short():
+        rows = [[escape(name), escape(why)] for name, why in short.items()]
+        parts += ["<h2>Scored in part</h2>", _table(["case", "why"], rows, "text")]
     if evaluation.skipped:
         rows = [[METRICS[n].title, escape(why)] for n, why in evaluation.skipped.items()]
         parts += ["<h2>Not computed</h2>", _table(["metric", "what is missing"], rows, "text")]

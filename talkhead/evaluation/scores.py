@@ -15,7 +15,7 @@ import numpy as np
 
 from talkhead.driver import batches
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.clips import file_name, read_frames, read_picture
+from talkhead.evaluation.clips import file_name, promised_frames, read_frames, read_picture
 from talkhead.evaluation.contenders import Contender
 from talkhead.evaluation.judges import Bench
 from talkhead.evaluation.judging import Shots
@@ -26,6 +26,7 @@ from talkhead.image import write_image
 log = logging.getLogger(__name__)
 
 FORMAT = 2  # of stored scores; old ones are computed again
+SHORT_FRAMES = 2  # that headers may be wrong by
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -35,6 +36,7 @@ class CaseScores:
 
     frames: numbers of the driving frames; values: by metric, one per frame, None = not judged.
     error:  why the case could not be drawn; then there are no frames.
+    remark: what is wrong with a clip that was scored all the same.
     shown:  number of the frame in the case's picture.
     slopes: by metric, for those that have one value for all frames of a case.
     """
@@ -44,6 +46,7 @@ class CaseScores:
     frames: tuple[int, ...]
     values: dict[str, tuple[float | None, ...]]
     error: str | None = None
+    remark: str = ""
     shown: int = 0
     slopes: dict[str, float | None] = field(default_factory=dict)
 
@@ -189,7 +192,11 @@ class Scorer:
                 results=found["results"],
             )
         kept = {name: tuple(column) for name, column in values.items()}
-        return CaseScores(case.name, case.clip, tuple(frames), kept, shown=strip.frame)
+        return CaseScores(
+            *(case.name, case.clip, tuple(frames), kept),
+            remark="" if case.numbers else shortness(case, frames[-1]),
+            shown=strip.frame,
+        )
 
     def _stored(self, contender: Contender, case: Case, failed: bool = False) -> CaseScores | None:
         """What an earlier run found out; None when inputs have changed since, or it failed."""
@@ -234,6 +241,14 @@ class Strip:
     def picture(self) -> np.ndarray:
         """Source, driving, result and, with a truth, three times the difference, in a row."""
         return np.concatenate(self._cells, axis=1)
+
+
+def shortness(case: Case, last: int) -> str:
+    """Says so when a clip's frames end well before its header says."""
+    promised = promised_frames(case.driving)
+    if promised is None or last + case.every + SHORT_FRAMES > promised:
+        return ""
+    return f"only its frames up to {last} can be read, its header promises {promised}"
 
 
 def frame_name(number: int) -> str:

@@ -43,7 +43,7 @@ def cell(score: Score, digits: int) -> str:
     if score.low is not None:
         text += f" [{number(score.low, digits)}, {number(score.high, digits)}]"
     if score.frame_mean is not None and score.judged < 1:
-        text += f" ({100 * score.judged:.0f} % judged)"
+        text += f" ({100 * score.judged:.1f} % judged)"
     return text
 
 
@@ -192,6 +192,8 @@ def markdown(evaluation: Evaluation) -> str:
     ]
     if failed := evaluation.failed():
         parts += ["## Left out", "\n".join(f"- {name}: {why}" for name, why in failed.items())]
+    if short := evaluation.short():
+        parts += ["## Scored in part", "\n".join(f"- {name}: {why}" for name, why in short.items())]
     if evaluation.skipped:
         lines = [f"- {METRICS[name].title}: {why}" for name, why in evaluation.skipped.items()]
         parts += ["## Not computed", "\n".join(lines)]
@@ -228,6 +230,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "metrics": {name: asdict(METRICS[name]) for name in evaluation.metrics},
         "not_computed": evaluation.skipped,
         "left_out": evaluation.failed(),
+        "scored_in_part": evaluation.short(),
     }
 
 
