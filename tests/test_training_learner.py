@@ -195,6 +195,22 @@ def test_the_motion_stage_teaches_the_models_own_motion_and_leaves_its_decoder_a
     assert moved == {"keypoint_detector", "dense_motion", "encoder", "motion"}
 
 
+def test_the_disentangling_recipe_teaches_that_network_alone_to_undo_random_scales() -> None:
+    recipe = replace(RECIPES["tpsmm-avd"], batch_size=4, learning_rate=3e-3)
+    torch.manual_seed(0)
+    model = build(replace(FAMILIES["tpsmm"], avd=True))
+    one = Learner(model, recipe, Objective(recipe), Compute(CPU), Team(), seed=0)
+    before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
+    batch = toy_batch(recipe)
+    errors = [one.learn(batch, step, 0.0)["disentangling"].item() for step in range(40)]
+    assert sum(errors[-5:]) < 0.5 * sum(errors[:5]), errors
+    after = one.model.state_dict()
+    moved = {
+        name.split(".")[0] for name, old in before.items() if not torch.equal(old, after[name])
+    }
+    assert moved == {"avd"}
+
+
 def test_seeded_codes_lie_among_the_data_and_more_of_them_live() -> None:
     torch.manual_seed(0)
     model = build(CODEBOOK)

@@ -27,6 +27,10 @@ def train(
     preset: Annotated[str, typer.Option(help="The model: codebook, mcnet, fomm, ...")] = (
         "codebook-lite"
     ),
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Another recipe than the preset's, such as tpsmm-avd."),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length; default: the recipe's.")] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Length in minutes, instead of steps.")
@@ -105,6 +109,7 @@ def train(
             data=tuple(data),
             out=out,
             preset=preset,
+            recipe=recipe,
             steps=steps,
             minutes=minutes,
             batch_size=batch_size,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig
+from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig
 from talkhead.errors import TalkheadError
 from talkhead.training.landmarks import FREE_STARTS, GROUPS
 
@@ -27,6 +27,7 @@ class Weights:
     keypoint_distance: keypoints must keep apart.
     consistency:  MCNet's memory must resemble the features.
     warp, background: TPSMM's feature warp and background cycle.
+    disentangling: of TPSMM's AVD network; any weight trains that network alone.
     pyramid, gradient, dissimilarity: L1 at four scales, of derivatives, 1 - SSIM.
     warped_pyramid: L1 of the source image under the deformation alone.
     landmark_flow:  the deformation must take landmarks to landmarks (needs landmark files).
@@ -47,6 +48,7 @@ class Weights:
     consistency: float = 0.0
     warp: float = 0.0
     background: float = 0.0
+    disentangling: float = 0.0
     pyramid: float = 0.0
     gradient: float = 0.0
     dissimilarity: float = 0.0
@@ -246,6 +248,17 @@ TPSMM = Recipe(
     augmentation=_JITTER,
 )
 
+TPSMM_AVD = Recipe(
+    source="release of TPSMM, vox-256: 200 epochs; its batch size is not known to us",
+    epochs=200,
+    repeats=300,
+    batch_size=64,
+    learning_rate=1e-3,
+    milestones=(0.7, 0.9),
+    weights=Weights(disentangling=1.0),
+    augmentation=_JITTER,
+)
+
 LITE = Recipe(
     source="own experiments with little data and little compute",
     steps=20_000,
@@ -286,7 +299,22 @@ LITE = Recipe(
     ),
 )
 
-RECIPES: dict[str, Recipe] = {"codebook": CODEBOOK, "mcnet": MCNET, "fomm": FOMM, "tpsmm": TPSMM}
+# The first four are named after the family that they are the default of.
+RECIPES: dict[str, Recipe] = {
+    "codebook": CODEBOOK,
+    "mcnet": MCNET,
+    "fomm": FOMM,
+    "tpsmm": TPSMM,
+    "tpsmm-avd": TPSMM_AVD,
+    "lite": LITE,
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """A recipe by name; an unknown name lists the known ones."""
+    if name not in RECIPES:
+        raise TalkheadError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]
 
 
 def recipe_for(preset: str, family: str, landmarks: bool) -> Recipe:
@@ -355,6 +383,11 @@ def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
         isinstance(config, CodebookConfig) and config.motion_codebook.scales
     ):
         raise TalkheadError("motion_only needs a codebook model with a motion codebook")
+    if recipe.weights.disentangling and not (isinstance(config, TpsmmConfig) and config.avd):
+        raise TalkheadError(
+            "this recipe trains the disentangling network of a tpsmm model: use --preset tpsmm "
+            "--set model.avd=true, and --init with the weights of a trained tpsmm"
+        )
     if recipe.adversarial and config.family != "codebook":
         raise TalkheadError(f"{config.family} is trained without a discriminator; unset it")
     if recipe.batch_size < 1:

@@ -126,14 +126,18 @@ class SumOverTeam(torch.autograd.Function):
         return total
 
 
-class TeamBatchNorm(nn.BatchNorm2d):
+class TeamBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the batches of all processes; torch's own exists for CUDA only."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Vectors (B, C) and maps (B, C, h, w) alike."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or dist.get_world_size() == 1:
             return super().forward(x)
         y = x.float()
-        moments = torch.stack([y.mean((0, 2, 3)), y.square().mean((0, 2, 3))])
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        moments = torch.stack([y.mean(axes), y.square().mean(axes)])
         # Differentiable, and every process has as many items: the mean of means is the mean.
         mean, square = SumOverTeam.apply(moments) / dist.get_world_size()
         variance = (square - mean.square()).clamp(min=0)
@@ -141,7 +145,8 @@ class TeamBatchNorm(nn.BatchNorm2d):
         assert self.weight is not None
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
-        return (y * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+        shape = (-1, *(1 for _ in axes[1:]))
+        return (y * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
         count *= dist.get_world_size()
@@ -159,7 +164,7 @@ def share_batch_norm(module: nn.Module, team: Team) -> None:
     if team.size == 1:
         return
     for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
             shared = TeamBatchNorm(child.num_features, child.eps, child.momentum)
             shared.load_state_dict(child.state_dict())
             setattr(module, name, shared.to(child.weight.device))

@@ -46,7 +46,7 @@ class Keeper:
         self._validated = step
         compute, model = self.learner.compute, self.learner.average.model
         self.score, drawn = self.validation(
-            model, compute.device, compute.precision, self.learner.recipe.motion_only
+            model, compute.device, compute.precision, self.learner.recipe
         )
         pictures = self.folder / "pictures"
         pictures.mkdir(exist_ok=True)

@@ -18,7 +18,6 @@ from talkhead.training.batches import Batch
 from talkhead.training.config import Recipe
 from talkhead.training.discriminator import PatchDiscriminator, adaptive_weight, hinge
 from talkhead.training.distributed import Team, share_batch_norm
-from talkhead.training.motion_stage import MotionStage
 from talkhead.training.objective import IMAGE_TERMS, Objective, total
 from talkhead.training.optimizer import (
     Average,
@@ -28,6 +27,7 @@ from talkhead.training.optimizer import (
     rate_factor,
     set_rates,
 )
+from talkhead.training.stages import stage_of
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +87,8 @@ class Learner:
             )
         self.skipped = 0
         self._skipped_in_a_row = 0
-        stage: Network | MotionStage = model
-        if recipe.motion_only:
-            assert isinstance(model, CodebookModel)
-            stage = MotionStage(model)
+        stage = stage_of(model, recipe)
+        self._whole = stage is model
         self._reconstruct: Reconstruct = stage.reconstruct
         if compute.compile:
             self._reconstruct = torch.compile(stage.reconstruct)
@@ -152,6 +150,8 @@ class Learner:
         return sums, fakes
 
     def _forward(self, batch: Batch, progress: float) -> TrainOutputs:
+        if not self._whole:
+            return self._reconstruct(batch.source, batch.driving)
         if isinstance(self.model, TpsmmModel):
             rise = min(1.0, progress / DROPOUT_RISE)
             dropout = FIRST_DROPOUT + rise * (self.model.config.dropout - FIRST_DROPOUT)
@@ -162,7 +162,7 @@ class Learner:
                 background=progress >= BACKGROUND_START,
                 dropout=dropout if progress < DROPOUT_END else 0.0,
             )
-        if isinstance(self.model, CodebookModel) and not self.recipe.motion_only:
+        if isinstance(self.model, CodebookModel):
             coarse = self.recipe.weights.coarse > 0
             return self._reconstruct(batch.source, batch.driving, coarse=coarse)
         return self._reconstruct(batch.source, batch.driving)

@@ -12,7 +12,14 @@ from talkhead import config
 from talkhead.config import ModelConfig
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
-from talkhead.training.config import Recipe, check_landmarks, check_recipe, check_sizes, recipe_for
+from talkhead.training.config import (
+    Recipe,
+    check_landmarks,
+    check_recipe,
+    check_sizes,
+    recipe_for,
+    recipe_named,
+)
 from talkhead.training.learner import Compute
 from talkhead.training.overrides import apply_settings
 from talkhead.training.report import LOSSES, RUN
@@ -23,9 +30,9 @@ from talkhead.training.state import STATE, WEIGHTS
 class TrainOptions:
     """What the command line says; None leaves the recipe's own value.
 
-    steps, minutes: length of the run; minutes win. settings: `model.a.b=value`, `recipe.a=value`.
+    recipe: one of `RECIPES`. settings: `model.a.b=value`, `recipe.a=value`.
+    steps, minutes: length of the run; minutes win. save_minutes, validate_steps: how often.
     accumulate: pieces in which a batch is learned. keypoint_steps: steps of the landmark start.
-    save_minutes, validate_steps: how often. `seconds` and the like are wall-clock times.
     """
 
     data: tuple[Path, ...]
@@ -35,6 +42,7 @@ class TrainOptions:
     minutes: float | None = None
     batch_size: int | None = None
     accumulate: int = 1
+    recipe: str | None = None
     settings: tuple[str, ...] = ()
     device: str = "auto"
     precision: str = "fp32"
@@ -62,7 +70,10 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
     """Model and recipe of the options, checked."""
     model_config = config.preset(options.preset)
     wanted = options.landmarks is not None
-    recipe = recipe_for(options.preset, model_config.family, wanted)
+    if options.recipe is not None:
+        recipe = recipe_named(options.recipe)
+    else:
+        recipe = recipe_for(options.preset, model_config.family, wanted)
     model_config, recipe = apply_settings(model_config, recipe, list(options.settings))
     if options.steps is not None:
         recipe = replace(recipe, steps=options.steps)

@@ -13,10 +13,10 @@ from torch import Tensor
 from talkhead.errors import TalkheadError
 from talkhead.image import write_image
 from talkhead.models import Network
-from talkhead.models.codebook import CodebookModel
+from talkhead.training.config import Recipe
 from talkhead.training.data import Clip
 from talkhead.training.frames import StreamedFrames
-from talkhead.training.motion_stage import MotionStage
+from talkhead.training.stages import stage_of
 
 MAX_CLIPS = 16
 PER_CLIP = 3  # driving frames, evenly over the clip; its first frame is the source
@@ -41,16 +41,12 @@ class Validation:
 
     @torch.inference_mode()
     def __call__(
-        self, model: Network, device: torch.device, precision: torch.dtype, motion_only: bool
+        self, model: Network, device: torch.device, precision: torch.dtype, recipe: Recipe
     ) -> tuple[Score, Tensor]:
         """Score a model, and what it drew for the first pairs."""
         training = model.training
         model.eval()
-        if motion_only:
-            assert isinstance(model, CodebookModel)
-            stage: Network | MotionStage = MotionStage(model).eval()
-        else:
-            stage = model
+        stage = stage_of(model, recipe)
         drawn = []
         for source, driving in zip(self.source, self.driving, strict=True):
             pair = torch.stack([source, driving]).to(device).float() / 255
