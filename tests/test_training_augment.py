@@ -13,8 +13,9 @@ from torch import Tensor
 from talkhead.errors import TalkheadError
 from talkhead.structs import Keypoints
 from talkhead.training import augment
+from talkhead.training.adversary import adaptive_weight
 from talkhead.training.config import LITE, MCNET, Augmentation
-from talkhead.training.discriminator import PatchDiscriminator, adaptive_weight
+from talkhead.training.discriminator import KeypointDiscriminator, PatchDiscriminator
 from talkhead.training.equivariance import draw_warp, equivariance, reflect, stack_warps
 from talkhead.training.flow import optical_flow
 from talkhead.training.optimizer import rate_factor
@@ -157,7 +158,20 @@ def test_adaptive_weight_balances_gradients() -> None:
 
 
 def test_discriminator_judges_patches() -> None:
-    assert PatchDiscriminator(4)(torch.rand(2, 3, 128, 128)).shape == (2, 1, 6, 6)
+    logits, features = PatchDiscriminator(4)(torch.rand(2, 3, 128, 128), torch.zeros(2, 3, 2))
+    assert logits.shape == (2, 1, 6, 6)
+    assert features == []
+
+
+def test_keypoint_discriminator_sees_where_the_keypoints_are() -> None:
+    torch.manual_seed(0)
+    judge = KeypointDiscriminator(3, channels=4).eval()
+    images = torch.rand(2, 3, 128, 128)
+    here, features = judge(images, torch.zeros(2, 3, 2))
+    there, _ = judge(images, torch.full((2, 3, 2), 0.7))
+    assert here.shape == (2, 1, 10, 10)
+    assert [feature.shape[1] for feature in features] == [8, 16, 32, 64]
+    assert not torch.allclose(here, there)
 
 
 def test_schedules_fall_where_the_papers_say() -> None:

@@ -139,13 +139,35 @@ def test_adversary_enters_at_its_step_and_learns() -> None:
     )
     one = learner(recipe)
     batch = toy_batch(recipe)
-    assert one.discriminator is not None
-    before = [p.clone() for p in one.discriminator.parameters()]
+    assert one.adversary is not None
+    judge = one.adversary.discriminator
+    before = [p.clone() for p in judge.parameters()]
     assert "adversarial" not in one.learn(batch, 0, 0.0)
-    assert all(map(torch.equal, before, one.discriminator.parameters()))
+    assert all(map(torch.equal, before, judge.parameters()))
     terms = one.learn(batch, 1, 0.0)
     assert {"adversarial", "discriminator"} <= terms.keys()
-    assert not all(map(torch.equal, before, one.discriminator.parameters()))
+    assert not all(map(torch.equal, before, judge.parameters()))
+
+
+def test_the_adversarial_fomm_recipe_fools_matches_features_and_teaches_its_judge() -> None:
+    recipe = RECIPES["fomm-adversarial"]
+    assert recipe.adversarial is not None
+    few = replace(recipe.adversarial, base_channels=4)
+    one = learner(replace(recipe, batch_size=2, adversarial=few), "fomm")
+    batch = toy_batch(one.recipe)
+    judge = [one.learn(batch, step, 0.0) for step in range(12)]
+    assert {"adversarial", "feature_matching", "discriminator"} <= judge[0].keys()
+    assert judge[-1]["discriminator"] < judge[0]["discriminator"]
+    # What the generator learns from the judge must not teach the judge.
+    assert one.adversary is not None
+    before = [p.clone() for p in one.adversary.discriminator.parameters()]
+    one._backward(batch, 12, 0.0)
+    grads = [p.grad for p in one.adversary.discriminator.parameters()]
+    one.adversary.optimizer.zero_grad(set_to_none=True)
+    one._backward(batch, 13, 0.0)
+    assert all(p.grad is None for p in one.adversary.discriminator.parameters())
+    assert all(map(torch.equal, before, one.adversary.discriminator.parameters()))
+    assert any(g is not None for g in grads)  # left from its own step, so the check can fail
 
 
 def test_accumulated_pieces_learn_what_the_whole_batch_learns() -> None:

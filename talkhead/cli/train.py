@@ -29,7 +29,7 @@ def train(
     ),
     recipe: Annotated[
         str | None,
-        typer.Option(help="Another recipe than the preset's, such as tpsmm-avd."),
+        typer.Option(help="Another recipe than the preset's, such as fomm-adversarial."),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Length; default: the recipe's.")] = None,
     minutes: Annotated[

@@ -91,14 +91,19 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Adversarial:
-    """Hinge loss against a patch discriminator [C].
+    """A loss against a discriminator.
 
-    start: first step of it. weight: upper bound of the adaptive weight, which balances its
-    gradient at the decoder's last layer with that of the reconstruction.
+    kind:   "hinge" [C] judges patches, and its weight adapts: it balances the gradients at the
+            decoder's last layer with those of the reconstruction, up to `weight`.
+            "least_squares" [F] judges patches beside the keypoints, at a constant weight.
+    start:  first step of it.
+    feature_matching: weight of the distance of the discriminator's features, per block.
     """
 
+    kind: Literal["hinge", "least_squares"] = "hinge"
     start: int = 5001
     weight: float = 0.8
+    feature_matching: float = 0.0
     base_channels: int = 64
 
 
@@ -235,6 +240,17 @@ FOMM = Recipe(
     augmentation=_JITTER,
 )
 
+FOMM_ADVERSARIAL = replace(
+    FOMM,
+    source="release of FOMM, vox-adv-256: 150 epochs in all, the first of them better without",
+    epochs=150,
+    batch_size=36,
+    milestones=(),
+    adversarial=Adversarial(
+        kind="least_squares", start=1, weight=1.0, feature_matching=10.0, base_channels=32
+    ),
+)
+
 TPSMM = Recipe(
     source="release of TPSMM, vox-256: 100 epochs, batch 28",
     epochs=100,
@@ -299,11 +315,12 @@ LITE = Recipe(
     ),
 )
 
-# The first four are named after the family that they are the default of.
+# Those named after a family are its default.
 RECIPES: dict[str, Recipe] = {
     "codebook": CODEBOOK,
     "mcnet": MCNET,
     "fomm": FOMM,
+    "fomm-adversarial": FOMM_ADVERSARIAL,
     "tpsmm": TPSMM,
     "tpsmm-avd": TPSMM_AVD,
     "lite": LITE,
@@ -388,7 +405,11 @@ def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
             "this recipe trains the disentangling network of a tpsmm model: use --preset tpsmm "
             "--set model.avd=true, and --init with the weights of a trained tpsmm"
         )
-    if recipe.adversarial and config.family != "codebook":
-        raise TalkheadError(f"{config.family} is trained without a discriminator; unset it")
+    adversarial = recipe.adversarial
+    if adversarial and adversarial.kind == "hinge" and not isinstance(config, CodebookConfig):
+        raise TalkheadError(
+            f"{config.family} has no layer at which a hinge loss could be balanced; use "
+            "--set recipe.adversarial=null, or --recipe fomm-adversarial"
+        )
     if recipe.batch_size < 1:
         raise TalkheadError(f"the batch size must be at least 1, not {recipe.batch_size}")

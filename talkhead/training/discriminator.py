@@ -1,17 +1,22 @@
-"""Patch discriminator with hinge loss and adaptive weight, as the codebook release has them."""
+"""The discriminators of the published recipes: patches alone, and patches beside keypoints."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-SLOPE = 0.2  # of the leaky ReLUs (release)
-EPSILON = 1e-4  # beside the gradient's norm in the adaptive weight (release)
+from talkhead.models.grid import gaussian_maps
+
+SLOPE = 0.2  # of the leaky ReLUs (releases)
+MAX_CHANNELS = 512  # of FOMM's discriminator
+NUM_BLOCKS = 4  # of FOMM's discriminator
 
 
 class PatchDiscriminator(nn.Module):
-    """Images (B, 3, H, W) in [0, 1] -> logits (B, 1, h, w), positive for real patches."""
+    """Images (B, 3, H, W) in [0, 1] -> logits (B, 1, h, w), positive for real patches.
+
+    That of the codebook release: five convolutions of stride 2 and 1 with batch norms.
+    """
 
     def __init__(self, channels: int = 64) -> None:
         super().__init__()
@@ -30,19 +35,44 @@ class PatchDiscriminator(nn.Module):
         layers.append(nn.Conv2d(widths[-1], 1, 4, padding=1))
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images * 2 - 1)
+    def forward(self, images: Tensor, keypoints: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits, and no features: nothing is matched. Keypoints are not looked at."""
+        return self.layers(images * 2 - 1), []
 
 
-def hinge(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss on its logits."""
-    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+class KeypointDiscriminator(nn.Module):
+    """Images (B, 3, H, W) in [0, 1] with the driving keypoints (B, K, 2) -> logits and features.
+
+    That of FOMM's adversarial recipe: four blocks of a convolution without padding, instance norm
+    (not in the first) and average pooling (not in the last), under spectral normalisation. It sees
+    the keypoints as Gaussian maps beside the colours.
+    """
+
+    def __init__(self, num_keypoints: int, channels: int = 32) -> None:
+        super().__init__()
+        widths = [3 + num_keypoints]
+        widths += [min(MAX_CHANNELS, channels * 2 ** (i + 1)) for i in range(NUM_BLOCKS)]
+        self.blocks = nn.ModuleList()
+        for i in range(NUM_BLOCKS):
+            layers: list[nn.Module] = [_normalised(nn.Conv2d(widths[i], widths[i + 1], 4))]
+            if i > 0:
+                layers.append(nn.InstanceNorm2d(widths[i + 1], affine=True))
+            layers.append(nn.LeakyReLU(SLOPE))
+            if i < NUM_BLOCKS - 1:
+                layers.append(nn.AvgPool2d(2))
+            self.blocks.append(nn.Sequential(*layers))
+        self.out = _normalised(nn.Conv2d(widths[-1], 1, 1))
+
+    def forward(self, images: Tensor, keypoints: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits (B, 1, h, w), 1 for real and 0 for drawn patches, and each block's features."""
+        size = (images.shape[-2], images.shape[-1])
+        x = torch.cat([images, gaussian_maps(keypoints, size).to(images.dtype)], dim=1)
+        features = []
+        for block in self.blocks:
+            x = block(x)
+            features.append(x)
+        return self.out(x), features
 
 
-def adaptive_weight(
-    reconstruction: Tensor, adversarial: Tensor, weight: Tensor, largest: float
-) -> Tensor:
-    """Balance both losses' gradients at one layer's weight: largest * clamp(ratio, 0, 1)."""
-    wanted = torch.autograd.grad(reconstruction, weight, retain_graph=True)[0].norm()
-    given = torch.autograd.grad(adversarial, weight, retain_graph=True)[0].norm()
-    return largest * (wanted / (given + EPSILON)).clamp(0, 1).detach()
+def _normalised(layer: nn.Conv2d) -> nn.Module:
+    return nn.utils.parametrizations.spectral_norm(layer)

@@ -14,11 +14,11 @@ from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.tpsmm import TpsmmModel
 from talkhead.structs import TrainOutputs
+from talkhead.training.adversary import Adversary, Drawn
 from talkhead.training.batches import Batch
 from talkhead.training.config import Recipe
-from talkhead.training.discriminator import PatchDiscriminator, adaptive_weight, hinge
 from talkhead.training.distributed import Team, share_batch_norm
-from talkhead.training.objective import IMAGE_TERMS, Objective, total
+from talkhead.training.objective import Objective, total
 from talkhead.training.optimizer import (
     Average,
     clip_gradients,
@@ -75,15 +75,10 @@ class Learner:
         self.optimizer = make_optimizer(model, recipe)
         half = compute.precision is torch.float16
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=half)
-        self.discriminator: PatchDiscriminator | None = None
+        self.adversary: Adversary | None = None
         if recipe.adversarial:
-            discriminator = PatchDiscriminator(recipe.adversarial.base_channels)
-            self.discriminator = discriminator.to(compute.device)
-            share_batch_norm(self.discriminator, team)
-            self.discriminator_optimizer = torch.optim.Adam(
-                [{"params": self.discriminator.parameters(), "base": recipe.learning_rate}],
-                lr=recipe.learning_rate,
-                betas=recipe.betas,
+            self.adversary = Adversary(
+                recipe.adversarial, recipe, model.config, compute.device, team
             )
         self.skipped = 0
         self._skipped_in_a_row = 0
@@ -105,12 +100,11 @@ class Learner:
         set_rates(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            terms, fakes = self._backward(batch, step, progress)
+            terms, drawn = self._backward(batch, step, progress)
             if self._update(terms):
                 self.average.update(step)
-                if fakes:
-                    set_rates(self.discriminator_optimizer, factor)
-                    terms["discriminator"] = self._discriminate(batch, fakes)
+                if drawn and self.adversary:
+                    terms["discriminator"] = self.adversary.learn(drawn, factor, self._autocast())
         except torch.OutOfMemoryError as error:
             raise self._too_large() from error
         except RuntimeError as error:
@@ -129,25 +123,26 @@ class Learner:
 
     def _backward(
         self, batch: Batch, step: int, progress: float
-    ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """Gradients of the whole batch, piece by piece; mean terms, and the images if wanted."""
-        adversarial = self.recipe.adversarial
-        against = adversarial is not None and step + 1 >= adversarial.start
+    ) -> tuple[dict[str, Tensor], list[Drawn]]:
+        """Gradients of the whole batch, piece by piece; mean terms, and the images for the
+        adversary when it plays."""
+        adversary = self.adversary if self.adversary and self.adversary.plays(step) else None
         pieces = split(batch, self.compute.parts)
         sums: dict[str, Tensor] = {}
-        fakes: list[Tensor] = []
+        drawn: list[Drawn] = []
         for piece in pieces:
             share = len(piece) / len(batch)
             with self._autocast():
                 outputs = self._forward(piece, progress)
                 terms = self.objective(self.model, piece, outputs, progress)
-                if against:
-                    terms["adversarial"] = self._fool(outputs, terms)
-                    fakes.append(outputs.image.detach())
+                if adversary:
+                    terms |= adversary.terms(self.model, outputs, piece.driving, terms)
+                    image, points = outputs.image.detach(), outputs.driving.value.detach()
+                    drawn.append(Drawn(image, piece.driving, points, share))
             self.scaler.scale(total(terms) * share).backward()
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0) + value.detach() * share
-        return sums, fakes
+        return sums, drawn
 
     def _forward(self, batch: Batch, progress: float) -> TrainOutputs:
         if not self._whole:
@@ -166,19 +161,6 @@ class Learner:
             coarse = self.recipe.weights.coarse > 0
             return self._reconstruct(batch.source, batch.driving, coarse=coarse)
         return self._reconstruct(batch.source, batch.driving)
-
-    def _fool(self, outputs: TrainOutputs, terms: dict[str, Tensor]) -> Tensor:
-        """The adversarial term, balanced with the reconstruction at the decoder's last layer."""
-        assert self.discriminator is not None
-        assert self.recipe.adversarial is not None
-        assert isinstance(self.model, CodebookModel)
-        self.discriminator.requires_grad_(False)
-        loss = -self.discriminator(outputs.image).float().mean()
-        self.discriminator.requires_grad_(True)
-        images = total({name: terms[name] for name in IMAGE_TERMS if name in terms})
-        last = self.model.decoder.out.weight
-        weight = adaptive_weight(images, loss, last, self.recipe.adversarial.weight)
-        return weight * loss
 
     def _update(self, terms: dict[str, Tensor]) -> bool:
         """Step the optimiser unless something is not finite, in any process."""
@@ -208,24 +190,6 @@ class Learner:
                 f"{culprit} has not been finite for {MAX_SKIPPED} steps; the last checkpoint is "
                 "sound: resume from it with a lower recipe.learning_rate or with --bf16"
             )
-
-    def _discriminate(self, batch: Batch, fakes: list[Tensor]) -> Tensor:
-        """Teach the discriminator the same batch; its loss."""
-        assert self.discriminator is not None
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss = batch.source.new_zeros(())
-        for piece, fake in zip(split(batch, self.compute.parts), fakes, strict=True):
-            with self._autocast():
-                judged = hinge(
-                    self.discriminator(piece.driving).float(), self.discriminator(fake).float()
-                )
-            # Small logits: this loss needs no scaling against underflow.
-            (judged * (len(piece) / len(batch))).backward()
-            loss = loss + judged.detach() * (len(piece) / len(batch))
-        self.team.average_gradients(self.discriminator.parameters())
-        if bool(torch.isfinite(gradient_norm(self.discriminator.parameters()))):
-            self.discriminator_optimizer.step()
-        return loss
 
     def _autocast(self) -> torch.autocast:
         half = self.compute.precision is not torch.float32

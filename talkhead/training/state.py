@@ -45,9 +45,8 @@ def save(folder: Path, learner: Learner, step: int, seconds: float, provenance: 
     }
     if learner.average.decay:
         content["average"] = learner.average.model.state_dict()
-    if learner.discriminator is not None:
-        content["discriminator"] = learner.discriminator.state_dict()
-        content["discriminator_optimizer"] = learner.discriminator_optimizer.state_dict()
+    if learner.adversary is not None:
+        content |= learner.adversary.state()
     partial = folder / f".{STATE}.part"
     try:
         torch.save(content, partial)
@@ -78,9 +77,8 @@ def resume(folder: Path, learner: Learner) -> tuple[int, float]:
         learner.scaler.load_state_dict(content["scaler"])
         if learner.average.decay:
             learner.average.model.load_state_dict(content.get("average", content["model"]))
-        if learner.discriminator is not None and "discriminator" in content:
-            learner.discriminator.load_state_dict(content["discriminator"])
-            learner.discriminator_optimizer.load_state_dict(content["discriminator_optimizer"])
+        if learner.adversary is not None:
+            learner.adversary.restore(content)
         learner.skipped = content["skipped"]
         learner.seed = content["seed"]
         return content["step"], content["seconds"]
