@@ -203,7 +203,8 @@ def test_a_batch_too_large_for_memory_says_what_to_do(monkeypatch: pytest.Monkey
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(one, "_forward", no_room)
-    with pytest.raises(TalkheadError, match=r"a batch of 2 does not fit .* --accumulate 2"):
+    sentence = r"a batch of 2 does not fit .* --accumulate 2"
+    with pytest.raises(TalkheadError, match=sentence), one.memory_explained():
         one.learn(toy_batch(recipe), 0, 0.0)
 
 

@@ -153,9 +153,9 @@ def test_two_processes_learn_what_one_learns(clips: Path, tmp_path: Path) -> Non
     begun = torch.cat([t.flatten() for t in one.values() if t.is_floating_point()])
     ended = torch.cat([t.flatten() for t in two.values() if t.is_floating_point()])
     # Adam turns rounding into steps of full size where a gradient is about zero, so a few numbers
-    # may differ by up to three steps; nearly all must agree.
+    # may differ by up to three steps; nearly all must agree, to a hundredth of the way they went.
     assert (begun - ended).abs().max() < 3 * 2e-3
-    assert (begun - ended).abs().mean() < 1e-5
+    assert (begun - ended).abs().mean() < 0.01 * 3e-3
 
 
 def test_landmarks_start_the_keypoints(clips: Path, tmp_path: Path) -> None:
@@ -199,6 +199,75 @@ def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> No
         train(options(clips, run, steps=1))
     with pytest.raises(TalkheadError, match=r"another model: .*family is codebook there"):
         train(options(clips, run, resume=True, preset="toy-splines", settings=()))
+
+
+def test_overwriting_keeps_the_old_run_until_the_new_one_can_begin(
+    clips: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(options(clips, run, steps=1))
+    kept = (run / "state.pt").read_bytes()
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(TalkheadError, match="no clips in"):
+        train(options(tmp_path / "nothing", run, overwrite=True))
+    assert (run / "state.pt").read_bytes() == kept
+    assert train(options(clips, run, steps=2, overwrite=True)) is not None
+    assert [line["step"] for line in losses(run)] == [1, 2]
+
+
+def test_steps_after_the_last_checkpoint_are_taken_back_from_the_diary(
+    clips: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(options(clips, run, steps=3))
+    with (run / "losses.jsonl").open("a") as file:  # as if killed in the middle of a line
+        file.write('{"step": 4, "seconds": 9.0, "pixel": 0.5}\n{"step": 5, "sec')
+    train(options(clips, run, steps=5, resume=True))
+    assert [line["step"] for line in losses(run)] == [1, 2, 3, 4, 5]
+    assert "pixel" in losses(run)[3]
+    assert losses(run)[3]["pixel"] != 0.5
+    story = json.loads((run / "run.json").read_text())
+    assert [each["step"] for each in story["validations"]] == [3, 5]
+
+
+def test_a_run_that_loses_its_data_saves_before_it_gives_up(clips: Path, tmp_path: Path) -> None:
+    from talkhead.training.batches import Batches
+
+    whole = Batches.batch
+
+    def gone(self: Batches, step: int) -> object:
+        if step == 2:
+            raise TalkheadError("20 clips in a row could not be read")
+        return whole(self, step)
+
+    wanted = options(clips, tmp_path / "run", steps=6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batches, "batch", gone)
+        with pytest.raises(TalkheadError, match="in a row"):
+            train(wanted)
+    assert json.loads((wanted.out / "run.json").read_text())["steps_done"] == 2
+    outcome = train(replace(wanted, resume=True))
+    assert outcome is not None
+    assert outcome.steps == 6
+
+
+def test_a_disk_without_room_for_checkpoints_is_noticed_before_training(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(TalkheadError, match=r"room for 0 MB, but checkpoints of this run take"):
+        train(options(clips, tmp_path / "run"))
+    assert not (tmp_path / "run" / "losses.jsonl").exists()
+
+
+def test_a_perceptual_network_is_refused_where_nothing_uses_it(clips: Path, tmp_path: Path) -> None:
+    unused = options(clips, tmp_path / "run", vgg=tmp_path / "vgg.pth")
+    with pytest.raises(TalkheadError, match="no perceptual loss"):
+        train(replace(unused, settings=(*unused.settings, "recipe.weights.perceptual=0")))
+    with pytest.raises(TalkheadError, match=r"no file .*vgg\.pth"):
+        train(unused)
 
 
 def test_a_full_disk_is_said_and_the_checkpoint_before_is_kept(

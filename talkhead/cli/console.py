@@ -24,11 +24,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
 
+class CurrentStderr(logging.StreamHandler):
+    """Writes to `sys.stderr` of the moment: a live view puts its own in place, above which
+    messages then appear."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.setStream(sys.stderr)
+        super().emit(record)
+
+
 @contextlib.contextmanager
 def plain_errors(debug: bool, quiet: bool) -> Iterator[None]:
     """One sentence and exit code 1 for what went wrong; 130 for Ctrl-C."""
     level = logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[CurrentStderr()])
     logging.getLogger("talkhead").setLevel(level)
     try:
         yield

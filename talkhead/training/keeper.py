@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from talkhead.checkpoint import Provenance
+from talkhead.image import write_image
 from talkhead.models.codebook import CodebookModel
 from talkhead.training.batches import Batches
 from talkhead.training.codes import code_use
@@ -50,7 +51,9 @@ class Keeper:
         )
         pictures = self.folder / "pictures"
         pictures.mkdir(exist_ok=True)
-        self.validation.picture(pictures / f"{step:07d}.png", drawn)
+        sheet = self.validation.sheet(drawn)
+        write_image(pictures / f"{step:07d}.png", sheet)
+        self.diary.add_picture(step, sheet)
         found = asdict(self.score)
         self.notes["validation"] = (
             f"L1 {self.score.l1:.4f} ({self.score.relative:.2f} of doing nothing), "

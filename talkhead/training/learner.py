@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,10 @@ class Compute:
     parts: int = 1
 
 
+class Diverged(TalkheadError):
+    """Nothing finite has come out for long; what was saved before is worth more than this."""
+
+
 class Learner:
     """A model being trained, with all that belongs to it."""
 
@@ -91,35 +96,35 @@ class Learner:
     def learn(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
         """Learn one batch (this process's part of it); the weighted terms by name.
 
-        `progress` is the share of the run that is done before this step. Raises TalkheadError when
-        the batch does not fit into memory or nothing finite comes out for many steps.
+        `progress` is the share of the run that is done before this step. Raises Diverged when
+        nothing finite comes out for many steps.
         """
         # Every step has its own random numbers, so a resumed run needs no random state.
         torch.manual_seed((self.seed * 1_000_003 + step) * 1009 + self.team.rank)
         factor = rate_factor(self.recipe, step, progress)
         set_rates(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
-        try:
-            terms, drawn = self._backward(batch, step, progress)
-            if self._update(terms):
-                self.average.update(step)
-                if drawn and self.adversary:
-                    terms["discriminator"] = self.adversary.learn(drawn, factor, self._autocast())
-        except torch.OutOfMemoryError as error:
-            raise self._too_large() from error
-        except RuntimeError as error:
-            if "DefaultCPUAllocator" in str(error):
-                raise self._too_large() from error
-            raise
+        terms, drawn = self._backward(batch, step, progress)
+        if self._update(terms):
+            self.average.update(step)
+            if drawn and self.adversary:
+                terms["discriminator"] = self.adversary.learn(drawn, factor, self._autocast())
         return terms
 
-    def _too_large(self) -> TalkheadError:
-        size = self.recipe.batch_size
-        return TalkheadError(
-            f"a batch of {size} does not fit into the memory of {self.compute.device}; use "
-            f"--accumulate {2 * self.compute.parts} (same result, less memory), --bf16 or a "
-            "smaller --batch-size"
-        )
+    @contextmanager
+    def memory_explained(self) -> Iterator[None]:
+        """Around all that handles batches: memory that runs out becomes a TalkheadError."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of the latter
+            on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+            if not on_cpu and not isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise TalkheadError(
+                f"a batch of {self.recipe.batch_size} does not fit into the memory of "
+                f"{self.compute.device}; use a smaller --batch-size, --bf16, or --accumulate "
+                f"{2 * self.compute.parts} (the same gradients from smaller pieces)"
+            ) from error
 
     def _backward(
         self, batch: Batch, step: int, progress: float
@@ -186,7 +191,7 @@ class Learner:
         else:
             self.scaler.update(self.scaler.get_scale() / 2)
         if self._skipped_in_a_row >= MAX_SKIPPED:
-            raise TalkheadError(
+            raise Diverged(
                 f"{culprit} has not been finite for {MAX_SKIPPED} steps; the last checkpoint is "
                 "sound: resume from it with a lower recipe.learning_rate or with --bf16"
             )

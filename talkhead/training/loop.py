@@ -6,15 +6,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from talkhead.errors import TalkheadError
 from talkhead.training.batches import Batches
 from talkhead.training.keeper import Keeper
-from talkhead.training.learner import Learner
+from talkhead.training.learner import Diverged, Learner
 from talkhead.training.report import Moment, Screen
 from talkhead.training.state import WEIGHTS
 from talkhead.training.validation import Score
@@ -120,14 +121,17 @@ def run_loop(
 ) -> Outcome:
     """Train from step `first` to the end; `seconds` were spent before it.
 
-    Ctrl-C saves and raises KeyboardInterrupt.
+    Ctrl-C saves and raises KeyboardInterrupt. So does, where it can, what goes wrong with data,
+    memory or disk: then the TalkheadError is raised after saving.
     """
     stop, reporter = Stop(), Reporter(learner, limits, keeper, screen, first, Clock(seconds))
     clock, device = reporter.clock, learner.compute.device
     stream = batches.stream(first)
     step, saved = first, clock.seconds
+    if keeper:
+        keeper.diary.write(first, seconds)
     try:
-        with stop.watch():
+        with stop.watch(), learner.memory_explained():
             while (progress := share_done(learner, limits, step, clock)) < 1:
                 terms = learner.learn(next(stream).to(device), step, progress)
                 step += 1
@@ -141,6 +145,13 @@ def run_loop(
                     stop.wanted = True
                     break
         reporter.report(step, progress)
+    except Diverged:
+        raise
+    except TalkheadError:
+        if keeper and step > first:
+            with suppress(TalkheadError):
+                keeper.save(step, clock.seconds)
+        raise
     finally:
         stream.close()
         screen.close()

@@ -111,12 +111,15 @@ def prepare_folder(options: TrainOptions) -> None:
             f"{out} holds a run already; continue it with --resume, replace it with --overwrite, "
             "or choose another --out"
         )
-    if not options.resume:
-        for name in (STATE, WEIGHTS, RUN, LOSSES):
-            (out / name).unlink(missing_ok=True)
-        for name in ("tensorboard", "pictures"):
-            shutil.rmtree(out / name, ignore_errors=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TalkheadError(f"cannot make the folder {out}: {error.strerror}") from error
+
+
+def clear_folder(out: Path) -> None:
+    """Remove what an earlier run left; called when nothing can go wrong before the first step."""
+    for name in (STATE, WEIGHTS, RUN, LOSSES):
+        (out / name).unlink(missing_ok=True)
+    for name in ("tensorboard", "pictures"):
+        shutil.rmtree(out / name, ignore_errors=True)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor, hub, nn
 
 from talkhead.convert import read_torch
 from talkhead.errors import TalkheadError
@@ -27,6 +27,7 @@ CONVOLUTIONS = (
 )
 POOLED = (5, 10, 19, 28)
 TAPPED = (0, 5, 10, 19, 28)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+PUBLISHED = "vgg19-dcbb9e9d.pth"  # torchvision's
 SCALES = (1, 2, 4, 8)  # the pictures are compared at these fractions of their size
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
@@ -83,6 +84,12 @@ class PerceptualPyramid(nn.Module):
         return (image - self.mean) / self.std
 
 
+def find_vgg() -> Path | None:
+    """The file that torchvision would have left in torch's hub folder, if it is there."""
+    path = Path(hub.get_dir()) / "checkpoints" / PUBLISHED
+    return path if path.is_file() else None
+
+
 def load_vgg(path: Path) -> Vgg19:
     """VGG-19 from a state dict with torchvision's keys (`features.0.weight`, ...).
 
@@ -104,7 +111,7 @@ def load_vgg(path: Path) -> Vgg19:
         if not isinstance(tensor, Tensor) or tensor.shape != like.shape:
             raise TalkheadError(
                 f"{path} is not VGG-19 as torchvision stores it: {name} is missing or of "
-                "another shape; --vgg takes vgg19-dcbb9e9d.pth"
+                f"another shape; --vgg takes {PUBLISHED}"
             )
         tensors[name] = tensor.float()
     vgg.load_state_dict(tensors, assign=True)

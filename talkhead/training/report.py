@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from talkhead.errors import TalkheadError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Group
     from rich.live import Live
-    from rich.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -73,18 +74,19 @@ class LiveScreen:
         self._live.start()
 
     def show(self, moment: Moment) -> None:
-        self._live.update(self._table(moment))
+        self._live.update(self._page(moment))
 
-    def _table(self, moment: Moment) -> Table:
+    def _page(self, moment: Moment) -> Group:
+        from rich.console import Group
         from rich.table import Table
 
-        table = Table(title=moment.title(), title_justify="left", show_header=False)
+        table = Table(show_header=False)
         table.add_row("loss", f"{sum(moment.terms.values()):.4f}")
         for name, value in moment.terms.items():
             table.add_row(f"  {name}", f"{value:.4f}")
         for name, text in moment.notes.items():
             table.add_row(name, text)
-        return table
+        return Group(moment.title(), table)
 
     def close(self) -> None:
         self._live.stop()
@@ -127,24 +129,57 @@ def choose_screen(quiet: bool) -> Screen:
     return LiveScreen() if sys.stderr.isatty() else PlainScreen()
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    except OSError as error:
+        raise TalkheadError(
+            f"cannot write {path} ({error.strerror}); make room and go on with --resume"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _step(line: str) -> int:
+    """The step of a line of `losses.jsonl`."""
+    return int(json.loads(line)["step"])
+
+
 class Diary:
     """The files of a run: `run.json` says what it is and where it stands, `losses.jsonl` how it
     went; TensorBoard too where it is installed.
+
+    done: steps before this call. What an interrupted run wrote after its last checkpoint is taken
+    back: those steps come again.
     """
 
-    def __init__(self, folder: Path, facts: dict[str, Any], resumed: bool) -> None:
+    def __init__(self, folder: Path, facts: dict[str, Any], done: int) -> None:
         self.folder = folder
         self.facts = facts
         self.validations: list[dict[str, Any]] = []
         self._board: Any = None
-        if resumed and (folder / RUN).is_file():
-            self.validations = json.loads((folder / RUN).read_text()).get("validations", [])
+        if done:
+            self._take_back(done)
         try:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder / "tensorboard"))
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
         except ImportError:
             log.info("TensorBoard is not installed; losses are in %s only", LOSSES)
+
+    def _take_back(self, done: int) -> None:
+        """Keep what belongs to the first `done` steps of the files."""
+        run, losses = self.folder / RUN, self.folder / LOSSES
+        if run.is_file():
+            told = json.loads(run.read_text()).get("validations", [])
+            self.validations = [each for each in told if each["step"] <= done]
+        if losses.is_file():
+            lines = losses.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and _step(line) <= done]
+            write_whole(losses, "".join(kept))
 
     def add(self, moment: Moment) -> None:
         """Remember a moment."""
@@ -153,7 +188,10 @@ class Diary:
             with (self.folder / LOSSES).open("a") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            raise TalkheadError(f"cannot write to {self.folder}: {error.strerror}") from error
+            raise TalkheadError(
+                f"cannot write to {self.folder} ({error.strerror}); make room and go on from the "
+                "last checkpoint with --resume"
+            ) from error
         if self._board is not None:
             for name, value in moment.terms.items():
                 self._board.add_scalar(f"loss/{name}", value, moment.done)
@@ -166,6 +204,11 @@ class Diary:
             for name, value in values.items():
                 self._board.add_scalar(f"validation/{name}", value, step)
 
+    def add_picture(self, step: int, picture: np.ndarray) -> None:
+        """Show rgb uint8 (H, W, 3) in TensorBoard."""
+        if self._board is not None:
+            self._board.add_image("validation", picture, step, dataformats="HWC")
+
     def write(self, step: int, seconds: float, **more: Any) -> None:
         """Bring `run.json` up to date, whole or not at all."""
         content = {
@@ -176,12 +219,7 @@ class Diary:
             **more,
             "validations": self.validations,
         }
-        partial = self.folder / f".{RUN}.part"
-        try:
-            partial.write_text(json.dumps(content, indent=2) + "\n")
-            os.replace(partial, self.folder / RUN)
-        except OSError as error:
-            raise TalkheadError(f"cannot write to {self.folder}: {error.strerror}") from error
+        write_whole(self.folder / RUN, json.dumps(content, indent=2) + "\n")
 
     def close(self) -> None:
         if self._board is not None:

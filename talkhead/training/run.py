@@ -36,10 +36,16 @@ from talkhead.training.landmarks import LandmarkTeacher, mirror_order
 from talkhead.training.learner import Compute, Learner
 from talkhead.training.loop import Limits, Outcome, run_loop
 from talkhead.training.objective import Objective
-from talkhead.training.options import TrainOptions, choose_compute, plan, prepare_folder
-from talkhead.training.perceptual import PerceptualPyramid, load_vgg
+from talkhead.training.options import (
+    TrainOptions,
+    choose_compute,
+    clear_folder,
+    plan,
+    prepare_folder,
+)
+from talkhead.training.perceptual import PerceptualPyramid, find_vgg, load_vgg
 from talkhead.training.report import Diary, NoScreen, choose_screen
-from talkhead.training.state import count_parameters, initialise, resume
+from talkhead.training.state import check_room, count_parameters, initialise, read, restore
 from talkhead.training.validation import validation_pairs
 
 log = logging.getLogger(__name__)
@@ -99,24 +105,30 @@ def _train(
         if members.leads:
             prepare_folder(options)
         members.wait()
-        split, library = read_data(options, model_config, compute, members, progress)
-        teacher = fit_teacher(library) if options.landmarks else None
+        # What is quick and may be refused comes before the data, which may take long to read.
+        before = read(options.out, model_config, recipe) if options.resume else None
         torch.manual_seed(options.seed)
         model = build(model_config)
         if options.init and not options.resume:
             initialise(model, options.init)
-        objective = make_objective(options, recipe, teacher, compute)
+        perceptual = load_perceptual(options.vgg, recipe, compute)
+        split, library = read_data(options, model_config, compute, members, progress)
+        teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
+        objective = Objective(recipe, perceptual, teacher)
         learner = Learner(model, recipe, objective, compute, members, options.seed)
         batches = make_batches(options, recipe, learner, library, members, teacher)
+        if members.leads:
+            check_room(options.out, learner)
         done, seconds = 0, 0.0
-        if options.resume:
-            done, seconds = resume(options.out, learner)
+        if before is not None:
+            done, seconds = restore(before, learner)
             batches.seed = learner.seed
         else:
-            start(options, learner, batches, library, teacher, progress)
+            with learner.memory_explained():
+                start(options, learner, batches, library, teacher, progress)
             members.copy_from_leader(learner.model.state_dict().values())
             learner.average.restart()
-        keeper = make_keeper(options, recipe, split, library, learner, batches)
+        keeper = make_keeper(options, recipe, split, library, learner, batches, done)
     outcome = run_loop(
         learner,
         batches,
@@ -142,10 +154,13 @@ def make_keeper(
     library: Library,
     learner: Learner,
     batches: Batches,
+    done: int,
 ) -> Keeper | None:
     """What validates and saves, in the leading process only."""
     if not learner.team.leads:
         return None
+    if not options.resume:
+        clear_folder(options.out)
     if not split.test:
         log.warning("no clips are held out; validation uses training clips")
     facts = describe(options, learner.model.config, recipe, split, library, learner)
@@ -157,7 +172,7 @@ def make_keeper(
         learner,
         batches,
         options.out,
-        Diary(options.out, facts, options.resume),
+        Diary(options.out, facts, done),
         validation_pairs(split.test or split.train, batches.size),
         Provenance(origin, options.licence),
     )
@@ -190,20 +205,26 @@ def read_data(
     return split, library
 
 
-def make_objective(
-    options: TrainOptions, recipe: Recipe, teacher: LandmarkTeacher | None, compute: Compute
-) -> Objective:
-    """The recipe's objective, with the perceptual network where its weights are given."""
-    perceptual = None
-    if options.vgg:
-        perceptual = PerceptualPyramid(load_vgg(options.vgg), recipe.perceptual_range)
-        perceptual = perceptual.to(compute.device)
-    elif recipe.weights.perceptual:
+def load_perceptual(
+    given: Path | None, recipe: Recipe, compute: Compute
+) -> PerceptualPyramid | None:
+    """The recipe's perceptual network: of the given file, or where torch's hub would keep it."""
+    if not recipe.weights.perceptual:
+        if given:
+            raise TalkheadError(
+                "--vgg is of no use: this recipe has no perceptual loss; add "
+                "--set recipe.weights.perceptual=1"
+            )
+        return None
+    path = given or find_vgg()
+    if path is None:
         log.warning(
-            "no perceptual network is given (--vgg FILE); a pyramid of L1, edges and SSIM "
+            "no perceptual network is at hand (--vgg FILE); a pyramid of L1, edges and SSIM "
             "takes its place"
         )
-    return Objective(recipe, perceptual, teacher.to(compute.device) if teacher else None)
+        return None
+    log.info("the perceptual loss uses %s", path)
+    return PerceptualPyramid(load_vgg(path), recipe.perceptual_range).to(compute.device)
 
 
 def make_batches(
@@ -297,6 +318,7 @@ def describe(
         "processes": learner.team.size,
         "preset": options.preset,
         "parameters": count_parameters(learner.model),
+        "perceptual_network": learner.objective.perceptual is not None,
         "data": {
             "clips": len(library.clips),
             "identities": len(library.identities),

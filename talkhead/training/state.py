@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,18 @@ from torch import Tensor, nn
 
 from talkhead import checkpoint, config
 from talkhead.checkpoint import Provenance
+from talkhead.config import ModelConfig
 from talkhead.convert import read_torch
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
+from talkhead.training.config import Recipe
 from talkhead.training.learner import Learner
 
 log = logging.getLogger(__name__)
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.pt"
+NO_ROOM = 1 << 20  # bytes: a disk with less is full
 
 
 def save(folder: Path, learner: Learner, step: int, seconds: float, provenance: Provenance) -> None:
@@ -52,26 +56,60 @@ def save(folder: Path, learner: Learner, step: int, seconds: float, provenance: 
         torch.save(content, partial)
         checkpoint.save(folder / WEIGHTS, learner.average.model, provenance)
         os.replace(partial, folder / STATE)
-    except (OSError, RuntimeError) as error:
-        raise TalkheadError(
-            f"cannot save into {folder} ({error}); the checkpoint before is untouched: make room "
-            "and run the same command with --resume"
-        ) from error
+    except (OSError, RuntimeError, TalkheadError) as error:
+        raise TalkheadError(_not_saved(folder, error)) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
-def resume(folder: Path, learner: Learner) -> tuple[int, float]:
-    """Load what `save` wrote into a learner built by the same command; steps and seconds done.
+def _not_saved(folder: Path, error: Exception) -> str:
+    """What went wrong, and what is left."""
+    full = shutil.disk_usage(folder).free < NO_ROOM
+    why = "no space is left on the disk" if full else str(error)
+    if (folder / STATE).is_file():
+        left = "the checkpoint before is untouched: make room and go on with --resume"
+    else:
+        left = "nothing has been saved yet: make room and begin again"
+    return f"cannot save into {folder}: {why}; {left}"
 
-    Raises TalkheadError when there is nothing, or when it is another model's.
+
+def check_room(folder: Path, learner: Learner) -> None:
+    """Raise TalkheadError when the disk is too full for the checkpoints of a run.
+
+    A checkpoint is written beside the one before it, so there must be room for both.
+    """
+    numbers = sum(t.numel() for t in learner.model.state_dict().values())
+    copies = 3 + 1 + bool(learner.average.decay)  # raw, Adam's two, weights for `animate`; average
+    judge = learner.adversary.discriminator.state_dict() if learner.adversary else {}
+    numbers = copies * numbers + 3 * sum(t.numel() for t in judge.values())
+    held = sum(f.stat().st_size for f in (folder / STATE, folder / WEIGHTS) if f.is_file())
+    need, free = 2 * 4 * numbers, shutil.disk_usage(folder).free + held
+    if need > free:
+        raise TalkheadError(
+            f"{folder} has room for {free / 1e6:.0f} MB, but checkpoints of this run take "
+            f"{need / 1e6:.0f} MB; make room or choose another --out"
+        )
+
+
+def read(folder: Path, model_config: ModelConfig, recipe: Recipe) -> dict[str, Any]:
+    """What `save` wrote, for `restore`; changes of the recipe are said.
+
+    Raises TalkheadError when there is nothing, or when it is of another model.
     """
     path = folder / STATE
     if not path.is_file():
         raise TalkheadError(f"nothing to resume in {folder}: it has no {STATE}")
     content = read_torch(path)
     try:
-        _compare(path, content, learner)
+        _compare(path, content, model_config, recipe)
+    except (KeyError, ValueError, TypeError) as error:
+        raise TalkheadError(f"{path} is damaged: {error}") from error
+    return content
+
+
+def restore(content: dict[str, Any], learner: Learner) -> tuple[int, float]:
+    """Put what was read into a learner built by the same command; steps and seconds done."""
+    try:
         learner.model.load_state_dict(content["model"])
         learner.optimizer.load_state_dict(content["optimizer"])
         learner.scaler.load_state_dict(content["scaler"])
@@ -83,18 +121,20 @@ def resume(folder: Path, learner: Learner) -> tuple[int, float]:
         learner.seed = content["seed"]
         return content["step"], content["seconds"]
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise TalkheadError(f"{path} is damaged: {error}") from error
+        raise TalkheadError(f"the state to resume is damaged: {error}") from error
 
 
-def _compare(path: Path, content: dict[str, Any], learner: Learner) -> None:
+def _compare(
+    path: Path, content: dict[str, Any], model_config: ModelConfig, recipe: Recipe
+) -> None:
     """The model must be the same; changes of the recipe are said."""
-    was, now = json.loads(content["config"]), config.to_dict(learner.model.config)
+    was, now = json.loads(content["config"]), config.to_dict(model_config)
     for name, old, new in differences(was, json.loads(json.dumps(now))):
         raise TalkheadError(
             f"{path} is of another model: {name} is {old} there and {new} here; give "
             "the preset and settings that it was begun with, or begin a new run with --init"
         )
-    old_recipe, new_recipe = json.loads(content["recipe"]), asdict(learner.recipe)
+    old_recipe, new_recipe = json.loads(content["recipe"]), asdict(recipe)
     for name, old, new in differences(old_recipe, json.loads(json.dumps(new_recipe))):
         log.warning("the recipe has changed since: %s was %s and is now %s", name, old, new)
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
-from talkhead.image import write_image
 from talkhead.models import Network
 from talkhead.training.config import Recipe
 from talkhead.training.data import Clip
 from talkhead.training.frames import StreamedFrames
 from talkhead.training.stages import stage_of
+
+log = logging.getLogger(__name__)
 
 MAX_CLIPS = 16
 PER_CLIP = 3  # driving frames, evenly over the clip; its first frame is the source
@@ -63,12 +64,12 @@ class Validation:
         psnr = (-10 * torch.log10(error)).mean().item()
         return Score(l1, psnr, l1 / max(idle, 1e-8)), images[:SHOWN]
 
-    def picture(self, path: Path, drawn: Tensor) -> None:
-        """Write one row per pair: source, driving, drawn."""
+    def sheet(self, drawn: Tensor) -> np.ndarray:
+        """rgb uint8 (H, W, 3), one row per pair: source, driving, drawn."""
         count = len(drawn)
         rows = [self.source[:count], self.driving[:count], (drawn * 255).round().byte()]
         sheet = torch.cat(list(torch.cat(rows, dim=3)), dim=1)  # side by side, then below
-        write_image(path, sheet.permute(1, 2, 0).numpy())
+        return sheet.permute(1, 2, 0).numpy()
 
 
 def validation_pairs(clips: Sequence[Clip], size: int) -> Validation | None:
@@ -82,11 +83,13 @@ def validation_pairs(clips: Sequence[Clip], size: int) -> Validation | None:
             # Headers count about right only, so the very last frames are left alone.
             later = np.linspace(0, count - 1, PER_CLIP + 2).round().astype(int)[1:-1]
             pictures = frames.take([0, *sorted({int(i) for i in later if i > 0})])
-        except TalkheadError:
-            continue  # the clips of the training set are reported; of these a few suffice
+        except TalkheadError as error:
+            log.warning("validation leaves out a clip: %s", error)
+            continue
         pictures = pictures.permute(0, 3, 1, 2)
         drivings.append(pictures[1:])
         sources.append(pictures[:1].expand_as(pictures[1:]))
     if not sources:
+        log.warning("no clip is left to validate on; there will be no scores and no pictures")
         return None
     return Validation(torch.cat(sources), torch.cat(drivings))
