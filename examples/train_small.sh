@@ -10,7 +10,7 @@ minutes=${2:-12}
 [ -d "$folder/clips/train" ] ||
     talkhead synth -o "$folder/clips" --identities 12 --clips 2 --seconds 2 --size 128
 talkhead train --data "$folder/clips" --out "$folder/run" --preset codebook-lite \
-    --set model.image_size=128 --set model.dense_motion.size=32 \
+    --set model.image_size=128 --set model.working_size=64 --set model.dense_motion.size=32 \
     --minutes "$minutes" --batch-size 4 --validate-steps 200 --overwrite
 talkhead animate "$here/portrait.jpg" "$here/driving.mp4" -o "$folder/result.mp4" \
     --weights "$folder/run/weights.safetensors" --overwrite

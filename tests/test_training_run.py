@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from toys import CODEBOOK, SIZE, TPSMM, mesh, write_clips
 from talkhead import checkpoint, config
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
+from talkhead.models import build
 from talkhead.training.options import TrainOptions, plan
 from talkhead.training.run import inspect_data, train
 
@@ -337,3 +340,21 @@ def test_every_published_recipe_has_its_numbers() -> None:
     assert recipe.weights.motion_reconstruction == 32
     _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="mcnet"))
     assert recipe.num_steps(identities=64) == 100 * 75
+
+
+@pytest.mark.parametrize("script", ["train_small.sh", "train_lite.sh"])
+def test_the_settings_of_example_scripts_are_still_accepted(script: str) -> None:
+    text = (Path(__file__).parent.parent / "examples" / script).read_text().replace("\\\n", " ")
+    commands = [
+        shlex.split(line) for line in text.splitlines() if line.startswith("talkhead train")
+    ]
+    assert commands
+    for command in commands:
+        given = dict(pairwise(command))
+        settings = tuple(value for name, value in pairwise(command) if name == "--set")
+        landmarks = Path("marks") if "--landmarks" in command else None
+        preset = given.get("--preset", "codebook-lite")
+        wanted = TrainOptions(
+            (), Path("out"), preset=preset, settings=settings, landmarks=landmarks
+        )
+        build(plan(wanted)[0])
