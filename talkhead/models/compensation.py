@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from talkhead.config import AppearanceCodebookConfig, CodebookConfig, MotionCodebookConfig
 from talkhead.models.autoencoder import Downsample, ResBlock, Upsample, group_norm
-from talkhead.models.grid import resize, resize_grid
+from talkhead.models.grid import blend, resize, resize_grid, thin
 from talkhead.models.quantizer import Codebook
 
 
@@ -104,8 +104,9 @@ class FlowHead(nn.Module):
         token = F.relu(self.token2(F.relu(self.token1(resize(tokens, size)))))
         moved = F.relu(self.flow2(F.relu(self.flow1(flow))))
         joint = F.relu(self.joint(torch.cat([token, moved], dim=1)))
-        context = resize(F.relu(self.context1[scale](warped)), size)
-        context = F.relu(self.context2(context))
+        # One by one, pixels may be changed before or after leaving out those that nobody looks at.
+        context = F.relu(self.context1[scale](thin(warped, size[0])))
+        context = F.relu(self.context2(blend(context, warped.shape[-1], size[0])))
         z = torch.cat([joint, flow, context], dim=1)
         residual = self.residual2(F.relu(self.residual1(z)))
         occlusion = self.occlusion2(F.relu(self.occlusion1(z)))

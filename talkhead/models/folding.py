@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from talkhead.models.autoencoder import Upsample
 from talkhead.models.blocks import ResidualBlock, SameBlock, UpBlock
+from talkhead.models.reading import prepare_reading
 from talkhead.models.resnet import BasicBlock, ResNet18
 
 # Which norm follows which convolution at once, by the names of both in their block.
@@ -29,6 +30,7 @@ def fold(model: nn.Module) -> None:
         _fold_norms(module)
     for module in list(model.modules()):
         _fold_doubling(module)
+        prepare_reading(module)
 
 
 def _fold_norms(module: nn.Module) -> None:

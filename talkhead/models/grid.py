@@ -36,6 +36,39 @@ def shrink(images: Tensor, size: int) -> Tensor:
     )
 
 
+def thin(features: Tensor, size: int) -> Tensor:
+    """The pixels of square features (B, C, S, S) that `resize` to (size, size) looks at.
+
+    (B, C, 2 size, 2 size), or all of them where these are no fewer. What is done to pixels one by
+    one may be done to these alone: `blend(f(thin(x, n)), S, n)` equals `resize(f(x), (n, n))`.
+    """
+    if features.shape[-1] <= 2 * size:
+        return features
+    near, _ = _neighbours(features.shape[-1], size, features.device)
+    return features.index_select(2, near).index_select(3, near)
+
+
+def blend(thinned: Tensor, whole: int, size: int) -> Tensor:
+    """The rest of resizing features of `whole` pixels a side to (B, C, size, size), see `thin`."""
+    if whole <= 2 * size:
+        return resize(thinned, (size, size))
+    _, share = _neighbours(whole, size, thinned.device)
+    pairs = thinned.unflatten(2, (size, 2))
+    rows = torch.lerp(pairs[:, :, :, 0], pairs[:, :, :, 1], share[:, None].to(thinned.dtype))
+    pairs = rows.unflatten(3, (size, 2))
+    return torch.lerp(pairs[..., 0], pairs[..., 1], share.to(thinned.dtype))
+
+
+def _neighbours(whole: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """For each of `size` places among `whole` pixels, ends aligned: both neighbours (2 size,) in
+    turn, and the share (size,) of the second.
+    """
+    place = torch.arange(size, device=device) * ((whole - 1) / (size - 1))
+    first = place.floor().clamp(max=whole - 2)
+    near = torch.stack([first, first + 1], dim=1).flatten().long()
+    return near, place - first
+
+
 def resize_grid(grid: Tensor, size: tuple[int, int], *, align_corners: bool = True) -> Tensor:
     """Bilinear resize of a deformation grid (B, h, w, 2)."""
     if grid.shape[1:3] == size:
