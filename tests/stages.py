@@ -223,9 +223,12 @@ class Difference:
     allowed_largest: float
     allowed_mean: float
 
-    @property
-    def fits(self) -> bool:
-        return self.largest <= self.allowed_largest and self.mean <= self.allowed_mean
+    def fits(self, allowance: float = 1.0) -> bool:
+        """Whether it is within so many times what is allowed."""
+        return (
+            self.largest <= allowance * self.allowed_largest
+            and self.mean <= allowance * self.allowed_mean
+        )
 
     def __str__(self) -> str:
         return (
