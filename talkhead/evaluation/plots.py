@@ -111,8 +111,9 @@ def _grid(axis: Axis, height: float) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    short = text if len(text) <= 24 else f"{text[:11]}…{text[-12:]}"
-    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(short)}</text>'
+    short = text if len(text) <= 22 else f"{text[:10]}…{text[-11:]}"
+    full = "" if short == text else f"<title>{escape(text)}</title>"
+    return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(short)}{full}</text>'
 
 
 def _stroke(points: Sequence[tuple[float, float]], shade: str, width: int) -> str:
