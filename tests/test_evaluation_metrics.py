@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.linalg import sqrtm
 from scipy.signal import convolve2d
 
 from talkhead.errors import TalkheadError
-from talkhead.evaluation import faces
+from talkhead.evaluation import faces, lookers
 from talkhead.evaluation.faces import BehaviourJudge, FaceJudge, cosine, euclidean
 from talkhead.evaluation.judging import Shots
 from talkhead.evaluation.landmarks import LandmarkFolder
@@ -261,3 +262,58 @@ def test_every_metric_names_a_known_network_and_is_listed() -> None:
     for metric in METRICS.values():
         assert metric.network in ("", *NETWORKS)
         assert f"`{metric.name}`" in text
+
+
+def test_py_feats_radians_become_degrees_of_its_surest_face(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Table:
+        """As much of a data frame as is used: rows of (score, angles, units)."""
+
+        def __init__(self, rows: list[tuple[float, list[float], list[float]]]) -> None:
+            self.rows = rows
+            self.iloc = self
+
+        def __len__(self) -> int:
+            return len(self.rows)
+
+        def __getitem__(self, places: list[int]) -> Table:
+            return Table([self.rows[place] for place in places])
+
+        def dropna(self, subset: list[str]) -> Table:
+            return Table([row for row in self.rows if np.isfinite(row[1]).all()])
+
+        def sort_values(self, by: str) -> Table:
+            assert by == "FaceScore"
+            return Table(sorted(self.rows))
+
+        @property
+        def poses(self) -> Column:
+            return Column([row[1] for row in self.rows])
+
+        @property
+        def aus(self) -> Column:
+            return Column([row[2] for row in self.rows])
+
+    class Column:
+        def __init__(self, values: list[list[float]]) -> None:
+            self._values = values
+
+        def __getitem__(self, names: list[str]) -> Column:
+            assert names == ["Pitch", "Roll", "Yaw"]
+            return self
+
+        def to_numpy(self, dtype: type) -> np.ndarray:
+            return np.array(self._values, dtype)
+
+    pi = float(np.pi)
+    tables = [
+        Table([(0.9, [pi / 2, 0, -pi], [0.7]), (0.5, [1, 1, 1], [0.1])]),
+        Table([(0.9, [np.nan] * 3, [0.7])]),
+    ]
+    detector = type("Detector", (), {"detect": lambda *_, **__: tables.pop(0)})()
+    feat = type("Feat", (), {"Detectorv1": lambda **_: detector})
+    monkeypatch.setitem(sys.modules, "feat", feat)  # type: ignore[arg-type]
+    look = lookers.behaviour("cpu")
+    assert look(flat(0)) == pytest.approx([90, 0, -180, 0.7])
+    assert look(flat(0)) is None

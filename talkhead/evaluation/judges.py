@@ -141,5 +141,5 @@ def judge_makers(device: torch.device) -> dict[str, Callable[[Sequence[str]], li
         "antelope": lambda _: [
             FaceJudge("antelope-1", lookers.antelope(str(device)), {"csim_published": cosine}, True)
         ],
-        "pyfeat": lambda _: [BehaviourJudge("pyfeat-1", lookers.behaviour(str(device)))],
+        "pyfeat": lambda _: [BehaviourJudge("pyfeat-2", lookers.behaviour(str(device)))],
     }

@@ -95,7 +95,7 @@ def behaviour(device: str) -> Look:
         if not len(found):
             return None
         surest = found.sort_values("FaceScore").iloc[[-1]]
-        angles = surest.poses[FEAT_ANGLES].to_numpy(dtype=float)[0]
+        angles = np.degrees(surest.poses[FEAT_ANGLES].to_numpy(dtype=float)[0])  # of radians
         return np.concatenate([angles, surest.aus.to_numpy(dtype=float)[0]])
 
     return look

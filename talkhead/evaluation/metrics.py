@@ -228,8 +228,8 @@ METRICS = {
             "prmse",
             "PRMSE",
             "lower",
-            "root of the mean squared difference of three head angles in degrees, per picture, "
-            "result and driving frame; changes with the version of py-feat",
+            "root of the mean squared difference of three head angles in degrees (py-feat gives "
+            "radians), per picture, result and driving frame; changes with the version of py-feat",
             "py-feat",
             "pyfeat",
             truth=False,
