@@ -111,7 +111,7 @@ def _grid(axis: Axis, height: float) -> str:
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    short = text if len(text) <= 22 else f"{text[:10]}…{text[-11:]}"
+    short = text if len(text) <= 20 else f"{text[:9]}…{text[-10:]}"
     full = "" if short == text else f"<title>{escape(text)}</title>"
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{escape(short)}{full}</text>'
 
