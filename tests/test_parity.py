@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from miniatures import FAMILIES, RECORDED, mini_stages
+from miniatures import FAMILIES, RECORDED, mini, mini_stages, pictures
 from stages import compare, keypoint_stages, stages, thin
 
 from talkhead import checkpoint, convert
 from talkhead.models import build
+from talkhead.training.config import RECIPES
+from talkhead.training.objective import weighted
 from talkhead.transfer import Transfer
 
 PARITY = Path(__file__).parents[2] / "shared" / "parity"
@@ -97,9 +99,43 @@ def test_every_stage_of_a_converted_release_matches_its_recording(family, proced
         off = [line for pair in PAIRS for line in check_pair(family, model, case, pair)]
         off += check_relative(family, model, case)
         check_special(family, model, case)
+        pair = picture(case, "source_u8"), picture(case, "driving0_u8")
+        recorded = {name: case[f"d0/{name}"] for name in RECORDED_TERMS[family].values()}
+        check_training_terms(family, model, *pair, recorded)
     assert not off, "\n".join(off)
     for path in tmp_path.rglob("*.*"):
         path.unlink()  # gigabytes, which pytest would keep
+
+
+# What a training step minimises: (its term, the recorded losses per scale).
+RECORDED_TERMS = {
+    "codebook": {
+        "motion_code": "codebook_loss_motion",
+        "appearance_code": "codebook_loss_app",
+    },
+    "mcnet": {"consistency": "feat_consistency_l1"},
+    "fomm": {},
+    "tpsmm": {"warp": "warp_loss_l1"},
+}
+
+
+def check_training_terms(family, model, source, driving, recorded):
+    """The terms of the published recipe are the recorded losses, summed and weighted."""
+    # The warp loss was recorded without the background's motion.
+    options = {"background": False} if family == "tpsmm" else {}
+    weights = RECIPES[family].weights
+    terms = weighted(weights, model.reconstruct(source, driving, **options).losses)
+    for term, name in RECORDED_TERMS[family].items():
+        expected = getattr(weights, term) * float(recorded[name].sum())
+        assert terms[term].item() == pytest.approx(expected, rel=1e-4), term
+
+
+@pytest.mark.parametrize("family", ["codebook", "mcnet", "tpsmm"])
+def test_a_training_step_minimises_the_losses_that_were_compared(family):
+    model, source, driving = mini(family), pictures(1), pictures(1, seed=1)
+    with torch.inference_mode():
+        compared = {name: x.numpy() for name, x in stages(model, source, driving).items()}
+        check_training_terms(family, model, source, driving, compared)
 
 
 def check_round_trip(files, folder, header):

@@ -123,7 +123,7 @@ class Learner:
             raise TalkheadError(
                 f"a batch of {self.recipe.batch_size} does not fit into the memory of "
                 f"{self.compute.device}; use a smaller --batch-size, --bf16, or --accumulate "
-                f"{2 * self.compute.parts} (the same gradients from smaller pieces)"
+                f"{2 * self.compute.parts} (the same batch in smaller pieces)"
             ) from error
 
     def _backward(
