@@ -16,6 +16,7 @@ from stages import stages
 from torch import Tensor
 
 from talkhead.config import (
+    PRESETS,
     AppearanceCodebookConfig,
     CodebookConfig,
     DenseMotionConfig,
@@ -77,6 +78,28 @@ def mini_config(family: str, image_size: int = 64) -> ModelConfig:
         ),
     }
     return configs[family]
+
+
+def mini_preset(name: str) -> ModelConfig:
+    """A preset's structure at a miniature's size."""
+    full, small = PRESETS[name], mini_config(PRESETS[name].family)
+    if not isinstance(full, CodebookConfig):
+        memory = full.memory and replace(full.memory, channels=8, size=4)
+        return replace(small, memory=memory)
+    assert isinstance(small, CodebookConfig)
+    sigmas = full.dense_motion.prior_sigmas
+    motion, appearance = full.motion_codebook, full.appearance_codebook
+    return replace(
+        small,
+        channels=small.channels[-len(full.channels) :],
+        blend_source=full.blend_source,
+        working_size=small.image_size // 2 if full.working_size else None,
+        dense_motion=replace(small.dense_motion, prior_sigmas=sigmas and sigmas[:4]),
+        motion_codebook=replace(small.motion_codebook, scales=motion.scales),
+        appearance_codebook=replace(
+            small.appearance_codebook, scales=appearance.scales, residual=appearance.residual
+        ),
+    )
 
 
 def mini(config: ModelConfig | str) -> Network:

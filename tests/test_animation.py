@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from media import frame_seconds, make_clip, make_pictures, sound_packets
-from miniatures import mini, mini_config
+from miniatures import mini, mini_config, mini_preset
 
 from talkhead.animation import Animator, find_anchor, load_source, reenact
+from talkhead.config import PRESETS
 from talkhead.driver import Driver
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
@@ -105,6 +106,15 @@ def test_interrupted_render_goes_on_where_it_was(
     assert report.frames == 12
     assert frame_seconds(output) == frame_seconds(whole)
     assert np.array_equal(frames_of(output), frames_of(whole))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_animates(name: str, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2, audio=False)
+    engine = Engine(mini(mini_preset(name)), torch.device("cpu"), batch_size=2)
+    report = Animator(engine)(portrait, driving, tmp_path / "out.mp4", CENTRED)
+    assert report.frames == 2
+    assert frames_of(tmp_path / "out.mp4").shape == (2, 64, 64, 3)
 
 
 def test_avd_motion_draws_the_disentangled_keypoints(portrait: Path, tmp_path: Path) -> None:

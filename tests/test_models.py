@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from miniatures import FAMILIES, MEMORY, mini, mini_config, pictures
+from miniatures import FAMILIES, MEMORY, mini, mini_config, mini_preset, pictures
 
 from talkhead.config import PRESETS
 from talkhead.errors import TalkheadError
@@ -16,16 +16,11 @@ from talkhead.models.tps import drop_softmax, fit_splines, move_affinely
 from talkhead.structs import DenseMotion, Keypoints
 
 VARIANTS = {
-    **{family: mini_config(family) for family in FAMILIES},
-    "mcnet-baseline": replace(mini_config("mcnet"), memory=None),
-    "mcnet-mcm": replace(mini_config("mcnet"), memory=replace(MEMORY, identity=False)),
-    "mcnet-nosplit": replace(mini_config("mcnet"), memory=replace(MEMORY, split=False)),
+    **{name: mini_preset(name) for name in PRESETS},
     "mcnet-one-scale": replace(mini_config("mcnet"), memory=replace(MEMORY, scales=(1,))),
     "mcnet-four-scales": replace(
         mini_config("mcnet"), memory=replace(MEMORY, scales=(0, 1, 2, 3), size=8)
     ),
-    "fomm-mcnet": replace(mini_config("fomm"), memory=replace(MEMORY, scales=(0,))),
-    "tpsmm-mcnet": replace(mini_config("tpsmm"), memory=MEMORY),
 }
 
 

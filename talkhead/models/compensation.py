@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -78,10 +80,11 @@ class CodeAttentionLayer(nn.Module):
 class FlowHead(nn.Module):
     """Tokens, flow and warped feature -> residual flow in motion-grid pixels and occlusion logits.
 
-    Widths are the release's for `width` = 128, in proportion otherwise.
+    Widths are the release's for `width` = 128, in proportion otherwise. `feature_channels`: of the
+    features at each scale that is compensated.
     """
 
-    def __init__(self, dim: int, width: int, feature_channels: tuple[int, ...]) -> None:
+    def __init__(self, dim: int, width: int, feature_channels: Mapping[int, int]) -> None:
         super().__init__()
         context = width * 3 // 2
         self.token1 = nn.Conv2d(dim, width, 1)
@@ -89,7 +92,9 @@ class FlowHead(nn.Module):
         self.flow1 = nn.Conv2d(2, width, 7, padding=3)
         self.flow2 = nn.Conv2d(width, width // 2, 3, padding=1)
         self.joint = nn.Conv2d(width * 3 // 4 + width // 2, width - 2, 3, padding=1)
-        self.context1 = nn.ModuleList(nn.Conv2d(c, context, 1) for c in feature_channels)
+        self.context1 = nn.ModuleDict(
+            {str(scale): nn.Conv2d(c, context, 1) for scale, c in feature_channels.items()}
+        )
         self.context2 = nn.Conv2d(context, width, 3, padding=1)
         self.residual1 = nn.Conv2d(2 * width, width, 3, padding=1)
         self.residual2 = nn.Conv2d(width, 2, 3, padding=1)
@@ -105,7 +110,7 @@ class FlowHead(nn.Module):
         moved = F.relu(self.flow2(F.relu(self.flow1(flow))))
         joint = F.relu(self.joint(torch.cat([token, moved], dim=1)))
         # One by one, pixels may be changed before or after leaving out those that nobody looks at.
-        context = F.relu(self.context1[scale](thin(warped, size[0])))
+        context = F.relu(self.context1[str(scale)](thin(warped, size[0])))
         context = F.relu(self.context2(blend(context, warped.shape[-1], size[0])))
         z = torch.cat([joint, flow, context], dim=1)
         residual = self.residual2(F.relu(self.residual1(z)))
@@ -126,14 +131,17 @@ class MotionCompensator(nn.Module):
             nn.Conv2d(2, dim, 3, padding=1), Downsample(dim), ResBlock(dim, dim, groups)
         )
         self.keypoint_query = nn.Conv2d(config.keypoints.num_keypoints, dim, 1)
-        self.source_query = nn.ModuleList(nn.Conv2d(c, dim, 1) for c in config.channels)
+        channels = {scale: config.channels[scale] for scale in own.scales}
+        self.source_query = nn.ModuleDict(
+            {str(scale): nn.Conv2d(c, dim, 1) for scale, c in channels.items()}
+        )
         self.query1 = nn.Conv2d(2 * dim, dim, 1)
         self.query2 = nn.Conv2d(2 * dim, dim, 1)
         self.position = nn.Parameter(torch.zeros(size * size, dim))
         self.layers = nn.ModuleList(
             CodeAttentionLayer(dim, own.num_heads) for _ in range(own.num_layers)
         )
-        self.head = FlowHead(dim, own.residual_channels, config.channels)
+        self.head = FlowHead(dim, own.residual_channels, channels)
         self.to_motion = nn.Sequential(
             Upsample(dim),
             ResBlock(dim, dim, groups),
@@ -156,7 +164,7 @@ class MotionCompensator(nn.Module):
         """
         size = self.token_size
         # parity: the feature is resized without blur, before its 1 x 1 convolution.
-        source_query = F.relu(self.source_query[scale](resize(warped, (size, size))))
+        source_query = F.relu(self.source_query[str(scale)](resize(warped, (size, size))))
         query = self.query1(torch.cat([source_query, keypoint_query], dim=1))
         embedding = self.embedding(flow.detach())
         tokens = to_tokens(self.query2(torch.cat([embedding, query], dim=1)))
@@ -205,9 +213,11 @@ class AppearanceCompensator(nn.Module):
         self.token_size = size
         self.residual = own.residual
         self.codebook = Codebook(own.num_codes, dim, len(config.channels), config.commitment_weight)
-        self.patches = nn.ModuleList(
-            Patches(c, s // size, dim)
-            for c, s in zip(config.channels, config.scale_sizes, strict=True)
+        self.patches = nn.ModuleDict(
+            {
+                str(scale): Patches(config.channels[scale], config.scale_sizes[scale] // size, dim)
+                for scale in own.scales
+            }
         )
         self.position = nn.Parameter(torch.zeros(size * size, dim))
         self.layers = nn.ModuleList(
@@ -216,13 +226,13 @@ class AppearanceCompensator(nn.Module):
 
     def embed(self, features: Tensor, scale: int) -> Tensor:
         """(B, C, S, S) -> (B, T, D): what the codes of this scale are learned from."""
-        patches = self.patches[scale]
+        patches = self.patches[str(scale)]
         assert isinstance(patches, Patches)
         return patches.to_tokens(features)
 
     def forward(self, warped: Tensor, motion: Tensor, scale: int) -> Tensor:
         """warped (B, C, S, S) and the motion (B, h, w, 2) that warped it -> (B, C, S, S)."""
-        patches = self.patches[scale]
+        patches = self.patches[str(scale)]
         assert isinstance(patches, Patches)
         tokens = patches.to_tokens(warped)
         codes = self.codebook.allocated(scale)
