@@ -134,6 +134,13 @@ class MemoryConfig:
     split: bool = True
     noise: bool = False
 
+    def __post_init__(self) -> None:
+        if min(self.channels, self.size) < 1 or not self.scales:
+            raise TalkheadError(
+                f"a memory of {self.channels} channels, {self.size} x {self.size}, on scales "
+                f"{self.scales} holds nothing; without a memory it is null"
+            )
+
 
 @dataclass(frozen=True)
 class McnetConfig:

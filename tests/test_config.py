@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from talkhead.config import (
     PRESETS,
@@ -15,6 +16,9 @@ from talkhead.config import (
     to_dict,
 )
 from talkhead.errors import TalkheadError
+from talkhead.models import build
+from talkhead.training.config import Recipe
+from talkhead.training.overrides import apply_settings
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -51,6 +55,33 @@ def test_memory_on_a_scale_that_does_not_exist_is_refused():
         McnetConfig(memory=MemoryConfig(scales=(4,)))
     with pytest.raises(TalkheadError, match="scales"):
         replace(FommConfig(), memory=MemoryConfig())
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_the_memory_is_set_from_the_command_line(size):
+    settings = [f"model.memory.size={size}", "model.memory.scales=[0,1,2,3]"]
+    config, _ = apply_settings(preset("mcnet"), Recipe("any"), settings)
+    with torch.device("meta"):
+        memory = build(config).memory
+    assert memory.bank.shape == (1, 512, size, size)
+    assert [port.project.in_channels for port in memory.ports.values()] == [256, 128, 64, 32]
+    config, _ = apply_settings(config, Recipe("any"), ["model.memory.scales=[1]"])
+    with torch.device("meta"):
+        assert list(build(config).memory.ports) == ["1"]
+
+
+def test_noise_while_drawing_is_off_until_it_is_asked_for():
+    assert not any(
+        getattr(config, "memory", None) and config.memory.noise for config in PRESETS.values()
+    )
+    config, _ = apply_settings(preset("mcnet"), Recipe("any"), ["model.memory.noise=true"])
+    assert config.memory.noise
+
+
+@pytest.mark.parametrize("setting", ["size=0", "channels=0", "scales=[]"])
+def test_a_memory_that_holds_nothing_is_refused(setting):
+    with pytest.raises(TalkheadError, match="holds nothing"):
+        apply_settings(preset("mcnet"), Recipe("any"), [f"model.memory.{setting}"])
 
 
 def test_ablations_differ_from_the_full_model_as_their_names_say():

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 from miniatures import FAMILIES, mini, mini_config
+from typer.testing import CliRunner
 
 from talkhead import checkpoint, convert
 from talkhead.checkpoint import Provenance
+from talkhead.cli import app
 from talkhead.config import PRESETS, FommConfig, preset
 from talkhead.errors import TalkheadError
 from talkhead.layouts import LAYOUTS
@@ -125,6 +127,22 @@ def test_a_hostile_file_runs_nothing(zipped, tmp_path):
         convert.convert([path], tmp_path / "w.safetensors")
     assert not trace.exists()
     assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_the_command_refuses_a_hostile_and_a_strange_file_in_one_sentence(tmp_path):
+    evil, stranger = tmp_path / "evil.pth.tar", tmp_path / "depth.pth"
+    torch.save({"generator": {"a": Hostile(tmp_path / "trace")}}, evil)
+    # DaGAN keeps a depth network beside its generator.
+    torch.save({"encoder.conv1.weight": torch.zeros(2), "height": torch.tensor(1)}, stranger)
+    before = sorted(tmp_path.iterdir())
+    for path, words in ((evil, "nothing in it was used"), (stranger, "none of the known releases")):
+        command = ["convert", str(path), "-o", str(tmp_path / "w.safetensors")]
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 1
+        assert result.stderr.startswith("error: ")
+        assert words in result.stderr
+        assert "Traceback" not in result.stderr
+        assert sorted(tmp_path.iterdir()) == before
 
 
 def test_damaged_missing_and_unpacked_files_are_named(release, tmp_path):
