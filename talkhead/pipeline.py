@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -16,10 +17,12 @@ _POLL = 0.1  # seconds between looks at whether the other side has given up
 class RunAhead(Generic[T]):
     """Iterate over `items` on another thread, at most `depth` ahead; errors arrive in order.
 
-    Use as a context manager: leaving it stops the thread, also half way.
+    Use as a context manager: leaving it stops the thread, also half way. One that waits for an
+    item which may never come is left behind after `patience` seconds (None: waited for).
     """
 
-    def __init__(self, items: Iterable[T], depth: int) -> None:
+    def __init__(self, items: Iterable[T], depth: int, patience: float | None = None) -> None:
+        self._patience = patience
         self._queue: Queue[tuple[T | None, BaseException | None]] = Queue(depth)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(items,), daemon=True)
@@ -63,7 +66,33 @@ class RunAhead(Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(self._patience)
+
+
+class KeepUp(RunAhead[T]):
+    """Like `RunAhead`, but never waits for room: the oldest item that nobody took is left out.
+
+    For what cannot be held up, such as a camera. left_out: how many items were.
+    """
+
+    left_out = 0
+
+    def _put(self, entry: tuple[T | None, BaseException | None]) -> bool:
+        if entry[1] is not None:  # the end, or an error, comes after what is there
+            return super()._put(entry)
+        while not self._stop.is_set():
+            try:
+                self._queue.put_nowait(entry)
+            except Full:
+                self._drop_oldest()
+                continue
+            return True
+        return False
+
+    def _drop_oldest(self) -> None:
+        with contextlib.suppress(Empty):  # someone just took it
+            self._queue.get_nowait()
+            self.left_out += 1
 
 
 class RunBehind(Generic[T]):

@@ -21,7 +21,10 @@ from talkhead.config import (
 from talkhead.models import Network, build
 from talkhead.models.autoencoder import Upsample
 from talkhead.models.blocks import UpBlock
+from talkhead.models.compensation import CodeAttentionLayer
 from talkhead.models.folding import doubling_convolution, fold
+from talkhead.models.grid import blend, resize, thin
+from talkhead.models.reading import CodeReader, token_linear
 from talkhead.structs import Keypoints
 
 POINTS = KeypointConfig(4, input_size=16, base_channels=4, max_channels=16, num_blocks=2)
@@ -52,6 +55,9 @@ def trained(config: ModelConfig) -> Network:
             nn.init.uniform_(module.bias, -1, 1)
             nn.init.uniform_(module.running_mean, -1, 1)
             nn.init.uniform_(module.running_var, 0.5, 2)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("position", "codes")):  # which start where they do nothing
+            nn.init.normal_(parameter, std=0.5)
     return model.eval().requires_grad_(False)
 
 
@@ -75,6 +81,50 @@ def test_folded_model_finds_and_draws_the_same(family: str) -> None:
     again = folded.render(folded.encode_source(source), moved)
     assert drawn.std() > 0.01
     torch.testing.assert_close(again, drawn, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_token_linear_is_linear(threads: int) -> None:
+    torch.manual_seed(0)
+    plain = nn.Linear(12, 7).requires_grad_(False)
+    own = token_linear(plain.weight, plain.bias)
+    x = torch.randn(2, 9, 12)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)  # with several it is done by convolution
+    try:
+        found = own(x)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found, plain(x))
+    assert found.is_contiguous()  # as attention wants it: four times slower otherwise
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_reading_known_codes_equals_attending_to_them(masked: bool) -> None:
+    torch.manual_seed(0)
+    layer = CodeAttentionLayer(8, 2).requires_grad_(False)
+    for name, parameter in layer.named_parameters():
+        if name.endswith("bias"):
+            nn.init.normal_(parameter)
+    position, codes = torch.randn(16, 8), torch.randn(6, 8)
+    x = torch.randn(3, 16, 8)
+    mask = (torch.rand(3, 1, 1, 16) > 0.3) if masked else None
+    reader = CodeReader(layer, position, codes)
+    for number in (2, 6):
+        arguments = (x, position, codes[:number], 4, mask)
+        torch.testing.assert_close(reader(*arguments), layer(*arguments), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("whole", "size"), [(64, 16), (48, 16), (32, 16), (16, 16), (8, 16)])
+def test_changing_only_the_pixels_that_are_looked_at_equals_changing_all(
+    whole: int, size: int
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, whole, whole)
+    narrow = thin(x, size)
+    assert narrow.shape[-1] == min(whole, 2 * size)
+    after = blend(narrow.relu(), whole, size)
+    torch.testing.assert_close(after, resize(x.relu(), (size, size)))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

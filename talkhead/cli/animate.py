@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from talkhead.cli.console import AsJson, Debug, Overwrite, Quiet, plain_errors, progress_bar, show
+from talkhead.cli.live import PIPE, describe_live, is_live, perform
 from talkhead.cli.options import (
     AdaptScale,
     Anchor,
@@ -45,7 +46,7 @@ def animate(
             metavar="SOURCE... DRIVING",
             help="One or more portraits (images, or videos whose first frame is taken; quoted "
             "patterns work), then the driving video: any video, GIF, folder or pattern of images, "
-            "or a motion file.",
+            "a motion file, - (video from standard input) or camera:NAME.",
         ),
     ],
     output: Annotated[
@@ -54,7 +55,7 @@ def animate(
             "--output",
             "-o",
             help="The video to write (.mp4, .mov, .mkv, .webm, .gif, a folder or pattern of PNGs); "
-            "a folder when there are several sources or drivings.",
+            "a folder when there are several sources or drivings; - (Matroska on standard output).",
         ),
     ],
     driving: Annotated[
@@ -87,6 +88,13 @@ def animate(
     end: End = None,
     frames: Frames = None,
     rate: Rate = 25.0,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="Standard input holds raw rgb24 frames of this size, --rate of them per second.",
+        ),
+    ] = None,
     sound: Annotated[bool, typer.Option(help="Keep the driver's sound.")] = True,
     track: Annotated[
         int | None, typer.Option(min=0, help="Which sound track, from 0; default: the first.")
@@ -142,8 +150,21 @@ def animate(
             preset=encoder_preset,
         )
         sources, drivings = inputs(source, driving or [])
-        jobs = plan(sources, drivings, output, grid=layout is LayoutName.grid)
         precision = "fp16" if fp16 else "bf16" if bf16 else "fp32"
+        if is_live(drivings, output):
+            if motion_out is not None:
+                raise TalkheadError("the motion of a live driver is not kept; leave --motion-out")
+            live = perform(
+                sources, drivings, output,
+                Engine.load(weights, device, precision, batch_size or 1), settings,
+                raw=raw, overwrite=overwrite, progress=progress,
+            )  # fmt: skip
+            aside = str(output) == PIPE
+            show(asdict(live) if as_json else describe_live(live), quiet, aside)
+            return
+        if raw is not None:
+            raise TalkheadError("--raw describes frames on standard input; give - as the driver")
+        jobs = plan(sources, drivings, output, grid=layout is LayoutName.grid)
         engine = Engine.load(weights, device, precision, batch_size)
         render = Animator(engine, progress)
         for portraits, driver, target in jobs:

@@ -84,10 +84,9 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
         yield update
 
 
-def show(result: Any, quiet: bool) -> None:
-    """Results go to stdout: a line for people, JSON for scripts."""
-    if isinstance(result, str):
-        if not quiet:
-            typer.echo(result)
-    else:
-        typer.echo(json.dumps(result))
+def show(result: Any, quiet: bool, aside: bool = False) -> None:
+    """Results go to stdout: a line for people, JSON for scripts; aside, where video goes there."""
+    if not isinstance(result, str):
+        typer.echo(json.dumps(result), err=aside)
+    elif not quiet:
+        typer.echo(result, err=aside)

@@ -46,7 +46,8 @@ def token_linear(weight: Tensor, bias: Tensor | None) -> TokenLinear:
     """The linear layer with these numbers."""
     layer = TokenLinear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach().contiguous(), requires_grad=False)
-    layer.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
     return layer
 
 

@@ -98,7 +98,7 @@ def _why_not_opened(path: Path) -> str:
     )
 
 
-def picture_stream(container: InputContainer, path: Path) -> VideoStream:
+def picture_stream(container: InputContainer, path: Path | str) -> VideoStream:
     """The first stream of moving pictures; a cover picture in a sound file is not one."""
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:

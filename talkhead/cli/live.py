@@ -1,0 +1,100 @@
+"""What `talkhead animate` does with pipes and cameras."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from talkhead.errors import TalkheadError
+
+if TYPE_CHECKING:
+    from talkhead.driver import Progress
+    from talkhead.engine import Engine
+    from talkhead.live import LiveReport
+    from talkhead.settings import Settings
+    from talkhead.video import LiveReader
+
+PIPE = "-"
+CAMERA = "camera"
+
+
+def is_camera(driving: Path) -> bool:
+    """Whether it says `camera` or `camera:NAME`, and there is no file of that name."""
+    return str(driving).partition(":")[0] == CAMERA and not driving.exists()
+
+
+def is_live(drivings: list[Path], output: Path) -> bool:
+    """Whether frames come, or go, as they are made."""
+    return str(output) == PIPE or any(str(d) == PIPE or is_camera(d) for d in drivings)
+
+
+def perform(
+    sources: list[Path],
+    drivings: list[Path],
+    output: Path,
+    engine: Engine,
+    settings: Settings,
+    *,
+    raw: str | None,
+    overwrite: bool,
+    progress: Progress | None,
+) -> LiveReport:
+    """Draw from a pipe, a camera or a file, into a pipe or a growing file."""
+    from talkhead.live import Live
+    from talkhead.video.stream import streamed
+
+    if len(drivings) != 1:
+        raise TalkheadError("a live output has one driver; give the others a run of their own")
+    (driving,) = drivings
+    target: Path | BinaryIO = output
+    if str(output) == PIPE:
+        if sys.stdout.isatty():
+            raise TalkheadError("standard output is a terminal; pipe it into a player or a file")
+        target = sys.stdout.buffer
+    else:
+        streamed(output)
+        check_target(output, overwrite)
+    reader = open_driver(driving, settings, raw)
+    live = Live(sources, reader, engine, settings, keep_up=is_camera(driving), progress=progress)
+    return live.run(target)
+
+
+def open_driver(driving: Path, settings: Settings, raw: str | None) -> LiveReader:
+    """What `-`, `camera:NAME` or a file stands for."""
+    from talkhead.live import FileReader, frame_rate, raw_size
+    from talkhead.video import RawPipe, open_camera, open_pipe
+
+    if str(driving) != PIPE and raw is not None:
+        raise TalkheadError("--raw describes frames on standard input; give - as the driver")
+    if str(driving) != PIPE and not is_camera(driving):
+        return FileReader(driving, settings)
+    if settings.start is not None or settings.end is not None:
+        raise TalkheadError("what comes live cannot be wound to --start or --end; use --frames")
+    if is_camera(driving):
+        return open_camera(str(driving).partition(":")[2] or None)
+    stream = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - not ours to close
+    if raw is not None:
+        return RawPipe(stream, raw_size(raw), frame_rate(settings.rate))
+    return open_pipe(stream)
+
+
+def check_target(output: Path, overwrite: bool) -> None:
+    """A growing file is written in place: refuse one that is there."""
+    if output.exists() and not overwrite:
+        raise TalkheadError(f"{output} exists; pass --overwrite to replace it")
+    if not output.parent.is_dir():
+        raise TalkheadError(f"there is no folder {output.parent}; make it first")
+
+
+def describe_live(report: LiveReport) -> str:
+    """A performance in one line."""
+    text = (
+        f"{report.output}: {report.frames} frames, {report.frames_per_second:.1f} per second, "
+        f"latency {report.latency_ms:.0f} ms (95 % under {report.latency_p95_ms:.0f} ms)"
+    )
+    if report.left_out:
+        text += f"; {report.left_out} came too quickly and were left out"
+    if report.faceless:
+        text += f"; {report.faceless} passed before a face was seen"
+    return text

@@ -1,0 +1,155 @@
+"""Writing what is looked at while it is made: every frame goes out at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from talkhead.errors import TalkheadError
+from talkhead.video.formats import CODECS, Encoding
+from talkhead.video.pixels import Printer
+from talkhead.video.writer import DEFAULT_RATE, SYNTHETIC
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A container that can be read while it grows: FFmpeg's name and options that make it so."""
+
+    name: str
+    options: tuple[tuple[str, str], ...]
+
+
+STREAMED = {
+    ".mkv": Streamed("matroska", (("live", "1"), ("cluster_time_limit", "1"))),
+    ".mp4": Streamed("mp4", (("movflags", "frag_every_frame+empty_moov+default_base_moof"),)),
+}
+SPEED = "veryfast"  # of x264 and x265, where nobody says otherwise
+
+
+class StreamWriter:
+    """Encodes frames without delay and writes each before it takes the next.
+
+    Use as a context manager: leaving it completes the file, also when an exception passes through,
+    since what was shown cannot be taken back.
+
+    target: a path (.mkv or .mp4), or a binary stream, which gets Matroska.
+    codec:  h264 (None) or hevc; crf, preset: as for `VideoWriter`.
+
+    Raises TalkheadError for another ending or codec, and when nobody takes the output any more.
+    """
+
+    def __init__(
+        self,
+        target: Path | BinaryIO,
+        *,
+        time_base: Fraction,
+        rate: Fraction | None = None,
+        codec: str | None = None,
+        crf: int | None = None,
+        preset: str | None = None,
+    ) -> None:
+        self._name = str(target) if isinstance(target, Path) else "standard output"
+        kind = streamed(target) if isinstance(target, Path) else STREAMED[".mkv"]
+        self._encoding = live_encoding(time_base, rate or DEFAULT_RATE, codec, crf, preset)
+        place = f"file:{target}" if isinstance(target, Path) else _Flushing(target)
+        options = {**dict(kind.options), "flush_packets": "1"}
+        try:
+            self._output: OutputContainer = av.open(place, "w", format=kind.name, options=options)
+        except (av.FFmpegError, OSError) as error:
+            raise self._unwritable(error) from error
+        self._output.metadata.update(SYNTHETIC)
+        self._printer = Printer(self._encoding.codec.pixel_format)
+        self._stream: VideoStream | None = None
+        self._size: tuple[int, ...] = ()
+
+    def write(self, rgb: np.ndarray, pts: int) -> None:
+        """One picture, uint8 (H, W, 3), shown at `pts`; all pictures have the first one's size."""
+        self._size = self._size or rgb.shape
+        if rgb.shape != self._size:
+            raise ValueError(f"frame of shape {rgb.shape} after frames of {self._size}")
+        try:
+            stream = self._stream or self._begin(rgb)
+            frame = self._printer.frame(rgb, pts, self._encoding.time_base)
+            self._output.mux(stream.encode(frame))
+        except (av.FFmpegError, OSError) as error:
+            raise self._unwritable(error) from error
+
+    def _begin(self, rgb: np.ndarray) -> VideoStream:
+        stream = self._output.add_stream(self._encoding.codec.encoder, rate=self._encoding.rate)
+        assert isinstance(stream, VideoStream)
+        size = self._printer.size(rgb.shape[1], rgb.shape[0])
+        self._encoding.configure(stream.codec_context, *size)
+        self._stream = stream
+        return stream
+
+    def _unwritable(self, error: Exception) -> TalkheadError:
+        if isinstance(error, BrokenPipeError):
+            return TalkheadError(f"whoever read {self._name} has stopped reading")
+        return TalkheadError(
+            f"{self._name} cannot be written ({getattr(error, 'strerror', None) or error})"
+        )
+
+    def __enter__(self) -> StreamWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._stream is not None:
+                self._output.mux(self._stream.encode(None))
+            self._output.close()
+        except (av.FFmpegError, OSError) as trouble:
+            if kind is None:
+                raise self._unwritable(trouble) from trouble
+
+
+def streamed(path: Path) -> Streamed:
+    """The growing kind of output that a path asks for."""
+    suffix = path.suffix.lower()
+    if suffix not in STREAMED:
+        raise TalkheadError(
+            f"{path} cannot be written frame by frame; use {' or '.join(STREAMED)}, or - for "
+            "standard output"
+        )
+    return STREAMED[suffix]
+
+
+def live_encoding(
+    time_base: Fraction, rate: Fraction, codec: str | None, crf: int | None, preset: str | None
+) -> Encoding:
+    """Settings that give every frame back at once: nothing is looked ahead for."""
+    name = codec or "h264"
+    if name not in ("h264", "hevc"):
+        raise TalkheadError(f"live video is encoded as h264 or hevc, not {name}")
+    chosen = CODECS[name]
+    options = {
+        **dict(chosen.options),
+        "crf": str(chosen.crf if crf is None else crf),
+        "preset": preset or SPEED,
+        "tune": "zerolatency",
+    }
+    return Encoding(chosen, time_base, rate, tuple(options.items()))
+
+
+class _Flushing:
+    """A binary stream that passes on what is written at once, and cannot be wound back."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> int:
+        self._stream.write(data)
+        self._stream.flush()
+        return len(data)
