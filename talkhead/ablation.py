@@ -2,7 +2,8 @@
 
 What this can show: that every row trains and runs, and in which direction a component moves the
 scores where the differences are larger than those between seeds. What it cannot: the papers'
-numbers, which come from thousands of times as much training.
+numbers, which come from thousands of times as much training. At a few hundred steps it shows less
+than that: see the README for what was measured.
 """
 
 from __future__ import annotations
@@ -196,5 +197,6 @@ def describe(options: AblationOptions) -> dict[str, Any]:
         "seeds": options.seeds,
         "every": options.every,
         "model": f"small ({small}); not the papers' size",
-        "read_with_care": "differences smaller than those between seeds mean nothing",
+        "read_with_care": "differences smaller than those between seeds mean nothing, and a row "
+        "that is no better than doing nothing is not trained enough to say anything: raise --steps",
     }
