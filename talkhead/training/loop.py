@@ -135,7 +135,7 @@ def run_loop(
             while (progress := share_done(learner, limits, step, clock)) < 1:
                 terms = learner.learn(next(stream).to(device), step, progress)
                 step += 1
-                reporter.add(terms, step, progress)
+                reporter.add(terms, step)
                 if keeper and step % limits.validate_steps == 0:
                     keeper.validate(step)
                 if keeper and clock.seconds - saved > 60 * limits.save_minutes:
@@ -144,7 +144,7 @@ def run_loop(
                 if learner.team.any(stop.wanted, device):
                     stop.wanted = True
                     break
-        reporter.report(step, progress)
+        reporter.report(step)
     except Diverged:
         raise
     except TalkheadError:
@@ -201,25 +201,26 @@ class Reporter:
         self._losses: dict[str, float] = {}
         self._step, self._seconds = first, clock.seconds
 
-    def add(self, terms: dict[str, Tensor], step: int, progress: float) -> None:
+    def add(self, terms: dict[str, Tensor], step: int) -> None:
         """Count the terms of a step; report if it is time."""
         self._tally.add(terms)
         first = not self._losses  # something to look at from the first step on
         if step % self.limits.report_steps == 0 or first:
-            self.report(step, progress)
+            self.report(step)
 
-    def report(self, step: int, progress: float) -> None:
+    def report(self, step: int) -> None:
         """Show and remember the means since the last report."""
         if step == self._step:
             return
         now, recipe = self.clock.seconds, self.learner.recipe
+        pace = (now - self._seconds) / (step - self._step)
         self._losses = self._tally.means()
         moment = Moment(
             done=step,
             total=None if self.limits.minutes is not None else self.limits.steps,
             seconds=now,
-            left=now / progress - now if progress > 0 else 0.0,
-            pairs=(step - self._step) * recipe.batch_size / max(now - self._seconds, 1e-9),
+            left=max(0.0, self._left(step, now, pace)),
+            pairs=recipe.batch_size / max(pace, 1e-9),
             rate=self.learner.optimizer.param_groups[1]["lr"] / max(recipe.learning_rate, 1e-12),
             terms=self._losses,
             notes=self.keeper.notes if self.keeper else {},
@@ -228,6 +229,12 @@ class Reporter:
         self.screen.show(moment)
         if self.keeper:
             self.keeper.diary.add(moment)
+
+    def _left(self, step: int, now: float, pace: float) -> float:
+        """Seconds to the end, at the pace of the last steps."""
+        if self.limits.minutes is not None:
+            return 60 * self.limits.minutes - now
+        return (self.limits.steps - step) * pace
 
     def latest(self) -> dict[str, float]:
         """The means of the last steps."""

@@ -79,6 +79,7 @@ class LiveScreen:
     def _page(self, moment: Moment) -> Group:
         from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         table = Table(show_header=False)
         table.add_row("loss", f"{sum(moment.terms.values()):.4f}")
@@ -86,7 +87,7 @@ class LiveScreen:
             table.add_row(f"  {name}", f"{value:.4f}")
         for name, text in moment.notes.items():
             table.add_row(name, text)
-        return Group(moment.title(), table)
+        return Group(Text(moment.title()), table)
 
     def close(self) -> None:
         self._live.stop()
