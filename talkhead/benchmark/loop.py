@@ -2,9 +2,9 @@
 
 The whole video is decoded, then every frame goes through the model alone, then the whole result is
 encoded. Float32, default memory layout. For each frame the source is encoded and the movement scale
-found again. What the releases do beyond that without need (features warped twice, attention maps
-that nobody reads, the memory conditioned three times) is left out, so this loop is no slower than
-theirs.
+found again. Attention is taken in steps, as by the layers of the releases, which return its maps.
+What they do beyond that without need (features warped twice, attention maps averaged, the memory
+conditioned three times) is left out, so this loop is no slower than theirs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from talkhead.benchmark.machine import PeakMemory, waiter
 from talkhead.benchmark.media import RATE
@@ -93,8 +94,9 @@ class PlainLoop:
         for picture in driving:
             keypoints = to_cpu(self._model.detect(self._to_tensor(picture)))
             moved = Transfer("relative", source, anchor)(keypoints)
-            state = self._model.encode_source(image)
-            drawn = self._model.render(state, moved.map(lambda tensor: tensor.to(self._device)))
+            with sdpa_kernel(SDPBackend.MATH):
+                state = self._model.encode_source(image)
+                drawn = self._model.render(state, moved.map(lambda t: t.to(self._device)))
             levels = drawn[0].clamp(0, 1).mul(255).round().byte()
             pictures.append(levels.permute(1, 2, 0).cpu().numpy())
         return pictures

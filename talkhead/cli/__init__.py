@@ -14,7 +14,7 @@ from talkhead.cli.inspect import inspect
 from talkhead.cli.synth import synth
 from talkhead.cli.train import train
 from talkhead.cli.weights import convert, inspect_weights
-from talkhead.heap import keep_freed_memory
+from talkhead.process import keep_freed_memory, yield_while_waiting
 
 app = typer.Typer(
     name="talkhead",
@@ -56,4 +56,5 @@ app.command()(synth)
 def main() -> None:
     """Entry point of the `talkhead` command."""
     keep_freed_memory()
+    yield_while_waiting()
     app()
