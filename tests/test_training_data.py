@@ -150,3 +150,24 @@ def test_unknown_landmarks_are_marked_as_such() -> None:
     assert not batch.marked.all()
     assert (batch.driving_marks[~batch.marked] == NOWHERE).all()
     assert (batch.driving_marks[batch.marked].abs() < 1.2).all()
+
+
+@pytest.mark.parametrize("choice", ["far_pairs", "expressive_pairs"])
+def test_frames_without_a_face_are_not_taken_for_the_most_different(choice: str) -> None:
+    lost = mesh()
+    lost[3:] = np.nan
+    library = replace(toy_library(1, marks=True), marks=(lost,))
+    always = replace(Augmentation(flip=0.0), **{choice: 1.0})
+    batches = Batches(library, replace(PLAIN, augmentation=always), size=SIZE, seed=0)
+    pairs = [batches._pair(np.random.default_rng(seed), 0, 6) for seed in range(300)]
+    known = [driving for source, driving in pairs if source < 3]
+    assert sum(driving < 3 for driving in known) > 0.65 * len(known)  # by chance: half
+
+
+def test_landmarks_of_fewer_frames_than_the_clip_do_not_stop_a_run() -> None:
+    library = replace(toy_library(1, marks=True), marks=(mesh(frames=3),))
+    always = Augmentation(flip=0.0, far_pairs=0.5, expressive_pairs=0.5)
+    recipe = replace(PLAIN, batch_size=16, augmentation=always)
+    batch = Batches(library, recipe, size=SIZE, seed=0).batch(0)
+    assert batch.marked.any()
+    assert not batch.marked.all()

@@ -172,14 +172,16 @@ class Batches:
         source, *drivings = rng.integers(count, size=1 + CHOICES)
         marks, how = self.library.marks[clip], self.recipe.augmentation
         driving, chance = drivings[0], rng.random()
-        if marks is None or chance >= how.far_pairs + how.expressive_pairs:
-            pass
-        elif chance < how.far_pairs:
-            far = np.abs(marks[drivings[:2]] - marks[source]).mean((1, 2))
-            driving = drivings[far.argmax()]
+        if marks is None or len(marks) < count or chance >= how.far_pairs + how.expressive_pairs:
+            return int(source), int(driving)
+        if chance < how.far_pairs:
+            drivings = drivings[:2]
+            change = np.abs(marks[drivings] - marks[source]).mean((1, 2))
         else:
-            open_ = openings(marks[[source, *drivings]])[:, rng.integers(2)]
-            driving = drivings[np.abs(open_[1:] - open_[0]).argmax()]
+            opened = openings(marks[[source, *drivings]])[:, rng.integers(2)]
+            change = np.abs(opened[1:] - opened[0])
+        # A frame in which no face was found (NaN) is not the more different one.
+        driving = drivings[np.nan_to_num(change, nan=-1.0).argmax()]
         return int(source), int(driving)
 
     def _marks(self, clip: int, frames: list[int]) -> np.ndarray:
