@@ -27,7 +27,8 @@ from talkhead.video import VideoReader
 T = TypeVar("T")
 Progress = Callable[[str, int, int | None], None]  # stage, frames done, frames expected
 
-QUEUE_BATCHES = 2  # how far reading runs ahead of the model
+QUEUE_BATCHES = 2  # how far cropping runs ahead of the model
+QUEUE_FRAMES = 4  # how far decoding runs ahead of cropping: whole frames are large
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,9 @@ class Driver:
         if self._crop == "auto":
             self.tracker = Tracker(self._finder, self._face)
             self.tracker.start(frame.rgb for frame in self.reader)
-        for frame in self.reader:
-            yield frame.pts, cut(frame.rgb, self._crop_of(frame), self._engine.image_size)
+        with RunAhead(self.reader, QUEUE_FRAMES) as frames:
+            for frame in frames:
+                yield frame.pts, cut(frame.rgb, self._crop_of(frame), self._engine.image_size)
 
     def _crop_of(self, frame: Frame) -> Crop:
         if self.tracker is not None:

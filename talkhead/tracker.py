@@ -83,17 +83,18 @@ class Tracker:
         """The crop for the next frame, rgb uint8 (H, W, 3), in whole pixels."""
         if self._crop is None:
             self.start([rgb])
-        cut_here = self._shot.changed(rgb)
-        moved = self._patch is not None and self._patch.moved(rgb)
+        small = _Small(rgb)
+        cut_here = self._shot.changed(small)
+        moved = self._patch is not None and self._patch.moved(small)
         self._age += 1
         hurry = (moved or self._goal is not None) and self._age >= self.HURRY
         if cut_here:
             self._free = True
         if cut_here or hurry or self._patch is None or self._age >= self._interval:
-            self._look(rgb, cut_here)
+            self._look(rgb, small, cut_here)
         return self._glide()
 
-    def _look(self, rgb: np.ndarray, cut_here: bool) -> None:
+    def _look(self, rgb: np.ndarray, small: _Small, cut_here: bool) -> None:
         """Find the face again and decide whether to hold, glide or jump."""
         assert self._crop is not None
         self._age = 0
@@ -101,7 +102,7 @@ class Tracker:
         # much, so it is done once at a cut or loss and then now and then.
         everywhere = cut_here or self._misses % 6 == 1
         faces = self._finder.find(rgb, near=None if everywhere else self._crop)
-        self._patch = _Patch(rgb, self._crop)
+        self._patch = _Patch(small, self._crop)
         if not faces:
             self._lose()
             return
@@ -116,7 +117,7 @@ class Tracker:
                 target = _crop_in(rgb, choose(faces))
             self._crop, self._goal = target, None
             self._recent.clear()
-            self._patch = _Patch(rgb, target)
+            self._patch = _Patch(small, target)
             self.cuts += 1
         self._misses, self._free = 0, False
         self._recent.append(target)
@@ -180,6 +181,19 @@ def _median(crops: Iterable[Crop]) -> Crop:
     return Crop(x - side / 2, y - side / 2, side)
 
 
+class _Small:
+    """A grey copy of a frame, made once for all that only needs to see it roughly.
+
+    factor: its size relative to the frame.
+    """
+
+    SIDE = 160  # its longer side in pixels
+
+    def __init__(self, rgb: np.ndarray) -> None:
+        small, self.factor = shrink(rgb, self.SIDE)
+        self.grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+
+
 class _Shot:
     """Notices scene cuts from thumbnails."""
 
@@ -190,14 +204,14 @@ class _Shot:
         self._last: np.ndarray | None = None
         self._usual = 0.0
 
-    def changed(self, rgb: np.ndarray) -> bool:
+    def changed(self, frame: _Small) -> bool:
         """Whether a new shot begins with this frame."""
-        small = cv2.resize(rgb, (32, 32), interpolation=cv2.INTER_AREA)
-        small = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        last, self._last = self._last, small
+        thumbnail = cv2.resize(frame.grey, (32, 32), interpolation=cv2.INTER_AREA)
+        thumbnail = thumbnail.astype(np.float32)
+        last, self._last = self._last, thumbnail
         if last is None:
             return False
-        change = float(np.abs(small - last).mean())
+        change = float(np.abs(thumbnail - last).mean())
         if change > max(self.LEAST, self.TIMES * self._usual):
             self._usual = 0.0
             return True
@@ -208,12 +222,11 @@ class _Shot:
 class _Patch:
     """The small grey picture under the face, to notice cheaply that it has moved."""
 
-    SIDE = 160  # longer side of the frame's copy that is compared
     MOVED = 0.06  # crop sides
     ALIKE = 0.5  # correlation below which the patch is not there any more
 
-    def __init__(self, rgb: np.ndarray, crop: Crop) -> None:
-        grey, factor = self._small(rgb)
+    def __init__(self, frame: _Small, crop: Crop) -> None:
+        grey, factor = frame.grey, frame.factor
         centre_x, centre_y = crop.x + crop.side / 2, crop.y + crop.side / 2
         half = max(4, round(0.22 * crop.side * factor))  # about the eyes to the mouth
         self._x = min(max(round(centre_x * factor) - half, 0), max(grey.shape[1] - 2 * half, 0))
@@ -222,17 +235,12 @@ class _Patch:
         self._limit = self.MOVED * crop.side * factor
         self._patch = grey[self._y : self._y + 2 * half, self._x : self._x + 2 * half]
 
-    def moved(self, rgb: np.ndarray) -> bool:
+    def moved(self, frame: _Small) -> bool:
         """Whether the patch is elsewhere, or nowhere near, in this frame."""
-        grey, _ = self._small(rgb)
+        grey = frame.grey
         left, top = max(self._x - self._reach, 0), max(self._y - self._reach, 0)
         height, width = self._patch.shape
         area = grey[top : self._y + height + self._reach, left : self._x + width + self._reach]
         match = cv2.matchTemplate(area, self._patch, cv2.TM_CCOEFF_NORMED)
         _, best, _, (x, y) = cv2.minMaxLoc(match)
         return best < self.ALIKE or math.hypot(left + x - self._x, top + y - self._y) > self._limit
-
-    @classmethod
-    def _small(cls, rgb: np.ndarray) -> tuple[np.ndarray, float]:
-        small, factor = shrink(rgb, cls.SIDE)
-        return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), factor
