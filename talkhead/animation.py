@@ -17,7 +17,7 @@ import numpy as np
 from talkhead import __version__
 from talkhead.crop import Paster, centre_square, cut, parse_crop
 from talkhead.driver import Beat, Driver, Driving, Progress, RecordedDriver, batches
-from talkhead.engine import EncodedSource, Engine
+from talkhead.engine import EncodedSource, Engine, Pending
 from talkhead.errors import TalkheadError
 from talkhead.face import FaceFinder, face_crop, find_face
 from talkhead.image import read_image
@@ -126,6 +126,7 @@ class Animator:
             self.engine.require_avd()
         started = time.perf_counter()
         sources = [load_source(path, self.engine, settings) for path in paths]
+        self.engine.size_batches(sources[0].encoded)
         driver = self._driver(driving, settings)
         anchor, keypoints = find_anchor(driver, sources[0].encoded.keypoints, settings)
         if motion_out is not None:
@@ -206,11 +207,20 @@ class Animator:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One frame, drawn but not yet composed: a result per source, and the driving picture."""
+    """One frame, drawn (perhaps not yet to the end) but not yet composed.
 
-    results: list[np.ndarray]
+    batches: for each source the batch that the frame is in, as number `index`; driving: its crop.
+    """
+
+    batches: list[Pending]
+    index: int
     driving: np.ndarray | None
     pts: int
+
+    @property
+    def results(self) -> list[np.ndarray]:
+        """A picture per source, waited for."""
+        return [batch.pictures[self.index] for batch in self.batches]
 
 
 class Drawing:
@@ -243,12 +253,12 @@ class Drawing:
         if len(keypoints) == 0:
             return
         results = [
-            self._engine.render(source.encoded, transfer(keypoints))
+            self._engine.begin(source.encoded, transfer(keypoints))
             for source, transfer in zip(self._sources, self._transfers, strict=True)
         ]
         pictures = beat.pictures[skip:] if beat.pictures else [None] * len(keypoints)
         for i, (picture, pts) in enumerate(zip(pictures, beat.pts[skip:], strict=True)):
-            yield Drawn([result[i] for result in results], picture, pts)
+            yield Drawn(results, i, picture, pts)
 
     def compose(self, drawn: Drawn) -> np.ndarray:
         """The output frame, uint8 RGB."""

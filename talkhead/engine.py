@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from talkhead import checkpoint
+from talkhead.batching import DEFAULT_BATCH, best_batch
+from talkhead.compiling import Compiled
 from talkhead.config import TpsmmConfig
 from talkhead.device import choose_device, choose_precision
 from talkhead.errors import TalkheadError
@@ -20,6 +23,7 @@ from talkhead.models import Network
 from talkhead.models.folding import fold
 from talkhead.models.tpsmm import TpsmmModel
 from talkhead.structs import Keypoints, SourceState
+from talkhead.transport import Download, upload
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +34,9 @@ class Engine:
     model:     in evaluation mode; moved to the device and rewritten for drawing, see `folding`.
     precision: of weights and features; what needs float32 (keypoints, grids) stays in it. Frames
                that come out non-finite are drawn again in float32, with one warning.
+    batch_size: None: what suits the device; on CUDA `size_batches` finds it by trying.
     weights:   SHA-256 of their file, for what must not be mixed up with others' results.
+    compiled:  draw through torch.compile, see `compiling`; whole batches, the last filled up.
     """
 
     def __init__(
@@ -40,18 +46,25 @@ class Engine:
         precision: torch.dtype = torch.float32,
         batch_size: int | None = None,
         weights: str = "",
+        compiled: bool = False,
     ) -> None:
         self.weights = weights
         self.image_size = model.config.image_size
         self.device = device
         self.precision = precision
         self.batch_size = batch_size or DEFAULT_BATCH.get(device.type, 4)
+        self._sized = batch_size is not None or compiled or device.type != "cuda"
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
         fold(model)
         self._model = model.to(device, precision)
         # Convolutions run up to four times faster with the channels last.
         for parameter in self._model.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
+        self._compiled = compiled
+        if compiled:
+            self._draw = Compiled(self._model.render, device)
 
     @classmethod
     def load(
@@ -60,6 +73,7 @@ class Engine:
         device: str = "auto",
         precision: str = "fp32",
         batch_size: int | None = None,
+        compiled: bool = False,
     ) -> Engine:
         """Read weights (None: the bundled ones) for a device and precision named as in the CLI."""
         place = choose_device(device)
@@ -67,7 +81,7 @@ class Engine:
         path = weights or checkpoint.default_weights()
         model, header = checkpoint.load(path)
         log.info("weights: %s; licence: %s", header.provenance.origin, header.provenance.licence)
-        return cls(model, place, dtype, batch_size, checkpoint.sha256(path))
+        return cls(model, place, dtype, batch_size, checkpoint.sha256(path), compiled)
 
     @property
     def family(self) -> str:
@@ -109,21 +123,41 @@ class Engine:
         )
         return moved.map(Tensor.cpu)
 
-    @torch.inference_mode()
     def render(self, source: EncodedSource, keypoints: Keypoints) -> np.ndarray:
         """The source moved to a batch of keypoints: uint8 (B, S, S, 3)."""
-        driving = keypoints.map(lambda tensor: tensor.to(self.device))
-        images = self._model.render(source.state, driving)
-        if not bool(torch.isfinite(images).all()):
-            images = self._render_again(source, driving)
-        return self._to_pictures(images)
+        return self.begin(source, keypoints).pictures
 
-    def _render_again(self, source: EncodedSource, driving: Keypoints) -> Tensor:
+    @torch.inference_mode()
+    def begin(self, source: EncodedSource, keypoints: Keypoints) -> Pending:
+        """Like `render`, for pictures that are wanted later: a GPU draws them meanwhile."""
+        driving = keypoints.map(lambda tensor: upload(tensor, self.device))
+        whole = fill_up(driving, self.batch_size) if self._compiled else driving
+        images = self._draw(source.state, whole)[: len(driving)]
+        found = Download((to_levels(images), torch.isfinite(images).all()), self._copies)
+        return Pending(found, lambda: self._render_again(source, driving))
+
+    @torch.inference_mode()
+    def _render_again(self, source: EncodedSource, driving: Keypoints) -> np.ndarray:
         if not self._warned:
             log.warning("a frame overflowed in %s; such frames are drawn in fp32", self.precision)
             self._warned = True
-        picture = self.to_tensor([source.picture])
-        return self._single.render(self._single.encode_source(picture), driving)
+        state = self._single.encode_source(self.to_tensor([source.picture]))
+        return to_levels(self._single.render(state, driving)).cpu().numpy()
+
+    def size_batches(self, source: EncodedSource) -> None:
+        """Choose the batch size by trying, once, where nobody chose one and it matters."""
+        if self._sized:
+            return
+        self._sized = True
+
+        def seconds(size: int) -> float:
+            keypoints = source.keypoints.expand(size).map(Tensor.contiguous)
+            self.render(source, keypoints)
+            started = time.perf_counter()
+            self.render(source, keypoints)
+            return time.perf_counter() - started
+
+        self.batch_size = best_batch(seconds)
 
     _warned = False
 
@@ -134,16 +168,34 @@ class Engine:
 
     def to_tensor(self, pictures: Sequence[np.ndarray]) -> Tensor:
         """Pictures as a batch (B, 3, S, S) in [0, 1] on the device."""
-        stacked = torch.from_numpy(np.stack(pictures)).to(self.device, non_blocking=True)
+        stacked = upload(torch.from_numpy(np.stack(pictures)), self.device)
         return stacked.permute(0, 3, 1, 2).float() / 255
 
-    @staticmethod
-    def _to_pictures(images: Tensor) -> np.ndarray:
-        levels = images.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-        return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+def to_levels(images: Tensor) -> Tensor:
+    """(B, 3, H, W) in [0, 1] -> uint8 (B, H, W, 3)."""
+    levels = images.float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).contiguous()
 
 
-DEFAULT_BATCH = {"cpu": 4, "cuda": 16}
+def fill_up(keypoints: Keypoints, size: int) -> Keypoints:
+    """A batch of at least `size`: the last is repeated as often as that takes."""
+    missing = max(size - len(keypoints), 0)
+    return keypoints.map(lambda t: torch.cat([t, t[-1:].expand(missing, *t.shape[1:])]))
+
+
+class Pending:
+    """Pictures that a device may still be drawing."""
+
+    def __init__(self, found: Download, again: Callable[[], np.ndarray]) -> None:
+        self._found = found
+        self._again = again
+
+    @cached_property
+    def pictures(self) -> np.ndarray:
+        """uint8 (B, S, S, 3), waited for; drawn again where they came out non-finite."""
+        levels, finite = self._found.arrived()
+        return levels.numpy() if bool(finite) else self._again()
 
 
 class EncodedSource:

@@ -87,11 +87,11 @@ def test_folded_model_finds_and_draws_the_same(family: str) -> None:
 def test_token_linear_is_linear(threads: int) -> None:
     torch.manual_seed(0)
     plain = nn.Linear(12, 7).requires_grad_(False)
-    own = token_linear(plain.weight, plain.bias)
     x = torch.randn(2, 9, 12)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)  # with several it is done by convolution
     try:
+        own = token_linear(plain.weight, plain.bias)
         found = own(x)
     finally:
         torch.set_num_threads(before)

@@ -15,6 +15,7 @@ from talkhead.cli.live import PIPE, describe_live, is_live, perform
 from talkhead.cli.options import (
     AdaptScale,
     Anchor,
+    Compile,
     CropDriving,
     CropSource,
     Detector,
@@ -110,6 +111,7 @@ def animate(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Frames that are drawn at once.")
     ] = None,
+    compiled: Compile = False,
     motion_out: Annotated[
         Path | None, typer.Option(help="Also write the driver's motion (safetensors).")
     ] = None,
@@ -156,7 +158,7 @@ def animate(
                 raise TalkheadError("the motion of a live driver is not kept; leave --motion-out")
             live = perform(
                 sources, drivings, output,
-                Engine.load(weights, device, precision, batch_size or 1), settings,
+                Engine.load(weights, device, precision, batch_size or 1, compiled), settings,
                 raw=raw, overwrite=overwrite, progress=progress,
             )  # fmt: skip
             aside = str(output) == PIPE
@@ -165,7 +167,7 @@ def animate(
         if raw is not None:
             raise TalkheadError("--raw describes frames on standard input; give - as the driver")
         jobs = plan(sources, drivings, output, grid=layout is LayoutName.grid)
-        engine = Engine.load(weights, device, precision, batch_size)
+        engine = Engine.load(weights, device, precision, batch_size, compiled)
         render = Animator(engine, progress)
         for portraits, driver, target in jobs:
             report = render(

@@ -61,3 +61,10 @@ End = Annotated[float | None, typer.Option(min=0, help="Stop at this second.")]
 Frames = Annotated[int | None, typer.Option(min=1, help="At most so many frames.")]
 Rate = Annotated[float, typer.Option(help="Frames per second of a sequence of pictures.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the drawing first: minutes, once per machine and batch size.",
+    ),
+]

@@ -34,8 +34,10 @@ class TokenLinear(nn.Linear):
     and core on Zen 5. Where convolutions too would go the other way (one thread), products stay.
     """
 
+    by_convolution = False
+
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or torch.get_num_threads() == 1:
+        if not (self.by_convolution and x.device.type == "cpu"):
             return super().forward(x)
         row = x.transpose(1, 2).unsqueeze(2)  # (B, D, 1, T): as it lies, with channels last
         y = F.conv2d(row, self.weight[:, :, None, None], self.bias)
@@ -46,6 +48,7 @@ def token_linear(weight: Tensor, bias: Tensor | None) -> TokenLinear:
     """The linear layer with these numbers."""
     layer = TokenLinear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach().contiguous(), requires_grad=False)
+    layer.by_convolution = torch.get_num_threads() > 1
     if bias is not None:
         layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
     return layer
