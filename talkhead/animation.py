@@ -141,6 +141,7 @@ class Animator:
             codec=settings.codec,
             crf=settings.crf,
             preset=settings.preset,
+            hardware=settings.hardware,
             sound=sound,
             track=settings.track,
             trim=trim,

@@ -86,6 +86,7 @@ class Driver:
             end=settings.end,
             frames=settings.frames,
             rate=settings.rate,
+            hardware=settings.hardware,
         )
         self.time_base = self.reader.info.time_base
         self.rate = self.reader.info.rate

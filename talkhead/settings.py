@@ -36,6 +36,7 @@ class Settings:
     rate:         frames per second of a driving sequence of pictures.
     sound:        keep the driver's sound; track: which one, from 0.
     codec, crf, preset: of the output video; None: good defaults for the container.
+    hardware:     decode and encode with an NVIDIA GPU (NVDEC, NVENC), or raise TalkheadError.
     """
 
     motion: Motion = "relative"
@@ -59,6 +60,7 @@ class Settings:
     codec: str | None = None
     crf: int | None = None
     preset: str | None = None
+    hardware: bool = False
 
     def __post_init__(self) -> None:
         if self.anchor not in ("auto", "first") and not self.anchor.isdecimal():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from media import make_clip, make_pictures, make_sound, moving_picture
 
 from talkhead.errors import TalkheadError
@@ -220,3 +221,17 @@ def test_damage_in_the_first_frame_is_said(tmp_path: Path) -> None:
     clip.write_bytes(content)
     with pytest.raises(TalkheadError, match=r"clip\.mp4"):
         VideoReader(clip)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is hardware")
+def test_hardware_that_cannot_decode_is_one_sentence(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=3, size=(256, 256))
+    with pytest.raises(TalkheadError, match=r"NVIDIA GPU.*--hardware"):
+        VideoReader(clip, hardware=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_hardware_decodes_every_frame(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", frames=3, size=(256, 256))
+    with VideoReader(clip, hardware=True) as reader:
+        assert len(list(reader)) == 3

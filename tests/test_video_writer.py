@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from media import frame_seconds, make_clip, moving_picture
 from PIL import Image
 
@@ -301,3 +302,20 @@ def test_times_must_increase_and_sizes_stay(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="after frames of"):
         writer.write(moving_picture(1, 32, 32), 20)
     writer.abandon()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is hardware")
+def test_hardware_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TalkheadError, match=r"NVIDIA GPU.*--hardware"):
+        VideoWriter(tmp_path / "out.mp4", time_base=Fraction(1, 25), hardware=True)
+    with pytest.raises(TalkheadError, match="no hardware encoder for 'ffv1'"):
+        VideoWriter(tmp_path / "out.mkv", time_base=Fraction(1, 25), codec="ffv1", hardware=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_hardware_encodes_every_frame(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4", time_base=Fraction(1, 25), hardware=True) as writer:
+        for number in range(3):
+            writer.write(moving_picture(number, 256, 256), number)
+    assert len(frame_seconds(tmp_path / "out.mp4")) == 3

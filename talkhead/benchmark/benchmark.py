@@ -95,11 +95,15 @@ class Benchmark:
         self._step("around the model")
         stages = self.around_model()
         self._step("batch sizes")
-        engine = self.subject.engine(self.device, self.precision, self.batch_sizes[0])
+        engine = self.subject.engine(
+            self.device, self.precision, self.batch_sizes[0], self.options.compiled
+        )
         scene = self.scene(engine)
         batches = self.batches(scene)
         best = max(batches, key=lambda batch: batch.frames_per_second)
         self._step("inside the model")
+        if self.options.compiled:  # its parts cannot be told apart any more
+            scene = self.scene(self.subject.engine(self.device, self.precision, best.size))
         source, source_macs = self.source(scene)
         stages += inside_model(scene, best.size, peak, self.options.effort)
         self._step("end to end")
@@ -121,6 +125,7 @@ class Benchmark:
             parameters=self.subject.parameters,
             image_size=self.image_size,
             precision=self.options.precision,
+            compiled=self.options.compiled,
             load_seconds=self._load_seconds,
             peak=peak,
             source=source,
@@ -176,6 +181,8 @@ class Benchmark:
         for size in sorted(self.batch_sizes):
             pictures = scene.batch(size)
             memory = PeakMemory(engine.device)
+
+            engine.batch_size = size  # what is compiled draws whole batches
 
             def work(pictures: list[np.ndarray] = pictures) -> None:
                 engine.render(scene.source, scene.transfer(engine.detect(pictures)))

@@ -24,6 +24,7 @@ class Options:
     loop_frames: of these, for the plain loop; 0 leaves it out.
     sizes:       more image sizes, in pixels, to measure the model at.
     lengths:     more lengths of the driving video, in frames, to compare the peak of memory.
+    compiled:    draw through torch.compile; the stages are measured without.
     quick:       few repetitions and frames, to see that everything works; figures of no worth.
     """
 
@@ -36,6 +37,7 @@ class Options:
     loop_frames: int | None = None
     sizes: tuple[int, ...] = ()
     lengths: tuple[int, ...] = ()
+    compiled: bool = False
     quick: bool = False
 
     @property
@@ -113,6 +115,7 @@ class Result:
     parameters: int
     image_size: int
     precision: str
+    compiled: bool
     load_seconds: float
     peak: float
     source: Timing

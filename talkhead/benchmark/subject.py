@@ -75,8 +75,15 @@ class Subject:
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def engine(self, device: torch.device, precision: torch.dtype, batch_size: int) -> Engine:
-        return Engine(copy.deepcopy(self.model), device, precision, batch_size, self.weights)
+    def engine(
+        self,
+        device: torch.device,
+        precision: torch.dtype,
+        batch_size: int,
+        compiled: bool = False,
+    ) -> Engine:
+        model = copy.deepcopy(self.model)
+        return Engine(model, device, precision, batch_size, self.weights, compiled)
 
     def at_size(self, size: int) -> Subject:
         """The same model for pictures of another size.

@@ -38,7 +38,8 @@ def print_tables(result: Result, console: Console) -> None:
     machine = result.machine
     console.print(
         f"[bold]{result.model}[/bold] ({result.family}, {result.parameters / 1e6:.1f} million "
-        f"parameters) at {result.image_size} px in {result.precision} on {machine.device}"
+        f"parameters) at {result.image_size} px in {result.precision}"
+        f"{', compiled,' if result.compiled else ''} on {machine.device}"
     )
     console.print(
         f"{machine.processor}, {machine.cores} cores, {machine.threads} threads, "
@@ -192,7 +193,7 @@ def read_result(path: Path) -> dict[str, Any]:
     return facts
 
 
-SETTING = ("model", "precision", "image_size")
+SETTING = ("model", "precision", "image_size", "compiled")
 NOTABLE = 0.05  # share by which a figure must change to be marked
 
 

@@ -105,6 +105,10 @@ def animate(
     encoder_preset: Annotated[
         str | None, typer.Option(help="The encoder's own name for its speed.")
     ] = None,
+    hardware: Annotated[
+        bool,
+        typer.Option("--hardware", help="Decode and encode with an NVIDIA GPU (NVDEC, NVENC)."),
+    ] = False,
     device: Device = "auto",
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
@@ -150,6 +154,7 @@ def animate(
             codec=codec,
             crf=crf,
             preset=encoder_preset,
+            hardware=hardware,
         )
         sources, drivings = inputs(source, driving or [])
         precision = "fp16" if fp16 else "bf16" if bf16 else "fp32"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from talkhead.cli.console import Debug, plain_errors, progress_bar, show
+from talkhead.cli.options import Compile
 
 
 def benchmark(
@@ -25,6 +26,7 @@ def benchmark(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
+    compiled: Compile = False,
     batch_sizes: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Frames that are drawn at once.")
     ] = None,
@@ -86,6 +88,7 @@ def benchmark(
             loop_frames=loop_frames,
             sizes=numbers(sizes),
             lengths=numbers(lengths),
+            compiled=compiled,
             quick=quick,
         )
         result = run(options, progress)

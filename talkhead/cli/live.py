@@ -44,6 +44,8 @@ def perform(
     from talkhead.live import Live
     from talkhead.video.stream import streamed
 
+    if settings.hardware:
+        raise TalkheadError("live video is decoded and encoded by the CPU; leave out --hardware")
     if len(drivings) != 1:
         raise TalkheadError("a live output has one driver; give the others a run of their own")
     (driving,) = drivings

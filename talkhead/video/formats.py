@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import av
 from av.codec.context import CodecContext, Flags
 from av.video.codeccontext import VideoCodecContext
 
@@ -57,7 +58,8 @@ CONTAINERS = {
 class Codec:
     """One encoder: its FFmpeg name, pixel format, fixed options, default quality and speed.
 
-    crf is None where quality is not chosen that way; `preset_option` names the speed setting.
+    crf is None where quality is not chosen that way; `crf_option` and `preset_option` name the
+    settings of quality and speed.
     """
 
     encoder: str
@@ -66,6 +68,7 @@ class Codec:
     crf: int | None = None
     preset: str | None = None
     preset_option: str = "preset"
+    crf_option: str = "crf"
 
 
 CODECS = {
@@ -76,6 +79,15 @@ CODECS = {
     "prores": Codec("prores_ks", "yuv422p10le", (("profile", "hq"),)),
     "ffv1": Codec("ffv1", "bgr0", (("level", "3"), ("g", "1"))),
     "png": Codec("png", "rgb24"),
+}
+
+
+# NVIDIA's encoders (NVENC), in place of those above: constant quality, p1 (quickest) to p7.
+_NVENC = (("rc", "vbr"),)
+HARDWARE = {
+    "h264": Codec("h264_nvenc", "yuv420p", _NVENC, 19, "p5", crf_option="cq"),
+    "hevc": Codec("hevc_nvenc", "yuv420p", _NVENC, 21, "p5", crf_option="cq"),
+    "av1": Codec("av1_nvenc", "yuv420p", _NVENC, 26, "p5", crf_option="cq"),
 }
 
 
@@ -115,8 +127,12 @@ class Encoding:
         codec: str | None,
         crf: int | None,
         preset: str | None,
+        hardware: bool = False,
     ) -> Encoding:
-        """Fill in the defaults; raises TalkheadError when the container lacks the codec."""
+        """Fill in the defaults; raises TalkheadError when the container lacks the codec.
+
+        hardware: NVIDIA's encoder for it; raises TalkheadError where that is not to be had.
+        """
         offered = container_for(path).codecs
         name = codec or offered[0]
         if name not in offered:
@@ -124,18 +140,36 @@ class Encoding:
                 f"{path} cannot hold codec '{name}'; choose from {', '.join(offered)}, "
                 "or another file ending"
             )
-        chosen = CODECS[name]
+        if hardware and name not in HARDWARE:
+            raise TalkheadError(
+                f"there is no hardware encoder for '{name}'; choose from {', '.join(HARDWARE)}, or "
+                "leave out --hardware"
+            )
+        chosen = HARDWARE[name] if hardware else CODECS[name]
         options = dict(chosen.options)
         crf = chosen.crf if crf is None else crf
         preset = preset or chosen.preset
         if chosen.crf is not None:
-            options["crf"] = str(crf)
+            options[chosen.crf_option] = str(crf)
         if chosen.preset is not None and preset is not None:
             options[chosen.preset_option] = preset
-        if name == "av1":
+        if chosen.encoder == "libsvtav1":
             # SVT-AV1 reports every start on stderr unless told not to before it is loaded.
             os.environ.setdefault("SVT_LOG", "1")
-        return cls(chosen, time_base, rate, tuple(options.items()))
+        encoding = cls(chosen, time_base, rate, tuple(options.items()))
+        if hardware:
+            encoding.require()
+        return encoding
+
+    def require(self) -> None:
+        """Raise TalkheadError unless an encoder of this kind opens on this machine."""
+        try:
+            self.encoder(256, 256).open()
+        except av.FFmpegError as error:
+            raise TalkheadError(
+                f"the hardware encoder {self.codec.encoder} does not open here, which needs an "
+                "NVIDIA GPU with its driver; leave out --hardware"
+            ) from error
 
     def encoder(self, width: int, height: int) -> VideoCodecContext:
         """A fresh encoder, not yet opened."""

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, ColorTrc
@@ -15,6 +16,7 @@ from av.video.stream import VideoStream
 from talkhead.errors import TalkheadError
 
 # FFmpeg draws plain text as a film of a terminal; to us a text file is no video.
+GPU = "cuda"  # FFmpeg's name for decoding with NVDEC
 NOT_MEDIA = {"tty", "bin", "xbin", "adf", "idf"}
 HDR_TRANSFERS = {int(ColorTrc.SMPTE2084): "PQ", int(ColorTrc.ARIB_STD_B67): "HLG"}
 COLORSPACE_NAMES = {
@@ -61,8 +63,11 @@ class VideoInfo:
     audio_codec: str | None = None
 
 
-def open_media(path: Path) -> InputContainer:
-    """Open a local media file; raises TalkheadError that says what is wrong with it."""
+def open_media(path: Path, hardware: bool = False) -> InputContainer:
+    """Open a local media file; raises TalkheadError that says what is wrong with it.
+
+    hardware: its pictures are decoded by an NVIDIA GPU (NVDEC), or not at all.
+    """
     if not path.exists():
         raise TalkheadError(f"{path} does not exist; check the path")
     if path.is_dir():
@@ -72,7 +77,11 @@ def open_media(path: Path) -> InputContainer:
     try:
         # "file:" keeps a colon or a percent sign in the name from being read as a protocol or a
         # pattern; the whitelist keeps a playlist from opening addresses on the network.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        options = {"protocol_whitelist": "file"}
+        if hardware:
+            container = _open_on_gpu(path, options)
+        else:
+            container = av.open(f"file:{path}", options=options)
     except PermissionError as error:
         raise TalkheadError(f"{path} may not be read; check its permissions") from error
     except (av.FFmpegError, OSError) as error:
@@ -83,6 +92,17 @@ def open_media(path: Path) -> InputContainer:
             f"{path} is not a video that can be read; pass an mp4, mov, mkv or webm"
         )
     return container
+
+
+def _open_on_gpu(path: Path, options: dict[str, str]) -> InputContainer:
+    try:
+        accelerator = HWAccel(GPU, allow_software_fallback=False)
+        return av.open(f"file:{path}", "r", options=options, hwaccel=accelerator)
+    except (av.FFmpegError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+        raise TalkheadError(
+            f"{path} cannot be decoded in hardware here, which needs an NVIDIA GPU with its driver "
+            "and a codec that it knows; leave out --hardware"
+        ) from error
 
 
 def _why_not_opened(path: Path) -> str:

@@ -43,9 +43,10 @@ class MediaSource:
     first_pts is the time of the first frame that decodes; `info` describes the stream.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hardware: bool = False) -> None:
         self.path = path
-        with open_media(path) as container:
+        self._hardware = hardware
+        with open_media(path, hardware) as container:
             stream = picture_stream(container, path)
             try:
                 first = next(_decode(container, stream), None)
@@ -76,13 +77,13 @@ class MediaSource:
         """Strictly increasing pts and frames; starts at a key frame at or before `from_pts`."""
         ahead = (from_pts - self.first_pts) * self.info.time_base
         if ahead >= SEEK_FROM:
-            with open_media(self.path) as container:
+            with open_media(self.path, self._hardware) as container:
                 stream = picture_stream(container, self.path)
                 decoded = self._seek(container, stream, from_pts)
                 if decoded is not None:
                     yield from self._stamped(container, stream, decoded)
                     return
-        with open_media(self.path) as container:
+        with open_media(self.path, self._hardware) as container:
             stream = picture_stream(container, self.path)
             yield from self._stamped(container, stream, _decode(container, stream))
 
@@ -164,6 +165,7 @@ class VideoReader:
     frames:     at most this many frames of the selection.
     skip:       frames of the selection that are decoded but not yielded (resuming a render).
     rate:       frames per second of pictures; media files bring their own times.
+    hardware:   decode media files with an NVIDIA GPU, or raise TalkheadError.
 
     Raises TalkheadError when the path is missing, empty, not a video, without pictures or without
     any frame that decodes, and, while iterating, when the selection is empty. A file that is
@@ -179,6 +181,7 @@ class VideoReader:
         frames: int | None = None,
         skip: int = 0,
         rate: Fraction | float = DEFAULT_RATE,
+        hardware: bool = False,
     ) -> None:
         self.path = Path(path)
         self._start = _seconds("start", start)
@@ -195,7 +198,7 @@ class VideoReader:
         self._source: MediaSource | PictureSource = (
             PictureSource(self.path, Fraction(rate).limit_denominator(1001))
             if is_picture_sequence(self.path)
-            else MediaSource(self.path)
+            else MediaSource(self.path, hardware)
         )
 
     @property

@@ -45,6 +45,7 @@ class VideoWriter:
     codec:     h264, hevc, vp9, av1, prores or ffv1; None: the container's first choice.
     crf:       quality where the codec has it, lower is better; None: about visually lossless.
     preset:    the encoder's own name or number for its speed.
+    hardware:  encode with an NVIDIA GPU, or raise TalkheadError.
     sound:     the media file whose sound is added; None or a file without sound: silent.
     track:     which of its sound tracks, from 0.
     trim:      the frames are a cut-out: the result starts at time 0 and the sound is cut to the
@@ -71,10 +72,11 @@ class VideoWriter:
         metadata: Mapping[str, str] | None = None,
         state: Mapping[str, str] | None = None,
         segment_frames: int = 250,
+        hardware: bool = False,
     ) -> None:
         self.path = Path(path)
         self._encoding = Encoding.choose(
-            self.path, time_base, rate or DEFAULT_RATE, codec, crf, preset
+            self.path, time_base, rate or DEFAULT_RATE, codec, crf, preset, hardware
         )
         self._sound = None if sound is None else Sound.find(Path(sound), track)
         if self._sound is not None and not container_for(self.path).sound_codec:
