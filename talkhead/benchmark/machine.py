@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from talkhead.benchmark.timing import Effort, measure
 
@@ -103,19 +105,34 @@ class PeakMemory:
 
 
 PEAK_SIDES = {"cuda": (4096, 8192), "cpu": (512, 1024, 2048)}
+PEAK_MAP = 64  # pixels a side
 
 
 def matrix_peak(device: torch.device, precision: torch.dtype, effort: Effort) -> float:
-    """The most multiply-adds per second that square matrix products reach here: the yardstick.
+    """The most multiply-adds per second that this device reaches: the yardstick.
 
-    The best single product of several sizes, since a peak is what the device can do at its best.
+    The best single one of square matrix products and of 3 x 3 convolutions with a quarter as many
+    channels, since a peak is what the device can do at its best, and on CPUs other libraries
+    compute the two (at half the speed for products on AMD's).
     """
     sides = PEAK_SIDES.get(device.type, PEAK_SIDES["cpu"])
-    return max(side**3 / _product_seconds(side, device, precision, effort) for side in sides)
+    work = [of(side, device, precision) for side in sides for of in (_product, _convolution)]
+    with torch.inference_mode():
+        return max(macs / min(measure(run, waiter(device), effort)) for macs, run in work)
 
 
-def _product_seconds(
-    side: int, device: torch.device, precision: torch.dtype, effort: Effort
-) -> float:
+Work = tuple[int, Callable[[], Tensor]]  # multiply-adds, and what does them
+
+
+def _product(side: int, device: torch.device, precision: torch.dtype) -> Work:
     left, right = (torch.randn(side, side, device=device).to(precision) for _ in range(2))
-    return min(measure(lambda: left @ right, waiter(device), effort))
+    return side**3, lambda: left @ right
+
+
+def _convolution(side: int, device: torch.device, precision: torch.dtype) -> Work:
+    channels = side // 4
+    x, weight = (
+        torch.randn(shape, device=device).to(precision, memory_format=torch.channels_last)
+        for shape in ((1, channels, PEAK_MAP, PEAK_MAP), (channels, channels, 3, 3))
+    )
+    return 9 * channels**2 * PEAK_MAP**2, lambda: F.conv2d(x, weight, padding=1)

@@ -101,7 +101,7 @@ class Result:
     """Everything that was measured.
 
     load_seconds: for weights from disk, or for building an untrained model.
-    peak:  multiply-adds per second of square matrix products in this precision.
+    peak:  the most multiply-adds per second in this precision, see `machine.matrix_peak`.
     source, source_gmac: what encoding a source takes, once, in time and in billions of
                          multiply-adds.
     comparison: None where the plain loop was left out.

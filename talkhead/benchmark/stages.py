@@ -47,7 +47,7 @@ class Stage:
 
     room: "around the model", "keypoints" or "generator". part, size: what and, for parts that
     work at several feature sizes, at which. gmac: billions of multiply-adds per frame; share: of
-    the device's measured matrix peak; both None where nothing of the kind is computed.
+    the device's measured peak; both None where nothing of the kind is computed.
     """
 
     room: str

@@ -17,7 +17,7 @@ from talkhead.errors import TalkheadError
 EXPLANATION = (
     "Times are milliseconds per frame: mean, median, 5th and 95th percentile, after warm-up, with "
     "the device waited for. MAC: multiply-adds of convolutions and matrix products, two FLOP "
-    "each. Share: of the fastest square matrix product of this device in this precision. Driving "
+    "each. Share: of the fastest plain matrix product or convolution here in this precision. Driving "
     "video and portrait are rendered; nothing is read from outside."
 )
 
@@ -46,7 +46,7 @@ def print_tables(result: Result, console: Console) -> None:
         f"{machine.instructions}; {machine.system}, Python {machine.python}, torch "
         f"{machine.torch_version}, talkhead {result.version}; {result.date}"
     )
-    console.print(f"Matrix peak: {2 * result.peak / 1e12:.3f} TFLOP/s. {EXPLANATION}\n")
+    console.print(f"Peak: {2 * result.peak / 1e12:.3f} TFLOP/s. {EXPLANATION}\n")
     console.print(stage_table(result))
     if result.driven_gmac:
         console.print(work_line(result))
@@ -70,7 +70,7 @@ def work_line(result: Result) -> str:
     macs = sum(stage.gmac or 0 for stage in generator) * 1e9
     return (
         f"{result.driven_gmac:.2f} GMAC per driving frame; in the generator "
-        f"{macs / seconds / result.peak:.1%} of the matrix peak. Once per source: "
+        f"{macs / seconds / result.peak:.1%} of the peak. Once per source: "
         f"{result.source_gmac:.2f} GMAC in {result.source.mean:.1f} ms. Loading the model took "
         f"{result.load_seconds:.2f} s.\n"
     )
@@ -159,7 +159,7 @@ def comparison_lines(comparison: Comparison) -> str:
 
 def figures(facts: dict[str, Any]) -> dict[str, float]:
     """The numbers of a result (as JSON) worth comparing, by a name for people."""
-    found = {"matrix peak, GFLOP/s": 2 * facts["peak"] / 1e9}
+    found = {"peak, GFLOP/s": 2 * facts["peak"] / 1e9}
     for stage in facts["stages"]:
         found[f"{stage['name']}, ms"] = stage["time"]["mean"]
     for batch in facts["batches"]:

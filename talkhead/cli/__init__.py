@@ -14,7 +14,7 @@ from talkhead.cli.inspect import inspect
 from talkhead.cli.synth import synth
 from talkhead.cli.train import train
 from talkhead.cli.weights import convert, inspect_weights
-from talkhead.process import keep_freed_memory, yield_while_waiting
+from talkhead.heap import keep_freed_memory
 
 app = typer.Typer(
     name="talkhead",
@@ -56,5 +56,4 @@ app.command()(synth)
 def main() -> None:
     """Entry point of the `talkhead` command."""
     keep_freed_memory()
-    yield_while_waiting()
     app()

@@ -1,9 +1,8 @@
-"""How this process treats the memory that it frees, and its threads that wait for each other."""
+"""How this process treats the memory that it frees."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 
 # glibc's names for its settings, see mallopt(3).
@@ -21,13 +20,3 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     return mallopt is not None and bool(mallopt(TRIM_THRESHOLD, 2**31 - 1) and mallopt(MMAP_MAX, 0))
-
-
-def yield_while_waiting() -> None:
-    """Let threads of one computation sleep while they wait for each other; before torch is loaded.
-
-    By default they keep their cores busy instead, which are then not there for the decoder, the
-    encoder or anybody else: on two cores with other work a frame took twice as long. A choice made
-    in the environment stays.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -1,19 +1,16 @@
-"""Freed memory is used again without asking the system; waiting threads sleep."""
+"""Freed memory is used again without asking the system."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
 
-from talkhead.process import yield_while_waiting
-
 FAULTS = """
 import resource, sys
 import numpy as np
-from talkhead.process import keep_freed_memory
+from talkhead.heap import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 np.ones(40_000_000, np.uint8)
@@ -31,12 +28,3 @@ def test_kept_memory_costs_no_page_faults() -> None:
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     assert faults("keep") < 0.1 * faults("give back")
-
-
-def test_threads_sleep_unless_the_user_wants_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    yield_while_waiting()
-    assert os.environ["OMP_WAIT_POLICY"] == "passive"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    yield_while_waiting()
-    assert os.environ["OMP_WAIT_POLICY"] == "active"
