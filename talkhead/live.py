@@ -37,8 +37,9 @@ STEADY = 0.5  # the share of frames, from the end, that latency is told of: afte
 class LiveReport:
     """What came out.
 
-    frames:   written; left_out: came while all were busy (of a camera only: a pipe waits);
+    frames:   written. left_out: came while all were busy (of a camera only: a pipe waits);
               faceless: came before the driver's face was first found.
+    seconds:  from when the first frame to be drawn came.
     latency_ms, latency_p95_ms: median and 95th percentile, over the later half of the frames, of
               the time from when a frame was decoded until its result was written.
     """
@@ -93,13 +94,13 @@ class Live:
         self._sources = [load_source(path, engine, settings) for path in sources]
         self._framing = Framing(settings, engine.image_size)
         self._drawing: Drawing | None = None
+        self._began = 0.0
         self._arrived: dict[int, float] = {}
         self._latencies = array("f")
 
     def run(self, target: Path | BinaryIO) -> LiveReport:
         """Until the driver ends or `Settings.frames` are drawn; Ctrl-C ends a camera."""
         settings = self._settings
-        started = time.perf_counter()
         with StreamWriter(
             target,
             time_base=self._reader.time_base,
@@ -123,7 +124,7 @@ class Live:
             frames=len(self._latencies),
             left_out=left_out,
             faceless=self._framing.faceless,
-            seconds=time.perf_counter() - started,
+            seconds=time.perf_counter() - self._began,
             latency_ms=float(median),
             latency_p95_ms=float(p95),
         )
@@ -148,6 +149,7 @@ class Live:
         pictures = [arrival.picture for arrival in batch]
         keypoints = self._engine.detect(pictures)
         if self._drawing is None:
+            self._began = batch[0].seconds
             self._drawing = Drawing(
                 self._engine, self._sources, keypoints[:1], self._settings, self._reader.time_base
             )

@@ -17,7 +17,7 @@ from talkhead.errors import TalkheadError
 EXPLANATION = (
     "Times are milliseconds per frame: mean, median, 5th and 95th percentile, after warm-up, with "
     "the device waited for. MAC: multiply-adds of convolutions and matrix products, two FLOP "
-    "each. Share: of the fastest plain matrix product or convolution here in this precision. Driving "
+    "each. Share: of the fastest product or convolution here in this precision. Driving "
     "video and portrait are rendered; nothing is read from outside."
 )
 
