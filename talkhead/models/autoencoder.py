@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from talkhead.models.attention import attend
 from talkhead.models.group_norm import GroupNorm
 
 
@@ -58,7 +59,7 @@ class AttentionBlock(nn.Module):
             layer(y).flatten(2).transpose(1, 2).unsqueeze(1)
             for layer in (self.query, self.key, self.value)
         )
-        y = F.scaled_dot_product_attention(query, key, value)
+        y = attend(query, key, value)
         return x + self.out(y.squeeze(1).transpose(1, 2).unflatten(2, x.shape[-2:]))
 
 

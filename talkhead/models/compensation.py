@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkhead.config import AppearanceCodebookConfig, CodebookConfig, MotionCodebookConfig
+from talkhead.models.attention import attend
 from talkhead.models.autoencoder import Downsample, ResBlock, Upsample, group_norm
 from talkhead.models.grid import blend, resize, resize_grid, thin
 from talkhead.models.quantizer import Codebook
@@ -43,9 +44,7 @@ class Attention(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """`mask` (B, 1, 1, T), true where a key may be attended to."""
-        y = F.scaled_dot_product_attention(
-            self._project(query, 0), self._project(key, 1), self._project(value, 2), mask
-        )
+        y = attend(self._project(query, 0), self._project(key, 1), self._project(value, 2), mask)
         return self.out_proj(y.transpose(1, 2).flatten(2))
 
 

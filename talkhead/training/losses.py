@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, sample_at, warp
+from talkhead.models.grid import identity_grid, resize, sample_at, warp
 from talkhead.models.motion import sparse_motions
 from talkhead.structs import Keypoints, TrainOutputs
+
+ATTENTION_SIZE = 64  # of the map of attention before it is enlarged: it is smooth
 
 
 def weighted_mean(error: Tensor, weight: Tensor) -> Tensor:
@@ -102,6 +104,8 @@ def tether(found: Keypoints, wanted: Keypoints, jacobian_weight: float = 0.2) ->
 
 def attention_map(points: Tensor, size: int, gain: float = 3.0, sigma: float = 0.08) -> Tensor:
     """Pixel weights (B, 1, size, size): 1, and up to 1 + gain around the points (B, n, 2)."""
-    grid = identity_grid(size, size, device=points.device)
+    coarse = min(size, ATTENTION_SIZE)
+    grid = identity_grid(coarse, coarse, device=points.device)
     distance = (grid - points[:, :, None, None]).square().sum(-1)
-    return 1 + gain * torch.exp(-0.5 * distance / sigma**2).amax(1, keepdim=True)
+    nearness = torch.exp(-0.5 * distance / sigma**2).amax(1, keepdim=True)
+    return 1 + gain * resize(nearness, (size, size))

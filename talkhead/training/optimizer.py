@@ -29,7 +29,11 @@ def make_optimizer(model: Network, recipe: Recipe) -> torch.optim.Adam:
         },
     ]
     return torch.optim.Adam(
-        groups, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
+        groups,
+        lr=recipe.learning_rate,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        fused=True,
     )
 
 
