@@ -42,12 +42,13 @@ class Team:
             for p in bucket:
                 if p.grad is None:
                     p.grad = torch.zeros_like(p)
-            flat = torch.cat([p.grad.flatten() for p in bucket if p.grad is not None])
+            gradients = [p.grad for p in bucket if p.grad is not None]
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
             dist.all_reduce(flat)
             flat /= self.size
-            parts = flat.split([p.numel() for p in bucket])
-            for p, part in zip(bucket, parts, strict=True):
-                p.grad = part.view_as(p)
+            parts = flat.split([gradient.numel() for gradient in gradients])
+            for gradient, part in zip(gradients, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))  # in its own memory layout
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether the flag is set in any process."""
