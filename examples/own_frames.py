@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import talkhead
-from talkhead.crop import centre_square, cut
+from talkhead.faces.crop import centre_square, cut
 from talkhead.image import read_image
 from talkhead.video import VideoReader, VideoWriter
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from talkhead import __version__
-from talkhead.crop import Paster, centre_square, cut, parse_crop
 from talkhead.driver import Beat, Driver, Driving, Progress, RecordedDriver, batches
 from talkhead.engine import EncodedSource, Engine, Pending
 from talkhead.errors import TalkheadError
-from talkhead.face import FaceFinder, face_crop, find_face
+from talkhead.faces.crop import Paster, centre_square, cut, parse_crop
+from talkhead.faces.face import FaceFinder, face_crop, find_face
 from talkhead.image import read_image
 from talkhead.layout import arrange
 from talkhead.pipeline import RunBehind

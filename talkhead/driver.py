@@ -13,15 +13,15 @@ from typing import Protocol, TypeVar
 import numpy as np
 import torch
 
-from talkhead.crop import centre_square, cut, parse_crop
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
-from talkhead.face import FaceFinder
+from talkhead.faces.crop import centre_square, cut, parse_crop
+from talkhead.faces.face import FaceFinder
+from talkhead.faces.tracker import Tracker
 from talkhead.pipeline import RunAhead
 from talkhead.recording import Motion
 from talkhead.settings import Settings
 from talkhead.structs import Crop, Frame, Keypoints
-from talkhead.tracker import Tracker
 from talkhead.video import VideoReader
 
 T = TypeVar("T")

@@ -15,15 +15,15 @@ from typing import BinaryIO
 import numpy as np
 
 from talkhead.animation import Drawing, Drawn, load_source
-from talkhead.crop import centre_square, cut, parse_crop
 from talkhead.driver import Beat, Progress, batches
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
-from talkhead.face import FaceFinder, NoFaceError
+from talkhead.faces.crop import centre_square, cut, parse_crop
+from talkhead.faces.face import FaceFinder, NoFaceError
+from talkhead.faces.tracker import Tracker
 from talkhead.pipeline import KeepUp, RunAhead, RunBehind
 from talkhead.settings import Settings
 from talkhead.structs import Crop, Frame
-from talkhead.tracker import Tracker
 from talkhead.video import LiveReader, StreamWriter, VideoReader
 
 log = logging.getLogger(__name__)

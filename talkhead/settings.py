@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from talkhead.crop import parse_crop
 from talkhead.errors import TalkheadError
-from talkhead.face import Detector
+from talkhead.faces.crop import parse_crop
+from talkhead.faces.face import Detector
 from talkhead.layout import Layout
 from talkhead.transfer import Mode
 

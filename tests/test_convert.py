@@ -7,12 +7,13 @@ import torch
 from miniatures import FAMILIES, mini, mini_config
 from typer.testing import CliRunner
 
-from talkhead import checkpoint, convert
+from talkhead import checkpoint
 from talkhead.checkpoint import Provenance
 from talkhead.cli import app
 from talkhead.config import PRESETS, FommConfig, preset
+from talkhead.conversion import convert
+from talkhead.conversion.names import LAYOUTS
 from talkhead.errors import TalkheadError
-from talkhead.layouts import LAYOUTS
 
 OURS = Provenance("trained by a test", "MIT")
 # Numbers of tensors of the published files, anti-alias kernels included.

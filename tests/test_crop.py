@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from talkhead.crop import Paster, centre_square, cut, parse_crop, soft_mask
 from talkhead.errors import TalkheadError
+from talkhead.faces.crop import Paster, centre_square, cut, parse_crop, soft_mask
 from talkhead.structs import Crop
 
 

@@ -6,7 +6,7 @@ import pytest
 from skimage.data import astronaut
 
 from talkhead.errors import TalkheadError
-from talkhead.face import Face, FaceFinder, NoFaceError, choose, face_crop, find_face
+from talkhead.faces.face import Face, FaceFinder, NoFaceError, choose, face_crop, find_face
 
 # The astronaut's face at half size, read off the picture: between the eyes and the mouth.
 CENTRE = (111, 59)

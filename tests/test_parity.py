@@ -17,7 +17,8 @@ import torch
 from miniatures import FAMILIES, RECORDED, mini, mini_stages, pictures
 from stages import compare, keypoint_stages, stages, thin
 
-from talkhead import checkpoint, convert
+from talkhead import checkpoint
+from talkhead.conversion import convert
 from talkhead.models import build
 from talkhead.training.config import RECIPES
 from talkhead.training.objective import weighted

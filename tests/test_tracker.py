@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from talkhead.face import Face, NoFaceError
+from talkhead.faces.face import Face, NoFaceError
+from talkhead.faces.tracker import Tracker
 from talkhead.structs import Crop
-from talkhead.tracker import Tracker
 
 SQUARES = np.random.default_rng(0).integers(0, 255, (12, 12, 3), np.uint8)
 TEXTURE = SQUARES.repeat(10, 0).repeat(10, 1)

@@ -33,11 +33,11 @@ from talkhead.benchmark.stages import (
 )
 from talkhead.benchmark.subject import load_subject
 from talkhead.benchmark.timing import Effort, Timing, measure
-from talkhead.crop import centre_square, cut
 from talkhead.device import choose_device, choose_precision
 from talkhead.driver import Progress
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
+from talkhead.faces.crop import centre_square, cut
 from talkhead.image import read_image
 from talkhead.settings import Settings
 from talkhead.video import VideoReader

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from talkhead.benchmark.machine import PeakMemory, waiter
 from talkhead.benchmark.media import RATE
-from talkhead.crop import centre_square, cut
+from talkhead.faces.crop import centre_square, cut
 from talkhead.models import Network
 from talkhead.structs import Keypoints
 from talkhead.transfer import Transfer

@@ -26,11 +26,11 @@ from talkhead.benchmark.timing import (
     WorkClock,
     measure,
 )
-from talkhead.crop import Paster, cut
 from talkhead.engine import EncodedSource, Engine
-from talkhead.face import FaceFinder
+from talkhead.faces.crop import Paster, cut
+from talkhead.faces.face import FaceFinder
+from talkhead.faces.tracker import Tracker
 from talkhead.structs import Crop
-from talkhead.tracker import Tracker
 from talkhead.transfer import Transfer
 from talkhead.video import VideoReader, VideoWriter
 

@@ -47,8 +47,8 @@ def convert(
 ) -> None:
     """Read an official checkpoint (codebook model, MCNet, FOMM, TPSMM) safely, or write one."""
     with plain_errors(debug, quiet=False):
-        from talkhead.convert import convert as convert_files
-        from talkhead.convert import export
+        from talkhead.conversion.convert import convert as convert_files
+        from talkhead.conversion.convert import export
 
         if output.exists() and not (overwrite or output.is_dir()):
             raise TalkheadError(f"{output} exists; pass --overwrite to replace it")

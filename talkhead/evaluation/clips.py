@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from talkhead.crop import centre_square, cut
 from talkhead.errors import TalkheadError
+from talkhead.faces.crop import centre_square, cut
 from talkhead.video import VideoReader
 from talkhead.video.pictures import PICTURE_SUFFIXES, picture_files
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from talkhead.crop import centre_square
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import clip_name, frame_size
+from talkhead.faces.crop import centre_square
 
 # Parts of the face, by how many points there are.
 REGIONS = {

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, hub, nn
 
-from talkhead.convert import read_torch
+from talkhead.conversion.convert import read_torch
 from talkhead.errors import TalkheadError
 from talkhead.models.blocks import AntiAliasDownsample
 

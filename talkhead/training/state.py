@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from talkhead import checkpoint, config
 from talkhead.checkpoint import Provenance
 from talkhead.config import ModelConfig
-from talkhead.convert import read_torch
+from talkhead.conversion.convert import read_torch
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
 from talkhead.training.config import Recipe

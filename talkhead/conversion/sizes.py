@@ -1,6 +1,6 @@
 """The configuration of an official release, read from the shapes of its tensors.
 
-Keys are led by their network, as in `layouts`. A tensor that is not there raises KeyError.
+Keys are led by their network, as in `names`. A tensor that is not there raises KeyError.
 """
 
 from __future__ import annotations

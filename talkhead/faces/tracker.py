@@ -11,9 +11,9 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from talkhead.cascade import shrink
-from talkhead.crop import whole_pixels
-from talkhead.face import Finder, NoFaceError, choose, face_crop
+from talkhead.faces.cascade import shrink
+from talkhead.faces.crop import whole_pixels
+from talkhead.faces.face import Finder, NoFaceError, choose, face_crop
 from talkhead.structs import Crop, Face
 
 log = logging.getLogger(__name__)

@@ -17,11 +17,11 @@ from torch import Tensor
 from talkhead import checkpoint
 from talkhead.checkpoint import Header, Provenance, describe_mismatch, sha256, write
 from talkhead.config import FommConfig, ModelConfig, preset
+from talkhead.conversion.names import LAYOUTS
+from talkhead.conversion.sizes import DOWN_FACTOR, READERS, State
 from talkhead.errors import TalkheadError
-from talkhead.layouts import LAYOUTS
 from talkhead.models import Network, build
 from talkhead.models.blocks import gaussian_kernel
-from talkhead.sizes import DOWN_FACTOR, READERS, State
 
 # Entries of a release that are no part of the model, ignored on purpose.
 IGNORED = re.compile(r"epoch|iter|discriminator|optimizer.*|scheduler.*")

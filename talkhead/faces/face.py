@@ -16,9 +16,9 @@ from typing import Any, Literal, Protocol
 import cv2
 import numpy as np
 
-from talkhead.cascade import Cascade, shrink
-from talkhead.crop import centre_square
 from talkhead.errors import TalkheadError
+from talkhead.faces.cascade import Cascade, shrink
+from talkhead.faces.crop import centre_square
 from talkhead.structs import Crop, Face
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""Official checkpoints into ours and back: tables of names, sizes from shapes, safe reading."""

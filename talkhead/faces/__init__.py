@@ -1,0 +1,1 @@
+"""Faces in pictures: finding, following, cutting out and pasting back."""
