@@ -20,8 +20,8 @@ from stages import compare, keypoint_stages, stages, thin
 from talkhead import checkpoint
 from talkhead.conversion import convert
 from talkhead.models import build
-from talkhead.training.config import RECIPES
 from talkhead.training.objective import weighted
+from talkhead.training.recipes import RECIPES
 from talkhead.transfer import Transfer
 
 PARITY = Path(__file__).parents[2] / "shared" / "parity"

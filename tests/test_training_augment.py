@@ -14,12 +14,13 @@ from talkhead.errors import TalkheadError
 from talkhead.structs import Keypoints
 from talkhead.training import augment
 from talkhead.training.adversary import adaptive_weight
-from talkhead.training.config import LITE, MCNET, Augmentation
 from talkhead.training.discriminator import KeypointDiscriminator, PatchDiscriminator
 from talkhead.training.equivariance import draw_warp, equivariance, reflect, stack_warps
 from talkhead.training.flow import optical_flow
 from talkhead.training.optimizer import rate_factor
 from talkhead.training.perceptual import PerceptualPyramid, Vgg19, load_vgg
+from talkhead.training.recipe import Augmentation
+from talkhead.training.recipes import LITE, MCNET
 
 SIZE = 64
 GEOMETRY = Augmentation(flip=0.5, rotation=0.3, scale=0.1, stretch=0.05, shift=0.05, bend=0.003)

@@ -15,9 +15,9 @@ from toys import SIZE, film, mesh, toy_library, write_clips
 
 from talkhead.errors import TalkheadError
 from talkhead.training.batches import NOWHERE, Batches
-from talkhead.training.config import Augmentation, Recipe
 from talkhead.training.data import find_clips, identity_of, load_landmarks
 from talkhead.training.frames import ArrayFrames, Library, StreamedFrames, load_library, read_clip
+from talkhead.training.recipe import Augmentation, Recipe
 
 PLAIN = Recipe("test", batch_size=4, augmentation=Augmentation(flip=0.0))
 

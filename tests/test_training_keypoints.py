@@ -13,7 +13,6 @@ from toys import CODEBOOK, SIZE, film, mesh, toy_library
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.training.batches import Batches
-from talkhead.training.config import Recipe
 from talkhead.training.distributed import Team
 from talkhead.training.keypoint_start import (
     fit_teacher,
@@ -24,6 +23,7 @@ from talkhead.training.keypoint_start import (
 )
 from talkhead.training.landmarks import mirror_order
 from talkhead.training.learner import Compute
+from talkhead.training.recipe import Recipe
 
 
 def test_only_the_detector_is_taught_and_it_learns() -> None:

@@ -13,11 +13,12 @@ from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.structs import Keypoints
 from talkhead.training.codes import code_use, seed_codes
-from talkhead.training.config import RECIPES, Adversarial, Recipe, Weights, recipe_for
 from talkhead.training.distributed import Team
 from talkhead.training.keypoint_start import fit_teacher
 from talkhead.training.learner import Compute, Learner
 from talkhead.training.objective import Objective, keypoint_distance
+from talkhead.training.recipe import Adversarial, Recipe, Weights
+from talkhead.training.recipes import RECIPES, recipe_for
 
 CPU = torch.device("cpu")
 

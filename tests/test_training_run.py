@@ -191,6 +191,8 @@ def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> No
         train(options(clips, run, settings=("model.dense_motion.size=big",)))
     with pytest.raises(TalkheadError, match=r"needs model\.dense_motion\.size=32, not 16"):
         train(options(clips, run, settings=("model.image_size=128",)))
+    with pytest.raises(TalkheadError, match=r"model\.working_size=20 does not fit"):
+        train(options(clips, run, settings=("model.working_size=20",)))
     deep = ("model.dense_motion.num_blocks=5",)
     with pytest.raises(TalkheadError, match="multiple of 32"):
         train(options(clips, run, settings=deep))

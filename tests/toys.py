@@ -22,9 +22,9 @@ from talkhead.config import (
     TpsmmConfig,
 )
 from talkhead.training.batches import Batch, Batches
-from talkhead.training.config import Recipe
 from talkhead.training.data import Clip
 from talkhead.training.frames import ArrayFrames, Library
+from talkhead.training.recipe import Recipe
 
 SIZE = 64
 KEYPOINTS = KeypointConfig(15, input_size=32, base_channels=4, max_channels=8, num_blocks=2)

@@ -14,11 +14,11 @@ from talkhead.config import ModelConfig, TpsmmConfig
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
 from talkhead.structs import TrainOutputs
-from talkhead.training.config import Adversarial, Recipe
 from talkhead.training.discriminator import KeypointDiscriminator, PatchDiscriminator
 from talkhead.training.distributed import Team, share_batch_norm
 from talkhead.training.objective import IMAGE_TERMS, total
 from talkhead.training.optimizer import gradient_norm, set_rates
+from talkhead.training.recipe import Adversarial, Recipe
 
 EPSILON = 1e-4  # beside the gradient's norm in the adaptive weight (codebook release)
 

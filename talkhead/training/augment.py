@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid, warp
-from talkhead.training.config import Augmentation
 from talkhead.training.equivariance import COARSE, CONTROL_POINTS, bend, reflect
+from talkhead.training.recipe import Augmentation
 
 GREY = np.array([0.299, 0.587, 0.114])  # luma of BT.601
 INVERSION_ROUNDS = 8  # of the fixed-point iteration that moves landmarks under a bend

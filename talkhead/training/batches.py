@@ -19,12 +19,12 @@ from torch import Tensor
 
 from talkhead.errors import TalkheadError
 from talkhead.training import augment
-from talkhead.training.config import Recipe
 from talkhead.training.data import NUM_LANDMARKS
 from talkhead.training.equivariance import RandomWarp, draw_warp, stack_warps
 from talkhead.training.flow import optical_flow
 from talkhead.training.frames import Library
 from talkhead.training.landmarks import openings
+from talkhead.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 

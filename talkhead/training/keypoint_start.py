@@ -15,13 +15,13 @@ from talkhead.errors import TalkheadError
 from talkhead.image import read_image
 from talkhead.models import Network
 from talkhead.training.batches import Batch, Batches
-from talkhead.training.config import Augmentation, Recipe
 from talkhead.training.data import PICTURE_SUFFIXES, Clip, read_points
 from talkhead.training.distributed import Team
 from talkhead.training.frames import ArrayFrames, Library, square
 from talkhead.training.landmarks import GROUPS, LandmarkTeacher
 from talkhead.training.learner import Compute
 from talkhead.training.optimizer import Average
+from talkhead.training.recipe import Augmentation, Recipe
 
 # Stronger than for pairs: a picture alone may be bent at will, and a detector should not mind
 # [own experiments].

@@ -17,7 +17,6 @@ from talkhead.models.tpsmm import TpsmmModel
 from talkhead.structs import TrainOutputs
 from talkhead.training.adversary import Adversary, Drawn
 from talkhead.training.batches import Batch
-from talkhead.training.config import Recipe
 from talkhead.training.distributed import Team, share_batch_norm
 from talkhead.training.objective import Objective, total
 from talkhead.training.optimizer import (
@@ -28,6 +27,7 @@ from talkhead.training.optimizer import (
     rate_factor,
     set_rates,
 )
+from talkhead.training.recipe import Recipe
 from talkhead.training.stages import stage_of
 
 log = logging.getLogger(__name__)

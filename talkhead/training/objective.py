@@ -14,10 +14,10 @@ from talkhead.models import Network
 from talkhead.structs import Keypoints, TrainOutputs
 from talkhead.training import losses
 from talkhead.training.batches import Batch
-from talkhead.training.config import Recipe, Weights
 from talkhead.training.equivariance import equivariance
 from talkhead.training.landmarks import GROUPS, LEFT_EYE, RIGHT_EYE, LandmarkTeacher
 from talkhead.training.perceptual import PerceptualPyramid
+from talkhead.training.recipe import Recipe, Weights
 
 log = logging.getLogger(__name__)
 

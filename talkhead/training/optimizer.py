@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from talkhead.models import Network
-from talkhead.training.config import Recipe
+from talkhead.training.recipe import Recipe
 
 KEYPOINTS = "keypoint_detector"
 

@@ -9,19 +9,14 @@ from pathlib import Path
 import torch
 
 from talkhead import config
-from talkhead.config import ModelConfig
+from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
-from talkhead.training.config import (
-    Recipe,
-    check_landmarks,
-    check_recipe,
-    check_sizes,
-    recipe_for,
-    recipe_named,
-)
+from talkhead.training.landmarks import FREE_STARTS, GROUPS
 from talkhead.training.learner import Compute
 from talkhead.training.overrides import apply_settings
+from talkhead.training.recipe import Recipe
+from talkhead.training.recipes import recipe_for, recipe_named
 from talkhead.training.report import LOSSES, RUN
 from talkhead.training.state import STATE, WEIGHTS
 
@@ -123,3 +118,72 @@ def clear_folder(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     for name in ("tensorboard", "pictures"):
         shutil.rmtree(out / name, ignore_errors=True)
+
+
+def check_landmarks(config: ModelConfig) -> None:
+    """Whether landmarks can teach the model's keypoints; raises TalkheadError if not."""
+    keypoints: KeypointConfig | None = getattr(config, "keypoints", None)
+    if keypoints is None:
+        raise TalkheadError(
+            f"{config.family} has no keypoints that landmarks could teach; leave out --landmarks"
+        )
+    most = len(GROUPS) + len(FREE_STARTS)
+    if not len(GROUPS) <= keypoints.num_keypoints <= most:
+        raise TalkheadError(
+            f"landmarks teach {len(GROUPS)} keypoints and start {len(FREE_STARTS)} more, the model "
+            f"has {keypoints.num_keypoints}; add --set model.keypoints.num_keypoints={len(GROUPS)}"
+        )
+
+
+def check_sizes(config: ModelConfig) -> None:
+    """Whether the sizes of a model's parts fit each other; raises TalkheadError if not."""
+    dense = config.dense_motion
+    parts = {"dense_motion.size": (dense.size, dense.num_blocks)}
+    keypoints: KeypointConfig | None = getattr(config, "keypoints", None)
+    if keypoints is not None:
+        parts["keypoints.input_size"] = (keypoints.input_size, keypoints.num_blocks)
+    for name, (size, blocks) in parts.items():
+        if size % 2**blocks or config.image_size % size:
+            raise TalkheadError(
+                f"model.{name}={size} does not fit: it must divide the image size "
+                f"{config.image_size} and be a multiple of {2**blocks} ({blocks} blocks halve it)"
+            )
+    if isinstance(config, CodebookConfig):
+        _check_working_size(config)
+    if isinstance(config, CodebookConfig) and config.motion_codebook.scales:
+        wanted = 2 * config.token_size
+        if dense.size != wanted:
+            raise TalkheadError(
+                f"with model.image_size={config.image_size} the motion codebook needs "
+                f"model.dense_motion.size={wanted}, not {dense.size}"
+            )
+
+
+def _check_working_size(config: CodebookConfig) -> None:
+    size, halvings = config.working_size or config.image_size, len(config.channels) - 1
+    if not 0 < size <= config.image_size or size % 2**halvings:
+        raise TalkheadError(
+            f"model.working_size={size} does not fit: it must be a multiple of {2**halvings} (for "
+            f"{halvings + 1} scales) and at most the image size {config.image_size}"
+        )
+
+
+def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
+    """Contradictions between model and recipe, as TalkheadErrors."""
+    if recipe.motion_only and not (
+        isinstance(config, CodebookConfig) and config.motion_codebook.scales
+    ):
+        raise TalkheadError("motion_only needs a codebook model with a motion codebook")
+    if recipe.weights.disentangling and not (isinstance(config, TpsmmConfig) and config.avd):
+        raise TalkheadError(
+            "this recipe trains the disentangling network of a tpsmm model: use --preset tpsmm "
+            "--set model.avd=true, and --init with the weights of a trained tpsmm"
+        )
+    adversarial = recipe.adversarial
+    if adversarial and adversarial.kind == "hinge" and not isinstance(config, CodebookConfig):
+        raise TalkheadError(
+            f"{config.family} has no layer at which a hinge loss could be balanced; use "
+            "--set recipe.adversarial=null, or --recipe fomm-adversarial"
+        )
+    if recipe.batch_size < 1:
+        raise TalkheadError(f"the batch size must be at least 1, not {recipe.batch_size}")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from talkhead.config import ModelConfig
 from talkhead.errors import TalkheadError
-from talkhead.training.config import Recipe
+from talkhead.training.recipe import Recipe
 
 Settings = TypeVar("Settings")
 

@@ -20,7 +20,6 @@ from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.training.batches import Batches
 from talkhead.training.codes import seed_codes
-from talkhead.training.config import LandmarkStart, Recipe
 from talkhead.training.data import DataReport, Split, check_data, find_clips
 from talkhead.training.distributed import Team, team
 from talkhead.training.frames import Library, load_library
@@ -44,6 +43,7 @@ from talkhead.training.options import (
     prepare_folder,
 )
 from talkhead.training.perceptual import PerceptualPyramid, find_vgg, load_vgg
+from talkhead.training.recipe import LandmarkStart, Recipe
 from talkhead.training.report import Diary, NoScreen, choose_screen
 from talkhead.training.state import check_room, count_parameters, initialise, read, restore
 from talkhead.training.validation import validation_pairs

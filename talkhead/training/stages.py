@@ -13,7 +13,7 @@ from talkhead.models.codebook import CodebookModel
 from talkhead.models.grid import warp
 from talkhead.models.tpsmm import TpsmmModel
 from talkhead.structs import Keypoints, TrainOutputs
-from talkhead.training.config import Recipe
+from talkhead.training.recipe import Recipe
 
 RANDOM_SCALE = 0.25  # of the driving points, per axis, in the training of AVD (TPSMM release)
 

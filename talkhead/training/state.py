@@ -20,8 +20,8 @@ from talkhead.config import ModelConfig
 from talkhead.conversion.convert import read_torch
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
-from talkhead.training.config import Recipe
 from talkhead.training.learner import Learner
+from talkhead.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
-from talkhead.training.config import Recipe
 from talkhead.training.data import Clip
 from talkhead.training.frames import StreamedFrames
+from talkhead.training.recipe import Recipe
 from talkhead.training.stages import stage_of
 
 log = logging.getLogger(__name__)
