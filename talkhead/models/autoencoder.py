@@ -12,13 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkhead.models.attention import attend
+from talkhead.models.attention import SoftmaxAttention
 from talkhead.models.group_norm import GroupNorm
 
 
 def group_norm(channels: int, groups: int) -> GroupNorm:
     """Group norm with the release's epsilon."""
     return GroupNorm(groups, channels, eps=1e-6)
+
+
+def swish(x: Tensor) -> Tensor:
+    """x sigmoid(x); in place of an `x` that nobody needs, if nothing is learned."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
 class ResBlock(nn.Module):
@@ -37,9 +42,10 @@ class ResBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.silu(self.norm1(x)))
-        y = self.conv2(F.silu(self.norm2(y)))
-        return y + self.shortcut(x)
+        y = self.conv1(swish(self.norm1(x)))
+        y = self.conv2(swish(self.norm2(y)))
+        y += self.shortcut(x)  # in place: no gradient needs what a convolution gave
+        return y
 
 
 class AttentionBlock(nn.Module):
@@ -52,6 +58,7 @@ class AttentionBlock(nn.Module):
         self.key = nn.Conv2d(channels, channels, 1)
         self.value = nn.Conv2d(channels, channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
+        self.attend = SoftmaxAttention()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(x)
@@ -59,7 +66,7 @@ class AttentionBlock(nn.Module):
             layer(y).flatten(2).transpose(1, 2).unsqueeze(1)
             for layer in (self.query, self.key, self.value)
         )
-        y = attend(query, key, value)
+        y = self.attend(query, key, value)
         return x + self.out(y.squeeze(1).transpose(1, 2).unflatten(2, x.shape[-2:]))
 
 
@@ -159,14 +166,17 @@ class Fusion(nn.Module):
     def _head(channels: int) -> nn.Sequential:
         return nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1),
-            nn.LeakyReLU(0.2),
+            nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1),
         )
 
     def forward(self, x: Tensor, compensated: Tensor) -> Tensor:
         joint = self.joint(torch.cat([compensated, x], dim=1))
-        x = x + x * self.scale(joint) + self.shift(joint)
-        return x + self.add(compensated)
+        y = self.shift(joint)
+        y += x
+        y.addcmul_(x, self.scale(joint))
+        y += self.add(compensated)
+        return y
 
 
 class DecoderLevel(nn.Module):

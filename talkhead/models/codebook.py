@@ -99,9 +99,10 @@ class CodebookModel(nn.Module):
             residual = embedding = None
             if keypoint_query is not None and scale in self.config.motion_codebook.scales:
                 assert self.motion is not None
-                warped = warp(feature, motion)
                 flow = to_flow(motion).to(feature.dtype)
-                pixels, logits, embedding = self.motion(flow, warped, keypoint_query, scale)
+                pixels, logits, embedding = self.motion(
+                    flow, feature, motion, keypoint_query, scale
+                )
                 residual = from_flow(pixels.float())
                 motion = motion + residual
                 # parity: the previous occlusion enters as a probability, not as a logit.

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkhead.config import AppearanceCodebookConfig, CodebookConfig, MotionCodebookConfig
-from talkhead.models.attention import attend
+from talkhead.models.attention import SoftmaxAttention
 from talkhead.models.autoencoder import Downsample, ResBlock, Upsample, group_norm
-from talkhead.models.grid import blend, resize, resize_grid, thin
+from talkhead.models.grid import blend, resize, resize_grid, warp_thin
 from talkhead.models.quantizer import Codebook
 
 
@@ -33,6 +33,7 @@ class Attention(nn.Module):
         self.num_heads = num_heads
         self.in_proj = nn.Linear(dim, 3 * dim)
         self.out_proj = nn.Linear(dim, dim)
+        self.attend = SoftmaxAttention()
 
     def _project(self, x: Tensor, part: int) -> Tensor:
         """(B, T, D) -> (B, heads, T, D / heads) by the query (0), key (1) or value (2) part."""
@@ -44,7 +45,8 @@ class Attention(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     ) -> Tensor:
         """`mask` (B, 1, 1, T), true where a key may be attended to."""
-        y = attend(self._project(query, 0), self._project(key, 1), self._project(value, 2), mask)
+        query, key, value = (self._project(x, i) for i, x in enumerate((query, key, value)))
+        y = self.attend(query, key, value, mask)
         return self.out_proj(y.transpose(1, 2).flatten(2))
 
 
@@ -77,7 +79,9 @@ class CodeAttentionLayer(nn.Module):
 
 
 class FlowHead(nn.Module):
-    """Tokens, flow and warped feature -> residual flow in motion-grid pixels and occlusion logits.
+    """Tokens, a flow and the feature that it warps -> residual flow and occlusion logits.
+
+    The residual flow is in pixels of the motion grid.
 
     Widths are the release's for `width` = 128, in proportion otherwise. `feature_channels`: of the
     features at each scale that is compensated.
@@ -101,19 +105,22 @@ class FlowHead(nn.Module):
         self.occlusion2 = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(
-        self, tokens: Tensor, flow: Tensor, warped: Tensor, scale: int
+        self, tokens: Tensor, flow: Tensor, feature: Tensor, motion: Tensor, scale: int
     ) -> tuple[Tensor, Tensor]:
-        """tokens (B, D, t, t), flow (B, 2, h, w), warped (B, C, S, S); both results at h x w."""
+        """tokens (B, D, t, t), flow (B, 2, h, w), feature (B, C, S, S), motion (B, h, w, 2).
+
+        Both results are h x w.
+        """
         size = (flow.shape[-2], flow.shape[-1])
-        token = F.relu(self.token2(F.relu(self.token1(resize(tokens, size)))))
-        moved = F.relu(self.flow2(F.relu(self.flow1(flow))))
-        joint = F.relu(self.joint(torch.cat([token, moved], dim=1)))
-        # One by one, pixels may be changed before or after leaving out those that nobody looks at.
-        context = F.relu(self.context1[str(scale)](thin(warped, size[0])))
-        context = F.relu(self.context2(blend(context, warped.shape[-1], size[0])))
+        token = self.token2(self.token1(resize(tokens, size)).relu_()).relu_()
+        moved = self.flow2(self.flow1(flow).relu_()).relu_()
+        joint = self.joint(torch.cat([token, moved], dim=1)).relu_()
+        # Pixels that resizing would leave out are neither warped nor changed.
+        context = self.context1[str(scale)](warp_thin(feature, motion, size[0])).relu_()
+        context = self.context2(blend(context, feature.shape[-1], size[0])).relu_()
         z = torch.cat([joint, flow, context], dim=1)
-        residual = self.residual2(F.relu(self.residual1(z)))
-        occlusion = self.occlusion2(F.relu(self.occlusion1(z)))
+        residual = self.residual2(self.residual1(z).relu_())
+        occlusion = self.occlusion2(self.occlusion1(z).relu_())
         return residual, occlusion
 
 
@@ -154,23 +161,25 @@ class MotionCompensator(nn.Module):
         return F.relu(self.keypoint_query(heatmap))
 
     def forward(
-        self, flow: Tensor, warped: Tensor, keypoint_query: Tensor, scale: int
+        self, flow: Tensor, feature: Tensor, motion: Tensor, keypoint_query: Tensor, scale: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One scale's compensation.
 
-        flow (B, 2, h, w) in motion-grid pixels and warped (B, C, S, S) give the residual flow
-        (B, 2, h, w), occlusion logits (B, 1, h, w) and the encoded flow (B, T, D).
+        The source's feature (B, C, S, S) and the motion (B, h, w, 2), also as a flow (B, 2, h, w)
+        in its own pixels, give the residual flow (B, 2, h, w), occlusion logits (B, 1, h, w) and
+        the encoded flow (B, T, D).
         """
         size = self.token_size
-        # parity: the feature is resized without blur, before its 1 x 1 convolution.
-        source_query = F.relu(self.source_query[str(scale)](resize(warped, (size, size))))
+        # parity: the warped feature is resized without blur, before its 1 x 1 convolution.
+        warped = blend(warp_thin(feature, motion, size), feature.shape[-1], size)
+        source_query = F.relu(self.source_query[str(scale)](warped))
         query = self.query1(torch.cat([source_query, keypoint_query], dim=1))
         embedding = self.embedding(flow.detach())
         tokens = to_tokens(self.query2(torch.cat([embedding, query], dim=1)))
         codes = self.codebook.allocated(scale)
         for layer in self.layers:
             tokens = layer(tokens, self.position, codes, size)
-        residual, occlusion = self.head(to_map(tokens, size), flow, warped, scale)
+        residual, occlusion = self.head(to_map(tokens, size), flow, feature, motion, scale)
         return residual, occlusion, to_tokens(embedding)
 
     def decode_flow(self, vectors: Tensor) -> Tensor:
@@ -196,10 +205,15 @@ class Patches(nn.Module):
         x = x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
         return self.embed(x)
 
-    def to_map(self, tokens: Tensor, size: int) -> Tensor:
+    def to_map(self, tokens: Tensor, like: Tensor) -> Tensor:
+        """The map that tokens (B, T, D) stand for, as large as `like`, in its memory layout."""
         p = self.patch
-        x = self.restore(tokens).unflatten(2, (p, p, self.channels)).unflatten(1, (size, size))
-        return x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+        result = torch.empty_like(like)
+        squares = result.unflatten(3, (-1, p)).unflatten(2, (-1, p))  # B C r p c p
+        x = self.restore(tokens).unflatten(2, (p, p, self.channels))
+        x = x.unflatten(1, (squares.shape[2], squares.shape[4]))
+        squares.copy_(x.permute(0, 5, 1, 3, 2, 4))
+        return result
 
 
 class AppearanceCompensator(nn.Module):
@@ -240,7 +254,7 @@ class AppearanceCompensator(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens, self.position, codes, self.token_size, mask)
             mask = None
-        restored = patches.to_map(tokens, self.token_size)
+        restored = patches.to_map(tokens, warped)
         return warped + restored if self.residual else restored
 
     def _inside(self, motion: Tensor) -> Tensor:

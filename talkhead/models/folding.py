@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from talkhead.models.attention import DrawingAttention, SoftmaxAttention
 from talkhead.models.autoencoder import Upsample
 from talkhead.models.blocks import ResidualBlock, SameBlock, UpBlock
 from talkhead.models.reading import prepare_reading
@@ -23,6 +24,8 @@ FOLLOWS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     nn.Sequential: (("0", "1"),),
 }
 
+MOST_DOUBLED = 9 * 2**30  # numbers in a kernel of which a doubled one is made
+
 
 def fold(model: nn.Module) -> None:
     """Rewrite a model in evaluation mode, in place."""
@@ -30,6 +33,7 @@ def fold(model: nn.Module) -> None:
         _fold_norms(module)
     for module in list(model.modules()):
         _fold_doubling(module)
+        _fold_attention(module)
         prepare_reading(module)
 
 
@@ -49,14 +53,21 @@ def _fold_norms(module: nn.Module) -> None:
 def _fold_doubling(module: nn.Module) -> None:
     """Nearest doubling and a 3 x 3 convolution see each pixel up to four times: add up weights.
 
-    What is left is a transposed convolution with 4 of 9 multiply-adds and no enlarged input.
+    What is left is a transposed convolution with 4 of 9 multiply-adds and no enlarged input. Its
+    kernels are 16 of 9 as large: a loss where maps of a few pixels have a thousand channels.
     """
     for name, child in module.named_children():
-        if isinstance(child, UpBlock):
+        if isinstance(child, UpBlock) and child.conv.weight.numel() <= MOST_DOUBLED:
             layers = [doubling_convolution(child.conv), child.norm, nn.ReLU()]
             setattr(module, name, nn.Sequential(*layers))
         elif isinstance(child, Upsample):
             setattr(module, name, doubling_convolution(child.conv))
+
+
+def _fold_attention(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if type(child) is SoftmaxAttention:
+            setattr(module, name, DrawingAttention(child.scale))
 
 
 def doubling_convolution(conv: nn.Conv2d) -> nn.ConvTranspose2d:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkhead.config import MemoryConfig
+from talkhead.models.attention import SoftmaxAttention
 from talkhead.models.grid import resize
 
 STYLE_HIDDEN = 128  # width inside the identity MLP (release)
@@ -145,6 +146,7 @@ class FaceMemory(nn.Module):
         self.query = nn.Conv2d(dim, dim, 1)
         self.key_value = DynamicConv(dim, 2 * dim)
         self.difference = nn.Conv2d(dim, dim, 1)
+        self.attend = SoftmaxAttention(ATTENTION_SCALE)
         if config.identity:
             self.identity = nn.Sequential(
                 nn.Linear(dim + 2 * num_keypoints, STYLE_HIDDEN),
@@ -185,7 +187,7 @@ class FaceMemory(nn.Module):
         pooled = projected.mean((2, 3))
         memory = self.condition(pooled, source_points, noise)
         key, value = F.relu(self.key_value(memory, pooled)).chunk(2, dim=1)
-        residual = attend(self.ask(projected), key, value)
+        residual = self.remember(self.ask(projected), key, value)
         fresh = F.relu(self.difference(projected - residual)) + projected
         compensated = port.leave(fresh)
         if self.config.split:
@@ -195,6 +197,12 @@ class FaceMemory(nn.Module):
     def ask(self, projected: Tensor) -> Tensor:
         """The query (B, D, S, S) of a projected feature."""
         return F.relu(self.query(projected))
+
+    def remember(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Every position of query (B, D, S, S) attends to every one of the memory (B, D, m, m)."""
+        q, k, v = (x.flatten(2).transpose(1, 2).unsqueeze(1) for x in (query, key, value))
+        found = self.attend(q, k, v)
+        return found.squeeze(1).transpose(1, 2).unflatten(2, query.shape[-2:])
 
     def identify(self, pooled: Tensor, source_points: Tensor) -> Tensor:
         """The implicit identity representation (B, D) of who is shown."""
@@ -208,13 +216,6 @@ class FaceMemory(nn.Module):
         if noise is None and (self.training or self.config.noise):
             noise = torch.randn_like(self.bank[:, :1].expand(len(pooled), -1, -1, -1))
         return self.style_conv(self.bank, self.identify(pooled, points), noise)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention of every position of query (B, D, S, S) to every one of the memory (B, D, m, m)."""
-    q, k, v = (x.flatten(2).transpose(1, 2).unsqueeze(1) for x in (query, key, value))
-    read = F.scaled_dot_product_attention(q, k, v, scale=ATTENTION_SCALE)
-    return read.squeeze(1).transpose(1, 2).unflatten(2, query.shape[-2:])
 
 
 def compensate(

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from talkhead.models.attention import DrawingAttention, by_pixel, pixel_product
 from talkhead.models.compensation import (
     AppearanceCompensator,
     Attention,
@@ -27,28 +28,16 @@ from talkhead.models.compensation import (
 
 
 class TokenLinear(nn.Linear):
-    """`nn.Linear` on tokens (B, T, D); on a CPU as a convolution of one pixel.
-
-    Convolutions are compiled for the processor at hand, matrix products of float32 come from a
-    library that spares AMD's the widest vectors: 118 against 50 billion multiply-adds per second
-    and core on Zen 5. Where convolutions too would go the other way (one thread), products stay.
-    """
-
-    by_convolution = False
+    """`nn.Linear` on tokens (B, T, D), as quick as the processor allows."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.by_convolution and x.device.type == "cpu"):
-            return super().forward(x)
-        row = x.transpose(1, 2).unsqueeze(2)  # (B, D, 1, T): as it lies, with channels last
-        y = F.conv2d(row, self.weight[:, :, None, None], self.bias)
-        return y.squeeze(2).transpose(1, 2)
+        return pixel_product(x, self.weight, self.bias) if by_pixel(x) else super().forward(x)
 
 
 def token_linear(weight: Tensor, bias: Tensor | None) -> TokenLinear:
     """The linear layer with these numbers."""
     layer = TokenLinear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
     layer.weight = nn.Parameter(weight.detach().contiguous(), requires_grad=False)
-    layer.by_convolution = torch.get_num_threads() > 1
     if bias is not None:
         layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
     return layer
@@ -66,6 +55,7 @@ class CodeReader(nn.Module):
         super().__init__()
         own, cross = layer.self_attention, layer.cross_attention
         self.num_heads = own.num_heads
+        self.attend = DrawingAttention()
         self.norm1, self.norm2, self.norm3 = layer.norm1, layer.norm2, layer.norm3
         self.conv1, self.conv2 = layer.conv1, layer.conv2
         self.self_in = token_linear(own.in_proj.weight, None)
@@ -84,13 +74,13 @@ class CodeReader(nn.Module):
         """As `CodeAttentionLayer`; `position` is known, of `codes` (a prefix) only the number."""
         y = self.self_in(self.norm1(x)) + self.self_offset
         query, key, value = (self._split(part) for part in y.chunk(3, dim=-1))
-        x = x + self.self_out(_join(F.scaled_dot_product_attention(query, key, value, mask)))
+        x = x + self.self_out(_join(self.attend(query, key, value, mask)))
         query = self._split(self.query_in(self.norm2(x)) + self.query_offset)
         keys, values = (
             known[:, :, : len(codes)].expand(len(x), -1, -1, -1)
             for known in (self.keys, self.values)
         )
-        x = x + self.cross_out(_join(F.scaled_dot_product_attention(query, keys, values)))
+        x = x + self.cross_out(_join(self.attend(query, keys, values)))
         y = to_map(self.norm3(x), size)
         return x + to_tokens(self.conv2(F.gelu(self.conv1(y))))
 

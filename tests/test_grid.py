@@ -1,0 +1,45 @@
+"""However a warp is computed, it is the same warp."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from talkhead.models.grid import thin, warp, warp_thin
+
+
+def features_and_grid(shared: bool) -> tuple[Tensor, Tensor]:
+    """Three items in channels-last layout, and a grid that often leaves the picture."""
+    torch.manual_seed(0)
+    features = torch.randn(1 if shared else 3, 5, 16, 16)
+    features = features.contiguous(memory_format=torch.channels_last).expand(3, -1, -1, -1)
+    return features, torch.randn(3, 16, 16, 2)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+def test_summing_rows_of_channels_equals_grid_sample(shared: bool, align_corners: bool) -> None:
+    features, grid = features_and_grid(shared)
+    expected = F.grid_sample(features, grid, align_corners=align_corners)
+    with torch.inference_mode():
+        warped = warp(features, grid, align_corners=align_corners)
+    assert warped.is_contiguous(memory_format=torch.channels_last)  # else it was not computed so
+    torch.testing.assert_close(warped, expected)
+    assert (expected == 0).any()
+
+
+def test_a_place_that_is_no_number_gives_none() -> None:
+    features, grid = features_and_grid(shared=True)
+    grid[0, 0, 0] = torch.nan
+    grid[1, 0, 0] = torch.inf
+    with torch.inference_mode():
+        warped = warp(features, grid)
+    assert warped[0, :, 0, 0].isnan().all()
+    assert (warped[1, :, 0, 0] == 0).all()
+    assert warped.isnan().sum() == 5
+
+
+@pytest.mark.parametrize("size", [4, 8, 16])
+def test_warping_what_is_looked_at_equals_looking_at_what_is_warped(size: int) -> None:
+    features, grid = features_and_grid(shared=False)
+    assert torch.equal(warp_thin(features, grid, size), thin(warp(features, grid), size))
