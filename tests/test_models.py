@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from miniatures import FAMILIES, MEMORY, mini, mini_config, mini_preset, pictures
+from torch import nn
 
 from talkhead.config import PRESETS
 from talkhead.errors import TalkheadError
@@ -131,6 +132,20 @@ def test_fomm_draws_differently_under_the_other_convention():
             for model in (mini(config), mini(replace(config, align_corners=True)))
         )
     assert (one - other).abs().max() > 1e-3
+
+
+def test_a_blended_source_that_moves_out_of_the_picture_leaves_no_grey():
+    model = mini(replace(mini_config("codebook"), blend_source=True))
+    nn.init.zeros_(model.decoder.out.weight)
+    nn.init.constant_(model.decoder.out.bias[3:], 20.0)  # the decoder shows the source everywhere
+    white = torch.ones_like(pictures(1))
+    with torch.inference_mode():
+        state = model.encode_source(white)
+        away = Keypoints(state.keypoints.value + 1.5, state.keypoints.jacobian)
+        steps = model.compensate(state, model.dense_motion(state.small, state.keypoints, away))
+        drawn = model.render(state, away)
+    assert (steps[-1].motion.abs() > 1).any()
+    assert drawn.min() > 0.999
 
 
 def test_memory_noise_is_off_unless_asked_for_and_can_be_repeated():

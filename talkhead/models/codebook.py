@@ -121,7 +121,8 @@ class CodebookModel(nn.Module):
         if not self.config.blend_source:
             return image
         keep = torch.sigmoid(image[:, 3:])
-        return keep * warp(state.image, steps[-1].motion) + (1 - keep) * image[:, :3]
+        inside = steps[-1].motion.clamp(-1, 1)  # beyond the source its rim goes on, not grey
+        return keep * warp(state.image, inside) + (1 - keep) * image[:, :3]
 
     def _decode_coarse(self, steps: tuple[ScaleStep, ...]) -> Tensor:
         nothing = [None] * (len(steps) - 1)
