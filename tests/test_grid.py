@@ -18,9 +18,13 @@ def features_and_grid(shared: bool) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("shared", [True, False])
-def test_summing_rows_of_channels_equals_grid_sample(shared: bool, align_corners: bool) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_summing_rows_of_channels_equals_grid_sample(
+    shared: bool, align_corners: bool, dtype: torch.dtype
+) -> None:
     features, grid = features_and_grid(shared)
-    expected = F.grid_sample(features, grid, align_corners=align_corners)
+    features = features[:1].to(dtype).expand(3, -1, -1, -1) if shared else features.to(dtype)
+    expected = F.grid_sample(features.float(), grid, align_corners=align_corners).to(dtype)
     with torch.inference_mode():
         warped = warp(features, grid, align_corners=align_corners)
     assert warped.is_contiguous(memory_format=torch.channels_last)  # else it was not computed so

@@ -24,7 +24,7 @@ FOLLOWS: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
     nn.Sequential: (("0", "1"),),
 }
 
-MOST_DOUBLED = 9 * 2**30  # numbers in a kernel of which a doubled one is made
+MOST_DOUBLED = 9 * 2**18  # numbers in a kernel that is still doubled
 
 
 def fold(model: nn.Module) -> None:

@@ -111,7 +111,6 @@ def _lies_in_rows(features: Tensor) -> bool:
     """
     return (
         features.device.type == "cpu"
-        and features.dtype is torch.float32
         and not torch.is_grad_enabled()
         and features.shape[1] > 3
         and features[:1].is_contiguous(memory_format=torch.channels_last)
@@ -122,7 +121,7 @@ def _sample_rows(features: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     """`_sample` as a weighted sum of the four rows of channels around each place."""
     batch, _, height, width = features.shape
     shared = features.stride(0) == 0  # one source for the whole batch
-    table = (features[:1] if shared else features).permute(0, 2, 3, 1).flatten(0, 2)
+    table = (features[:1] if shared else features).permute(0, 2, 3, 1).flatten(0, 2).float()
     x, y = grid.unbind(-1)
     (left, right), (by_left, by_right) = _pixels_around(x, width, align_corners)
     (above, below), (by_above, by_below) = _pixels_around(y, height, align_corners)
@@ -134,7 +133,7 @@ def _sample_rows(features: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     found = F.embedding_bag(
         rows.flatten(0, 2), table, mode="sum", per_sample_weights=shares.flatten(0, 2)
     )
-    return found.unflatten(0, grid.shape[:3]).permute(0, 3, 1, 2)
+    return found.unflatten(0, grid.shape[:3]).permute(0, 3, 1, 2).to(features.dtype)
 
 
 def _pixels_around(
