@@ -142,16 +142,14 @@ class SourceState:
 class Quantized:
     """What a codebook makes of a set of vectors.
 
-    vectors:    like the input, each replaced by its nearest code (straight-through gradient).
-    indices:    (B, T), which code.
-    loss:       scalar, code loss plus weighted commitment loss.
-    perplexity: scalar, exp of the entropy of code use; how many codes are in even use.
+    vectors: like the input, each replaced by its nearest code (straight-through gradient).
+    indices: (B, T), which code.
+    loss:    scalar, code loss plus weighted commitment loss.
     """
 
     vectors: Tensor
     indices: Tensor
     loss: Tensor
-    perplexity: Tensor
 
 
 @dataclass(frozen=True)

@@ -62,15 +62,6 @@ class Transfer:
         return _constant_tilt(self.source, self._anchor)
 
 
-def transfer(source: Keypoints, anchor: Keypoints, driving: Keypoints, scale: float) -> Keypoints:
-    """Relative motion in one go: (driving - anchor) * scale + source, and the jacobians' product.
-
-    value (B, K, 2), jacobian (B, K, 2, 2) as (J_driving J_anchor^-1) J_source or None.
-    `Transfer` does the same for a whole video and computes what is constant once.
-    """
-    return _move(driving.map(Tensor.float), anchor, source, scale, _constant_tilt(source, anchor))
-
-
 def _move(
     driving: Keypoints, anchor: Keypoints, source: Keypoints, scale: float, tilt: Tensor | None
 ) -> Keypoints:
@@ -190,13 +181,6 @@ class AnchorSearch:
         return self._keypoints
 
 
-def closest_pose(source: Keypoints, candidates: Keypoints) -> int:
-    """Index of the candidate (B, K, 2) whose pose is closest to the source's; see AnchorSearch."""
-    search = AnchorSearch(source)
-    search.update(candidates)
-    return search.best
-
-
 def _normalise(value: Tensor) -> Tensor:
     """Centre (B, K, 2) and divide by sqrt(hull area), on the CPU; NaN where there is no area."""
     value = value.detach().float().cpu()
@@ -210,7 +194,7 @@ class Smoother:
 
     The One-Euro filter (Casiez, Roussel, Vogel: "1 Euro Filter", CHI 2012): a first-order low-pass
     whose cut-off frequency grows with speed. `strength` runs from 0 (nothing happens) to 1 (1/2 Hz
-    at rest). Call `reset` at a cut.
+    at rest).
     """
 
     def __init__(self, strength: float) -> None:
@@ -222,10 +206,6 @@ class Smoother:
         self._rest_cutoff = 8.0 * (0.5 / 8.0) ** strength
         self._gain = 8.0
         self._last: tuple[float, Tensor, Tensor] | None = None
-
-    def reset(self) -> None:
-        """Forget the past, as at a scene cut."""
-        self._last = None
 
     def __call__(self, keypoints: Keypoints, seconds: Sequence[float]) -> Keypoints:
         """Smooth the next frames, a batch in order with the time of each in seconds."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from talkhead.cli.console import AsJson, Debug, Quiet, plain_errors, progress_bar, show
-
-if TYPE_CHECKING:
-    pass
 
 
 class ProtocolName(StrEnum):
@@ -98,10 +95,10 @@ def evaluate(
         from talkhead.evaluation.judges import parse_metrics, seat_judges
         from talkhead.evaluation.protocols import plan_trials
         from talkhead.evaluation.published import read_published
-        from talkhead.evaluation.report import html_report
+        from talkhead.evaluation.report import write_report
         from talkhead.evaluation.shards import own_device
         from talkhead.evaluation.tables import as_json as facts_of
-        from talkhead.evaluation.tables import markdown, metric_list, write_tables
+        from talkhead.evaluation.tables import markdown, metric_list
 
         if list_metrics:
             show(metric_list(), quiet)
@@ -149,8 +146,7 @@ def evaluate(
         if result is None:
             show("done here; the process that finishes last writes the report", quiet)
             return
-        write_tables(result, output)
-        (output / "report.html").write_text(html_report(result), encoding="utf-8")
+        write_report(result, output)
         show(facts_of(result) if as_json else markdown(result), quiet)
 
 
@@ -183,14 +179,13 @@ def ablate(
     with plain_errors(debug, quiet):
         from talkhead.ablation import AblationOptions
         from talkhead.ablation import ablate as run
-        from talkhead.evaluation.report import html_report
+        from talkhead.evaluation.report import write_report
         from talkhead.evaluation.tables import as_json as facts_of
-        from talkhead.evaluation.tables import markdown, write_tables
+        from talkhead.evaluation.tables import markdown
 
         options = AblationOptions(
             table.value, output, data, steps, batch_size, seeds, every, device, quiet
         )
         result = run(options, lambda: progress_bar(quiet))
-        write_tables(result, output)
-        (output / "report.html").write_text(html_report(result), encoding="utf-8")
+        write_report(result, output)
         show(facts_of(result) if as_json else markdown(result), quiet)

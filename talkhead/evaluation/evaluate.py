@@ -85,7 +85,7 @@ class Evaluation:
         return tuple(name for name in self.metrics if name not in FID)
 
     def failed(self) -> dict[str, str]:
-        """Cases that no contender could draw, and rows of the list that were left out."""
+        """Cases that some contender could not draw, and rows of the list that were left out."""
         found = {case.case: case.error for row in self.rows for case in row.cases if case.error}
         rows = (text.partition(": ") for text in self.trials.missing)
         return {**found, **{f"list, {line}": why for line, _, why in rows}}
@@ -109,11 +109,12 @@ def evaluate(
     frames_out: Path | None = None,
     published: tuple[PublishedRow, ...] = (),
 ) -> Evaluation | None:
-    """Score contenders and the baseline of doing nothing; write reports into `output`.
+    """Score contenders and the baseline of doing nothing; what is found for each case is kept in
+    `output/cases`, and what an earlier run left there is used.
 
-    What an earlier run left in `output/cases` is used. Under torchrun (RANK and WORLD_SIZE) each
-    process takes its share of the cases; whichever finds all of them done writes the reports, the
-    others return None. Raises TalkheadError when no case could be drawn.
+    Under torchrun (RANK and WORLD_SIZE) each process takes its share of the cases; whichever finds
+    all of them done returns the whole, the others None. `write_report` makes it readable. Raises
+    TalkheadError when no case could be drawn.
     """
     everybody = [*contenders, DoNothing()]
     scorer = Scorer(trials, bench, metrics, output, size, batch_size, shard(), progress, frames_out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from talkhead.evaluation.charts import MAX_CLIPS, ranking, score_plots
 from talkhead.evaluation.evaluate import Evaluation, Row
@@ -18,6 +19,7 @@ from talkhead.evaluation.tables import (
     gain_cell,
     heading,
     number,
+    write_tables,
 )
 
 STYLE = """
@@ -44,6 +46,12 @@ img { width: 100%; max-width: 1024px; display: block; }
 p.note, figcaption { color: #555; font-size: 13px; } figure { margin: 0 0 .8rem; }
 summary { cursor: pointer; font-weight: 600; margin: .8rem 0; }
 """
+
+
+def write_report(evaluation: Evaluation, folder: Path) -> None:
+    """report.html, and what `write_tables` writes."""
+    write_tables(evaluation, folder)
+    (folder / "report.html").write_text(html_report(evaluation), encoding="utf-8")
 
 
 def html_report(evaluation: Evaluation) -> str:

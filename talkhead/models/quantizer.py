@@ -45,11 +45,8 @@ class Codebook(nn.Module):
         nearest = codes[indices].view_as(vectors)
         commitment = (nearest.detach() - vectors).square().mean()
         code_loss = (nearest - vectors.detach()).square().mean()
-        usage = torch.bincount(indices, minlength=len(codes)).float() / len(indices)
-        entropy = -torch.special.xlogy(usage, usage).sum()
         return Quantized(
             vectors=vectors + (nearest - vectors).detach(),
             indices=indices.view(vectors.shape[:2]),
             loss=self.commitment_weight * commitment + code_loss,
-            perplexity=entropy.exp(),
         )

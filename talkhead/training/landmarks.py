@@ -43,8 +43,6 @@ GROUPS: tuple[tuple[int, ...], ...] = (
 FREE_STARTS = ((-0.85, 1.05), (0.85, 1.05), (-0.75, -0.25), (0.75, -0.25), (0.0, -0.85))
 MOST_OUT = 0.9  # in half image sides: they begin inside the picture
 
-MIRRORED = (0, 1, 3, 2, 5, 4, 6, 8, 7, 10, 9, 12, 11, 13, 14)  # which keypoint each one becomes
-
 UPPER_LIDS, LOWER_LIDS = (159, 386), (145, 374)
 UPPER_LIP, LOWER_LIP = 13, 14  # inner borders
 FOREHEAD, CHIN = 10, 152
@@ -176,22 +174,3 @@ def least_squares(
         moment = moment + RIDGE * torch.eye(2, device=moment.device)
         cross = cross + RIDGE * prior
     return matmul_2x2(cross, torch.linalg.inv(moment))
-
-
-def mirror(keypoints: Keypoints) -> Keypoints:
-    """The keypoints of the mirrored picture."""
-    order = list(MIRRORED)
-    flip = keypoints.value.new_tensor([-1.0, 1.0])
-    value = keypoints.value[:, order] * flip
-    if keypoints.jacobian is None:
-        return Keypoints(value)
-    # The mean face is symmetric, so its own mirroring cancels on the other side.
-    return Keypoints(value, keypoints.jacobian[:, order] * flip[:, None] * flip)
-
-
-def transform(keypoints: Keypoints, matrix: Tensor, shift: Tensor) -> Keypoints:
-    """The keypoints of a picture moved by z -> matrix z + shift; (B, 2, 2) and (B, 2)."""
-    value = matmul_2x2(matrix[:, None], keypoints.value[..., None])[..., 0] + shift[:, None]
-    if keypoints.jacobian is None:
-        return Keypoints(value)
-    return Keypoints(value, matmul_2x2(matrix[:, None], keypoints.jacobian))
