@@ -18,10 +18,10 @@ joint_minutes=${6:-200}
 # they get less weight than later.
 talkhead train --data "$clips" --landmarks "$landmarks" --portraits "$portraits" \
     --out "$folder/motion" --bf16 --keypoint-steps 1600 --minutes "$motion_minutes" \
-    --batch-size 6 --set recipe.motion_only=true --set recipe.weights.pyramid=3 \
+    --batch-size 6 --set recipe.motion_only=true --set recipe.embolden=false \
+    --set recipe.weights.pyramid=3 \
     --set recipe.weights.gradient=1.5 --set recipe.weights.dissimilarity=0.3
 talkhead train --data "$clips" --landmarks "$landmarks" --portraits "$portraits" \
     --out "$folder/joint" --bf16 --init "$folder/motion/weights.safetensors" \
     --minutes "$joint_minutes" --batch-size 6 --set recipe.keypoint_rate=1.5e-4 \
-    --set "recipe.landmark_start.weights=[0.5,0.1]" \
-    --set recipe.attention=5 --set recipe.weights.landmark_flow=8
+    --set "recipe.landmark_start.weights=[0.5,0.1]"

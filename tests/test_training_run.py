@@ -21,6 +21,7 @@ from talkhead import checkpoint, config
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.models import build
+from talkhead.training import run
 from talkhead.training.options import TrainOptions, plan
 from talkhead.training.run import inspect_data, train
 
@@ -179,6 +180,19 @@ def test_landmarks_start_the_keypoints(clips: Path, tmp_path: Path) -> None:
     first, last = losses(wanted.out)
     assert first["tether"] > 0
     assert "tether" not in last  # released after a tenth of the run
+
+
+def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = []
+    monkeypatch.setattr(run, "embolden", lambda model, *_: done.append(model) or [1.0])
+    for path in (clips / "train").iterdir():
+        np.savez(tmp_path / f"{path.stem}.npz", points=(mesh() + 1) * 128)
+    for wish in ("true", "false"):
+        settings = ("recipe.adversarial=null", f"recipe.embolden={wish}")
+        train(options(clips, tmp_path / wish, steps=1, landmarks=tmp_path, settings=settings))
+    assert len(done) == 1
 
 
 def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> None:

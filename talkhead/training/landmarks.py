@@ -38,6 +38,7 @@ GROUPS: tuple[tuple[int, ...], ...] = (
     (13,),  # upper inner lip
     (14,),  # lower inner lip
 )
+EXPRESSIVE = (7, 8, 11, 12, 13, 14)  # those of GROUPS that open and close: eyes and mouth
 # Where further keypoints begin that no landmark teaches, in face heights from the mean face's
 # centre; training then leads them to what moves on its own. Shoulders, sides and top of the hair.
 FREE_STARTS = ((-0.85, 1.05), (0.85, 1.05), (-0.75, -0.25), (0.75, -0.25), (0.0, -0.85))

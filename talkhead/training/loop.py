@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -118,8 +118,11 @@ def run_loop(
     *,
     first: int,
     seconds: float,
+    finish: Callable[[], None] | None = None,
 ) -> Outcome:
     """Train from step `first` to the end; `seconds` were spent before it.
+
+    `finish` is called by the process that saves, when all steps are done, before the last saving.
 
     Ctrl-C saves and raises KeyboardInterrupt. So does, where it can, what goes wrong with data,
     memory or disk: then the TalkheadError is raised after saving.
@@ -157,6 +160,8 @@ def run_loop(
         screen.close()
     if keeper:
         if not stop.wanted:
+            if finish:
+                finish()
             keeper.validate(step)
         keeper.save(step, clock.seconds)
         keeper.diary.close()

@@ -135,6 +135,7 @@ class Recipe:
     equivariance_kernel: distance inside the thin-plate kernel: "l1" [F, M, C] or "l2" [T].
     attention:    extra weight of pixels at mouth and eyes, where landmarks say where they are.
     seed_codes:   fill the codebooks with encoded data before the first step.
+    embolden:     at the end, let jacobians of eyes and mouth vary as far as landmarks say.
     motion_only:  train detector, dense motion and motion codebook against the warped source.
     """
 
@@ -163,6 +164,7 @@ class Recipe:
     equivariance_kernel: Literal["l1", "l2"] = "l1"
     attention: float = 0.0
     seed_codes: bool = False
+    embolden: bool = False
     motion_only: bool = False
     weights: Weights = field(default_factory=Weights)
     augmentation: Augmentation = field(default_factory=Augmentation)

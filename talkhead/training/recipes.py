@@ -175,9 +175,10 @@ def recipe_for(preset: str, family: str, landmarks: bool) -> Recipe:
     return replace(
         LITE,
         landmark_start=LandmarkStart(),
-        attention=3.0,
+        attention=5.0,
+        embolden=True,
         augmentation=replace(LITE.augmentation, far_pairs=0.5, expressive_pairs=0.4),
         weights=replace(
-            LITE.weights, landmark_flow=4.0, equivariance_value=0.0, equivariance_jacobian=0.0
+            LITE.weights, landmark_flow=8.0, equivariance_value=0.0, equivariance_jacobian=0.0
         ),
     )

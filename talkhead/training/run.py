@@ -22,6 +22,7 @@ from talkhead.training.batches import Batches
 from talkhead.training.codes import seed_codes
 from talkhead.training.data import DataReport, Split, check_data, find_clips
 from talkhead.training.distributed import Team, team
+from talkhead.training.expression import embolden
 from talkhead.training.frames import Library, load_library
 from talkhead.training.keeper import Keeper
 from talkhead.training.keypoint_start import (
@@ -129,6 +130,12 @@ def _train(
             members.copy_from_leader(learner.model.state_dict().values())
             learner.average.restart()
         keeper = make_keeper(options, recipe, split, library, learner, batches, done)
+
+    def finish() -> None:
+        if recipe.embolden and teacher is not None:
+            factors = embolden(learner.average.model, library, teacher, compute)
+            log.info("eyes and mouth emboldened by %s", ", ".join(f"{x:.2f}" for x in factors))
+
     outcome = run_loop(
         learner,
         batches,
@@ -143,6 +150,7 @@ def _train(
         choose_screen(options.quiet) if members.leads else NoScreen(),
         first=done,
         seconds=seconds,
+        finish=finish,
     )
     return outcome if members.leads else None
 
