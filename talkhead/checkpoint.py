@@ -25,7 +25,7 @@ METADATA_KEY = "talkhead"
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where weights come from; shown to whoever loads them.
+    """Where weights come from; `talkhead inspect-weights` shows it.
 
     origin:  a sentence: trained by talkhead on what, or converted from which files.
     licence: of the weights.
