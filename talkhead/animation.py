@@ -28,6 +28,7 @@ from talkhead.settings import Settings
 from talkhead.structs import Crop, Keypoints
 from talkhead.transfer import AnchorSearch, Mode, Smoother, Transfer
 from talkhead.video import VideoReader, VideoWriter
+from talkhead.video.pictures import is_picture_sequence, pattern_to_write, picture_files
 
 log = logging.getLogger(__name__)
 
@@ -308,24 +309,42 @@ def fingerprint(
     engine: Engine, paths: Sequence[Path], driving: Path | Motion, settings: Settings
 ) -> str:
     """Changes when anything changes that the pixels depend on."""
-    inputs = [*paths, driving] if isinstance(driving, Path) else list(paths)
+    inputs = files_of([*paths, driving])
     facts = {
         "version": __version__,
         "weights": engine.weights,
         "precision": str(engine.precision),
         "settings": asdict(settings),
         "inputs": [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs],
-        "motion": driving.origin if isinstance(driving, Motion) else None,
+        "motion": driving.digest() if isinstance(driving, Motion) else None,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def files_of(inputs: Iterable[Path | Motion]) -> list[Path]:
+    """The files that inputs consist of: those of a folder or pattern one by one."""
+    return [
+        file
+        for path in inputs
+        if isinstance(path, Path)
+        for file in (picture_files(path) if is_picture_sequence(path) else [path])
+    ]
+
+
 def check_output(output: Path, inputs: Iterable[Path | Motion], overwrite: bool) -> None:
-    """Refuse an output that cannot or should not be written, before any work is done."""
-    if any(isinstance(path, Path) and path.resolve() == output.resolve() for path in inputs):
+    """Refuse an output that cannot or should not be written, before any work is done.
+
+    Numbered pictures are looked at one by one. Raises TalkheadError.
+    """
+    paths = [path for path in inputs if isinstance(path, Path)]
+    read = {path.resolve() for path in (*paths, *files_of(paths))}
+    pattern = pattern_to_write(output)
+    replaced = [output, *(picture_files(pattern) if pattern else [])]
+    if any(path.resolve() in read for path in replaced):
         raise TalkheadError(f"the output {output} is also an input; give it another name")
-    if output.exists() and not overwrite:
-        raise TalkheadError(f"{output} exists; pass --overwrite to replace it")
+    for path in replaced:
+        if path.exists() and not overwrite:
+            raise TalkheadError(f"{path} exists; pass --overwrite to replace it")
     if not output.parent.is_dir():
         raise TalkheadError(f"there is no folder {output.parent}; make it first")
 

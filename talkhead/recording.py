@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -38,17 +39,17 @@ class Motion:
     weights: str
     origin: str = ""
 
+    def digest(self) -> str:
+        """SHA-256 of what is drawn from it: keypoints and times."""
+        found = hashlib.sha256()
+        for tensor in _tensors(self).values():
+            found.update(tensor.numpy().tobytes())
+        return found.hexdigest()
+
 
 def save_motion(path: str | Path, motion: Motion) -> None:
     """Write a motion cache (safetensors); it appears whole or not at all."""
     path = Path(path)
-    tensors = {
-        "value": motion.keypoints.value,
-        "pts": torch.tensor(motion.pts, dtype=torch.int64),
-    }
-    if motion.keypoints.jacobian is not None:
-        tensors["jacobian"] = motion.keypoints.jacobian
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     facts = {
         "time_base": str(motion.time_base),
         "anchor": motion.anchor,
@@ -59,7 +60,7 @@ def save_motion(path: str | Path, motion: Motion) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(
-            tensors,
+            _tensors(motion),
             partial,
             metadata={"format": _FORMAT, "version": _VERSION, "motion": json.dumps(facts)},
         )
@@ -70,6 +71,17 @@ def save_motion(path: str | Path, motion: Motion) -> None:
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _tensors(motion: Motion) -> dict[str, Tensor]:
+    """What a motion file holds, by name, on the CPU."""
+    tensors = {
+        "value": motion.keypoints.value,
+        "pts": torch.tensor(motion.pts, dtype=torch.int64),
+    }
+    if motion.keypoints.jacobian is not None:
+        tensors["jacobian"] = motion.keypoints.jacobian
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def load_motion(path: str | Path) -> Motion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,15 +13,17 @@ import torch
 from media import frame_seconds, make_clip, make_pictures, sound_packets
 from miniatures import mini, mini_config, mini_preset
 
-from talkhead.animation import Animator, find_anchor, load_source, reenact
+from talkhead.animation import Animator, find_anchor, fingerprint, load_source, reenact
 from talkhead.config import PRESETS
 from talkhead.driver import Driver
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.image import read_image
-from talkhead.recording import load_motion
+from talkhead.recording import Motion, load_motion
 from talkhead.settings import Settings
+from talkhead.structs import Keypoints
 from talkhead.video import VideoReader, VideoWriter
+from talkhead.video.pictures import picture_files
 
 CENTRED = Settings(crop_source="none", crop_driving="none")
 
@@ -195,10 +198,59 @@ def test_several_sources_share_a_grid(engine: Engine, portrait: Path, tmp_path: 
     assert frames_of(tmp_path / "out.mp4").shape == (2, 128, 128, 3)
 
 
-def test_folder_of_pictures_drives(engine: Engine, portrait: Path, tmp_path: Path) -> None:
-    folder = make_pictures(tmp_path / "frames", count=5)
-    report = Animator(engine)(portrait, folder, tmp_path / "out.mp4", CENTRED)
+@pytest.mark.parametrize("driving", ["frames", "frames/*.png", "frames/frame_%d.png"])
+def test_folder_or_pattern_of_pictures_drives(
+    driving: str, engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    make_pictures(tmp_path / "frames", count=5)
+    report = Animator(engine)(portrait, tmp_path / driving, tmp_path / "out.mp4", CENTRED)
     assert report.frames == 5
+
+
+def test_work_is_not_gone_on_with_once_what_drives_it_has_changed(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    folder = make_pictures(tmp_path / "frames", count=3)
+    before = fingerprint(engine, [portrait], folder, CENTRED)
+    assert fingerprint(engine, [portrait], folder, CENTRED) == before
+    (folder / "frame_2.png").write_bytes(portrait.read_bytes())  # in place: the folder is as it was
+    assert fingerprint(engine, [portrait], folder, CENTRED) != before
+
+    keypoints = Keypoints(torch.zeros(2, 3, 2), torch.ones(2, 3, 2, 2))
+    facts = (Fraction(1, 25), 0, engine.family, engine.weights, "drive.mp4")
+    recorded = Motion(keypoints, (0, 1), *facts)
+    others = (
+        Motion(replace(keypoints, value=keypoints.value + 1), (0, 1), *facts),
+        Motion(replace(keypoints, jacobian=None), (0, 1), *facts),
+        Motion(keypoints, (0, 2), *facts),
+    )
+    prints = [fingerprint(engine, [portrait], m, CENTRED) for m in (recorded, *others)]
+    assert len(set(prints)) == 4
+
+
+@pytest.mark.parametrize("output", ["out", "f_%03d.png"])
+def test_pictures_are_replaced_only_on_demand_and_then_all_of_them(
+    output: str, engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_pictures(tmp_path / "frames", count=4)
+    path = tmp_path / output
+    Animator(engine)(portrait, driving, path, CENTRED)
+    first = {file: file.read_bytes() for file in picture_files(path)}
+    shorter = settings(frames=2, size=32)
+    with pytest.raises(TalkheadError, match="exists; pass --overwrite"):
+        Animator(engine)(portrait, driving, path, shorter)
+    assert {file: file.read_bytes() for file in picture_files(path)} == first
+    Animator(engine)(portrait, driving, path, shorter, overwrite=True)
+    assert picture_files(path) == list(first)[:2]
+    assert frames_of(path).shape == (2, 32, 32, 3)
+
+
+def test_pictures_that_drive_are_not_replaced(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    folder = make_pictures(tmp_path / "frames", count=2)
+    with pytest.raises(TalkheadError, match="also an input"):
+        Animator(engine)(portrait, folder, folder / "frame_%d.png", CENTRED, overwrite=True)
 
 
 def test_driver_without_a_face_says_what_to_do(

@@ -20,6 +20,7 @@ from PIL import Image
 
 from talkhead.errors import TalkheadError
 from talkhead.video import VideoReader, VideoWriter, probe
+from talkhead.video.pictures import picture_files
 from talkhead.video.workspace import CodedFrame, Segment
 
 FINE = Fraction(1, 15360)
@@ -183,6 +184,29 @@ def test_pictures_are_written_without_loss(tmp_path: Path, output: str, first: s
     assert all((f.rgb == moving_picture(i)).all() for i, f in enumerate(frames))
     assert len(frames) == 3
     assert "Synthetic media" in Image.open(tmp_path / first).text["Comment"]
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("output", ["out", "f_%03d.png"])
+def test_old_pictures_stay_until_all_new_ones_are_in(
+    tmp_path: Path, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / output
+    write(path, list(range(4)))
+    real = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if self.name.endswith("001.png"):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(TalkheadError, match="could not be written"):
+            write(path, list(range(2)))
+    assert len(picture_files(path)) == 4
+    write(path, list(range(2)))
+    assert len(picture_files(path)) == 2
     assert hidden(tmp_path) == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from av.video.stream import VideoStream
 from talkhead.errors import TalkheadError
 from talkhead.video.formats import Container, Encoding, container_for
 from talkhead.video.media import open_media
+from talkhead.video.pictures import numbered, pattern_to_write, picture_files
 from talkhead.video.sound import Cut, Sound, SoundFeed
 from talkhead.video.workspace import Timing, Workspace, publish
 
@@ -50,8 +50,8 @@ def assemble(
     """Make the output of all stored frames; it appears under `path` when it is complete."""
     timing = workspace.timing()
     kind = container_for(path)
-    if kind.name == "png":
-        _place_pictures(workspace, path, metadata)
+    if pattern := pattern_to_write(path):
+        _place_pictures(workspace, pattern, metadata)
         return
     partial = workspace.folder / f"result{path.suffix}"
     try:
@@ -230,25 +230,22 @@ def _gif_frames(workspace: Workspace, time_base: Fraction, first: int) -> Iterat
         log.warning("a GIF shows at most 50 frames per second: %d frames left out", left_out)
 
 
-def _place_pictures(workspace: Workspace, path: Path, metadata: Mapping[str, str]) -> None:
-    """Stored PNG frames as numbered files, from 0: in a folder, or named by a pattern."""
-    in_folder = path.suffix == ""
-    name = "%06d.png" if in_folder else path.name
+def _place_pictures(workspace: Workspace, pattern: Path, metadata: Mapping[str, str]) -> None:
+    """Stored PNG frames as numbered files, from 0, in place of all that the pattern matches."""
     made = workspace.folder / "pictures"
     made.mkdir(exist_ok=True)
     for number, frame in enumerate(workspace.frames()):
-        (made / numbered(name, number)).write_bytes(_with_text(frame.data, metadata))
-    target = path if in_folder else path.parent
+        (made / numbered(pattern.name, number)).write_bytes(_with_text(frame.data, metadata))
+    target = pattern.parent
     if not target.exists():
         made.replace(target)
         return
+    # Old frames go only after the new ones are in, so that a failure on the way loses none.
+    left = set(picture_files(pattern))
     for file in sorted(made.iterdir()):
-        file.replace(target / file.name)
-
-
-def numbered(pattern: str, number: int) -> str:
-    """The name that a pattern such as `frame_%05d.png` gives to one picture."""
-    return re.sub(r"%0?(\d*)d", lambda sign: f"{number:0{sign[1] or 1}d}", pattern)
+        left.discard(file.replace(target / file.name))
+    for file in left:
+        file.unlink()
 
 
 def _with_text(png: bytes, texts: Mapping[str, str]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,7 @@ from av.codec.context import CodecContext, Flags
 from av.video.codeccontext import VideoCodecContext
 
 from talkhead.errors import TalkheadError
+from talkhead.video.pictures import pattern_to_write
 from talkhead.video.pixels import BT709, LIMITED
 
 PCM = frozenset({"pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le"})
@@ -94,12 +94,12 @@ HARDWARE = {
 def container_for(path: Path) -> Container:
     """The kind of output that a path asks for; raises TalkheadError for an unknown ending.
 
-    A path without an ending is a folder of PNG pictures, `frames_%05d.png` names them one by one.
+    Numbered PNG pictures are asked for as `pattern_to_write` says.
     """
     suffix = path.suffix.lower()
+    if pattern_to_write(path):
+        return CONTAINERS[""]
     if suffix == ".png":
-        if re.search(r"%0?\d*d", path.name):
-            return CONTAINERS[""]
         raise TalkheadError(f"{path} is one picture; number the frames, as in frames_%05d.png")
     if suffix not in CONTAINERS:
         known = ", ".join(name for name in CONTAINERS if name)

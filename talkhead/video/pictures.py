@@ -16,6 +16,7 @@ from talkhead.video.media import VideoInfo
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jp2"}
 NUMBER = re.compile(r"%0?(\d*)d")
+IN_FOLDER = "%06d.png"  # what the pictures of a folder are called that is written
 
 
 def is_picture_sequence(path: Path) -> bool:
@@ -38,6 +39,22 @@ def picture_files(path: Path) -> list[Path]:
     # Hidden files are left by operating systems, never frames.
     files = [file for file in files if not file.name.startswith(".") and file.is_file()]
     return sorted(files, key=_natural)
+
+
+def pattern_to_write(output: Path) -> Path | None:
+    """What numbered pictures are called that make up an output; None for an output of one file.
+
+    A path without an ending is a folder of them, `frames_%05d.png` names them one by one.
+    """
+    if output.suffix == "":
+        return output / IN_FOLDER
+    is_pattern = output.suffix.lower() == ".png" and NUMBER.search(output.name)
+    return output if is_pattern else None
+
+
+def numbered(pattern: str, number: int) -> str:
+    """The name that a pattern such as `frame_%05d.png` gives to one picture."""
+    return NUMBER.sub(lambda sign: f"{number:0{sign[1] or 1}d}", pattern)
 
 
 def _entries(folder: Path) -> list[Path]:
