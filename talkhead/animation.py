@@ -115,6 +115,7 @@ class Animator:
         driving:    a video, a sequence of pictures, or recorded motion (then without sound,
                     unless `sound` names a media file).
         motion_out: also write the driver's motion there, for later use in place of the video.
+        overwrite:  replace `output` and `motion_out` where they exist.
 
         Raises TalkheadError for anything that a person can mend: files, faces, settings, disk.
         """
@@ -123,6 +124,8 @@ class Animator:
         if len(paths) != 1 and settings.layout != "grid":
             raise TalkheadError("several sources in one output need the layout `grid`")
         check_output(output, [*paths, driving], overwrite)
+        if motion_out is not None:
+            check_output(motion_out, [*paths, driving], overwrite)
         if settings.motion == "avd":
             self.engine.require_avd()
         started = time.perf_counter()

@@ -273,6 +273,25 @@ def test_existing_output_is_kept(engine: Engine, portrait: Path, tmp_path: Path)
     assert len(frame_seconds(output)) == 2
 
 
+def test_recorded_motion_replaces_nothing_unasked(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(portrait.read_bytes())
+    taken = tmp_path / "other.safetensors"
+    taken.write_bytes(b"precious")
+    render, output = Animator(engine), tmp_path / "out.mp4"
+    with pytest.raises(TalkheadError, match="also an input"):
+        render(photo, driving, output, CENTRED, motion_out=photo, overwrite=True)
+    with pytest.raises(TalkheadError, match="--overwrite"):
+        render(photo, driving, output, CENTRED, motion_out=taken)
+    assert photo.read_bytes() == portrait.read_bytes()
+    assert taken.read_bytes() == b"precious"
+    render(photo, driving, output, CENTRED, motion_out=taken, overwrite=True)
+    assert len(load_motion(taken).pts) == 2
+
+
 def test_output_may_not_be_an_input(engine: Engine, portrait: Path, tmp_path: Path) -> None:
     driving = make_clip(tmp_path / "drive.mp4", frames=2)
     with pytest.raises(TalkheadError, match="also an input"):

@@ -74,6 +74,35 @@ def test_several_sources_and_drivings_fill_a_folder(run, portrait: Path, tmp_pat
     ]
 
 
+def test_a_later_output_that_exists_is_found_before_the_first_is_rendered(
+    run, portrait: Path, tmp_path: Path
+) -> None:
+    drivings = [make_clip(tmp_path / f"{name}.mp4", frames=2) for name in ("one", "two")]
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "portrait--two.mp4").write_bytes(b"precious")
+    code, _, err = run(portrait, drivings[0], "-d", drivings[1], "-o", results, *SQUARE)
+    assert code == 1
+    assert "portrait--two.mp4 exists" in err
+    assert [path.read_bytes() for path in results.iterdir()] == [b"precious"]
+
+
+def test_motion_of_one_driver_is_written_once(
+    run, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[Path] = []
+    monkeypatch.setattr("talkhead.animation.save_motion", lambda path, _: saved.append(path))
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    other = tmp_path / "other.png"
+    other.write_bytes(portrait.read_bytes())
+    rest = ["-o", tmp_path / "results", "--motion-out", tmp_path / "m.safetensors", *SQUARE]
+    assert run(portrait, other, driving, *rest)[0] == 0
+    assert saved == [tmp_path / "m.safetensors"]
+    code, _, err = run(portrait, driving, "-d", driving, *rest, "--overwrite")
+    assert code == 1
+    assert "--motion-out" in err
+
+
 def test_strange_names_work(run, portrait: Path, tmp_path: Path) -> None:
     folder = tmp_path / "mit Leer zeichen é 顔"
     folder.mkdir()

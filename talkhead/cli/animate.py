@@ -126,7 +126,7 @@ def animate(
 ) -> None:
     """Make portraits move and talk like a driving video."""
     with plain_errors(debug, quiet), progress_bar(quiet) as progress:
-        from talkhead.animation import Animator
+        from talkhead.animation import Animator, check_output
         from talkhead.engine import Engine
         from talkhead.settings import Settings
 
@@ -171,7 +171,13 @@ def animate(
             return
         if raw is not None:
             raise TalkheadError("--raw describes frames on standard input; give - as the driver")
+        if motion_out is not None:
+            if len(drivings) != 1:
+                raise TalkheadError("--motion-out takes the motion of one driver; give only one")
+            check_output(motion_out, [*sources, *drivings], overwrite)
         jobs = plan(sources, drivings, output, grid=layout is LayoutName.grid)
+        for portraits, driver, target in jobs:
+            check_output(target, [*portraits, driver], overwrite)
         engine = Engine.load(weights, device, precision, batch_size, compiled)
         render = Animator(engine, progress)
         for portraits, driver, target in jobs:
@@ -183,6 +189,7 @@ def animate(
                 motion_out=motion_out,
                 overwrite=overwrite,
             )
+            motion_out = None  # the same for all sources, so once is enough
             show(asdict(report) if as_json else describe(report), quiet)
 
 
