@@ -8,6 +8,7 @@ than that: see the README for what was measured.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -77,6 +78,7 @@ RECIPE = (
     "recipe.ema=0.0",
     "recipe.adversarial=null",
 )
+DONE = "done"  # the file in a finished folder that says what it was made with
 SYNTHETIC = {"identities": 16, "clips_per_identity": 2, "seconds": 2.0, "size": 64}
 
 
@@ -139,23 +141,31 @@ def runs(options: AblationOptions) -> Iterator[tuple[str, str, int]]:
 
 
 def draw_heads(out: Path, preparing: Preparing) -> Path:
-    """Synthetic clips in `out/data`; those of an earlier call are kept."""
+    """Synthetic clips in `out/data`; those of an earlier call are kept if it drew all of them."""
     data = out / "data"
-    if not (data / "test").is_dir():
+    if not is_done(data, SYNTHETIC):
         with preparing() as progress:
             tell = (
                 (lambda done, total: progress("drawing clips", done, total)) if progress else None
             )
-            synth(data, **SYNTHETIC, progress=tell)  # type: ignore[arg-type]
+            synth(data, **SYNTHETIC, overwrite=True, progress=tell)  # type: ignore[arg-type]
+        mark_done(data, SYNTHETIC)
     return data
 
 
 def train_row(
     row: str, seed: int, data: Path, options: AblationOptions, preparing: Preparing
 ) -> Path:
-    """Weights of one row, trained unless an earlier call has done so."""
+    """Weights of one row, trained unless an earlier call has done so with the same options."""
     folder = options.out / f"{row}-{options.steps}-{seed}"
-    if not (folder / "done").is_file():
+    settings = (*small_settings(preset(row)), *RECIPE)
+    facts = {
+        "data": str(data.resolve()),
+        "batch_size": options.batch_size,
+        "settings": list(settings),
+    }
+    if not is_done(folder, facts):
+        (folder / DONE).unlink(missing_ok=True)
         log.info("training %s, seed %d", row, seed)
         train(
             TrainOptions(
@@ -164,7 +174,7 @@ def train_row(
                 preset=row,
                 steps=options.steps,
                 batch_size=options.batch_size,
-                settings=(*small_settings(preset(row)), *RECIPE),
+                settings=settings,
                 device=options.device,
                 seed=seed,
                 validate_steps=options.steps,
@@ -173,8 +183,19 @@ def train_row(
             ),
             preparing,
         )
-        (folder / "done").touch()
+        mark_done(folder, facts)
     return folder / WEIGHTS
+
+
+def is_done(folder: Path, facts: dict[str, Any]) -> bool:
+    """Whether a folder was finished, and with just these facts."""
+    done = folder / DONE
+    return done.is_file() and done.read_text() == json.dumps(facts)
+
+
+def mark_done(folder: Path, facts: dict[str, Any]) -> None:
+    """Say what a folder was finished with."""
+    (folder / DONE).write_text(json.dumps(facts))
 
 
 def small_settings(config: ModelConfig) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,19 @@ import torch
 from toys import write_clips
 
 from talkhead import ablation
-from talkhead.ablation import RECIPE, TABLES, AblationOptions, ablate, runs, small_settings
+from talkhead.ablation import (
+    RECIPE,
+    TABLES,
+    AblationOptions,
+    ablate,
+    draw_heads,
+    runs,
+    small_settings,
+)
 from talkhead.config import preset
 from talkhead.errors import TalkheadError
 from talkhead.models import build
+from talkhead.synthetic import synth
 from talkhead.training.options import TrainOptions, plan
 
 
@@ -62,3 +73,32 @@ def test_a_table_is_trained_once_and_scored_with_the_baseline_of_doing_nothing(
     monkeypatch.setattr(ablation, "train", refuse)
     again = ablate(options)
     assert [row.scores for row in again.rows] == [row.scores for row in result.rows]
+    other = write_clips(tmp_path / "other")
+    for changed in (replace(options, batch_size=1), replace(options, data=other)):
+        with pytest.raises(AssertionError, match="trained again"):
+            ablate(changed)
+
+
+def test_heads_that_are_half_drawn_are_drawn_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = {"identities": 2, "clips_per_identity": 1, "seconds": 0.1, "size": 32}
+    monkeypatch.setattr(ablation, "SYNTHETIC", tiny)
+    drawn: list[Path] = []
+    real = synth.write_clip
+
+    def interrupted(clip: synth.Clip) -> None:
+        if drawn:
+            raise KeyboardInterrupt
+        drawn.append(clip.path)
+        real(clip)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(synth, "write_clip", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            draw_heads(tmp_path, nullcontext)
+    data = draw_heads(tmp_path, nullcontext)
+    clips = sorted(data.rglob("*.mp4"))
+    assert [clip.parent.name for clip in clips] == ["test", "train"]
+    monkeypatch.setattr(synth, "write_clip", interrupted)  # all are there: none is drawn
+    assert draw_heads(tmp_path, nullcontext) == data

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from media import make_clip, moving_picture
 from PIL import Image
 from typer.testing import CliRunner
@@ -227,11 +228,16 @@ def test_metrics_that_need_a_truth_are_refused_where_there_is_none(
         evaluate(trials, [Perfect()], PIXELS, tmp_path / "out", metrics=["l1"], size=SIZE)
 
 
-def test_fid_is_of_all_results_together(data: Path, tmp_path: Path) -> None:
-    import torch
-
+@pytest.fixture
+def with_fid() -> Bench:
+    """Pixels, and FID of features that are four pixels."""
     features = InceptionFeatures(lambda x: [x[:, :, :2, :2].flatten(1)], torch.device("cpu"))
-    bench = Bench((PixelJudge(),), features, {})
+    return Bench((PixelJudge(),), features, {})
+
+
+def test_fid_is_of_all_results_together(data: Path, tmp_path: Path, with_fid: Bench) -> None:
+    features, bench = with_fid.features, with_fid
+    assert features is not None
     trials = plan_trials("reconstruction", data)
     result = evaluate(trials, [Perfect()], bench, tmp_path / "out", size=SIZE)
     assert result is not None
@@ -244,6 +250,48 @@ def test_fid_is_of_all_results_together(data: Path, tmp_path: Path) -> None:
     )
     assert nothing.scores["fid"].frame_mean > 0.001  # type: ignore[operator]
     assert "fid" not in result.frame_metrics
+
+
+def test_fid_leaves_out_what_has_failed_since(data: Path, tmp_path: Path, with_fid: Bench) -> None:
+    trials = plan_trials("reconstruction", data)
+
+    def stored() -> int:
+        result = evaluate(trials, [Perfect()], with_fid, tmp_path / "out", size=SIZE)
+        assert result is not None
+        found = len(list((tmp_path / "out").rglob("perfect/*.npz")))
+        assert found == len(result.rows[0].scored)
+        return found
+
+    assert stored() == 2
+    (data / "bert-0" / "0000001.png").write_text("this is no picture")
+    (data / "bert-0" / "sub").mkdir()  # touches the folder
+    assert stored() == 1
+
+
+def test_where_every_case_fails_fid_is_no_traceback(
+    data: Path, tmp_path: Path, with_fid: Bench
+) -> None:
+    class Failing(Perfect):
+        name, key = "failing", "failing"
+
+        def start(
+            self, source: np.ndarray, anchor: np.ndarray | None
+        ) -> Callable[[Sequence[np.ndarray]], np.ndarray]:
+            raise TalkheadError("cannot")
+
+    trials = plan_trials("reconstruction", data)
+    for contenders in ([Failing(), Perfect()], [Perfect(), Failing()]):
+        result = evaluate(trials, contenders, with_fid, tmp_path / "out", size=SIZE)
+        assert result is not None
+        scores = {row.name: row.scores["fid"].frame_mean for row in result.rows}
+        assert scores["failing"] is None
+        assert scores["perfect"] == pytest.approx(0, abs=1e-5)
+        assert "| failing |" in markdown(result)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "text.mp4").write_text("this is no video")
+    trials = plan_trials("reconstruction", tmp_path / "broken")
+    with pytest.raises(TalkheadError, match="no clip could be scored"):
+        evaluate(trials, [Perfect()], with_fid, tmp_path / "out", size=SIZE)
 
 
 def test_mean_over_frames_weighs_long_clips_more() -> None:

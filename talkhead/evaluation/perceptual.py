@@ -39,7 +39,7 @@ class LpipsJudge:
         pictures = [to_tensor(p, self._device) for p in (shots.results, shots.driving)]
         if not self._published:
             pictures = [2 * p - 1 for p in pictures]
-        return {self.metrics[0]: self._compare(*pictures).flatten().double().cpu().numpy()}
+        return {self.metrics[0]: self._compare(*pictures).flatten().cpu().double().numpy()}
 
 
 def load_lpips(net: str, device: torch.device) -> Compare:

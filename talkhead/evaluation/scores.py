@@ -130,7 +130,10 @@ class Scorer:
         return self._path(key, case, "jpg")
 
     def features(self, contender: Contender) -> dict[str, np.ndarray] | None:
-        """What FID compares, over all cases: features (N, D) of source, driving and results."""
+        """What FID compares, over all cases: features (N, D) of source, driving and results.
+
+        None where FID is not wanted; N is 0 where every case failed.
+        """
         if self._features is None:
             return None
         files = [self._path(contender.key, case.name, "npz") for case in self.trials.cases]
@@ -140,7 +143,8 @@ class Scorer:
                 with np.load(file, allow_pickle=False) as stored:
                     for name, found in parts.items():
                         found.append(stored[name])
-        return {name: np.concatenate(found) for name, found in parts.items()}
+        none = np.empty((0, 0), np.float32)
+        return {name: np.concatenate(found) if found else none for name, found in parts.items()}
 
     def _path(self, key: str, case: str, ending: str) -> Path:
         return self._folder / key / f"{file_name(case)}.{ending}"
@@ -153,6 +157,7 @@ class Scorer:
         except TalkheadError as error:
             log.warning("%s: %s is left out: %s", contender.name, case.name, error)
             scores = CaseScores(case.name, case.clip, (), {}, str(error))
+            self._path(contender.key, case.name, "npz").unlink(missing_ok=True)  # of an earlier run
         _write_json(path, {"inputs": _stamp(case), **asdict(scores)})
 
     def _draw_and_judge(self, contender: Contender, case: Case) -> CaseScores:
