@@ -28,11 +28,11 @@ from talkhead.settings import Settings
 from talkhead.structs import Crop, Keypoints
 from talkhead.transfer import AnchorSearch, Mode, Smoother, Transfer
 from talkhead.video import VideoReader, VideoWriter
+from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import is_picture_sequence, pattern_to_write, picture_files
 
 log = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv"}
 QUEUE_FRAMES = 16  # how many drawn frames may wait for the encoder
 
 

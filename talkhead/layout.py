@@ -6,20 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-import cv2
 import numpy as np
 
+from talkhead.faces.crop import resize
+
 Layout = Literal["result", "side-by-side", "grid"]
-
-
-def resize(picture: np.ndarray, side: int) -> np.ndarray:
-    """A square picture at another side, averaged when it shrinks."""
-    if picture.shape[0] == side:
-        return picture
-    shrinking = picture.shape[0] > side
-    return cv2.resize(
-        picture, (side, side), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
-    )
 
 
 def arrange(

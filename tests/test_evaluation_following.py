@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from talkhead.cli import app
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.following import Followed, Follower, slope_score
-from talkhead.evaluation.landmarks import LandmarkFolder, opening, read_numbered
+from talkhead.evaluation.landmarks import LandmarkFolder, opening
+from talkhead.landmarks import read_landmarks
 
 SIZE = 64
 
@@ -155,8 +156,8 @@ def test_landmarks_of_results_need_those_of_the_clips(toy_weights: Path, tmp_pat
 def test_frames_by_number_count_from_zero_unless_the_file_says_otherwise(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", points=np.zeros((2, 68, 2)))
     np.savez(tmp_path / "b.npz", points=np.zeros((2, 68, 2)), frames=[10, 20])
-    assert list(read_numbered(tmp_path / "a.npz")) == [0, 1]
-    assert list(read_numbered(tmp_path / "b.npz")) == [10, 20]
+    assert list(read_landmarks(tmp_path / "a.npz").by_frame()) == [0, 1]
+    assert list(read_landmarks(tmp_path / "b.npz").by_frame()) == [10, 20]
 
 
 def test_the_landmark_example_says_in_one_sentence_what_it_lacks(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from toys import SIZE, film, mesh, toy_library, write_clips
 
 from talkhead.errors import TalkheadError
+from talkhead.landmarks import in_square, read_landmarks
 from talkhead.training.batches import NOWHERE, Batches
 from talkhead.training.data import find_clips, identity_of, load_landmarks
 from talkhead.training.frames import ArrayFrames, Library, StreamedFrames, load_library, read_clip
@@ -130,9 +131,11 @@ def test_both_frames_of_a_pair_show_one_person_and_one_change() -> None:
     assert not torch.equal(batch.source[0], batch.source[1])
 
 
-def test_landmarks_come_from_pixels_of_a_256_px_picture(tmp_path: Path) -> None:
+def test_landmarks_are_in_pixels_of_the_clip_and_kept_relative_to_its_square(
+    tmp_path: Path,
+) -> None:
     points = np.zeros((6, 478, 3), np.float16)
-    points[:, :, 0] = 256
+    points[:, :, 0] = SIZE
     np.savez(tmp_path / "id00000#v#000#006.npz", points=points)
     clip = find_clips([write_clips(tmp_path / "clips")]).train[0]
     marks = load_landmarks(tmp_path, clip, frames=6)
@@ -140,6 +143,14 @@ def test_landmarks_come_from_pixels_of_a_256_px_picture(tmp_path: Path) -> None:
     assert marks[0, 0].tolist() == [1.0, -1.0]  # the right edge, the upper edge
     with pytest.raises(TalkheadError, match="6 frames, the clip has 5"):
         load_landmarks(tmp_path, clip, frames=5)
+    assert in_square(np.array([8.0, 3.0]), width=12, height=8).tolist() == [0.75, 0.375]
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 a broken archive"])
+def test_a_damaged_landmark_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(TalkheadError, match=r"a\.npz holds no landmarks"):
+        read_landmarks(tmp_path / "a.npz")
 
 
 def test_unknown_landmarks_are_marked_as_such() -> None:

@@ -57,7 +57,7 @@ def test_portraits_come_with_meshes_of_their_own_or_in_one_file(tmp_path: Path) 
     marks.mkdir()
     for name in ("anna", "bert", "carl"):
         Image.fromarray(film(0, 1)[0]).save(pictures / f"{name}.png")
-    points = (mesh(2) + 1) * 128
+    points = (mesh(2) + 1) * (SIZE / 2)
     np.savez(marks / "portraits.npz", names=np.array(["anna", "bert"]), points=points)
     library = load_portraits(pictures, marks, SIZE)
     assert len(library.frames[0]) == 2  # carl has no landmarks

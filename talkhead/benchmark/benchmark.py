@@ -37,7 +37,7 @@ from talkhead.device import choose_device, choose_precision
 from talkhead.driver import Progress
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
-from talkhead.faces.crop import centre_square, cut
+from talkhead.faces.crop import cut_centre
 from talkhead.image import read_image
 from talkhead.settings import Settings
 from talkhead.video import VideoReader
@@ -252,7 +252,7 @@ class Benchmark:
         loop = PlainLoop(self.subject.model, self.device)
         theirs, pictures = loop.run(clip, portrait, self._folder / "loop.mp4", self.loop_frames)
         with VideoReader(clip, frames=self.loop_frames) as reader:
-            crops = [cut(f.rgb, centre_square(*f.rgb.shape[1::-1]), size) for f in reader]
+            crops = [cut_centre(f.rgb, size) for f in reader]
         drawn = list(reenact(portrait, crops, engine))
         gaps = np.abs(np.stack(drawn).astype(np.int16) - np.stack(pictures))
         return Comparison(theirs, ours, ours_model, int(gaps.max()), float(gaps.mean()))

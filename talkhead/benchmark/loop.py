@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from talkhead.benchmark.machine import PeakMemory, waiter
 from talkhead.benchmark.media import RATE
-from talkhead.faces.crop import centre_square, cut
+from talkhead.faces.crop import cut_centre
 from talkhead.models import Network
 from talkhead.structs import Keypoints
 from talkhead.transfer import Transfer
@@ -63,7 +63,7 @@ class PlainLoop:
         memory = PeakMemory(self._device)
         started = time.perf_counter()
         with VideoReader(clip, frames=frames) as reader:
-            driving = [cut(f.rgb, centre_square(*f.rgb.shape[1::-1]), size) for f in reader]
+            driving = [cut_centre(f.rgb, size) for f in reader]
         decoded = time.perf_counter()
         self.draw(portrait, driving[:1])
         waiter(self._device)()

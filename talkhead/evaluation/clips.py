@@ -14,13 +14,12 @@ from urllib.parse import quote
 import numpy as np
 
 from talkhead.errors import TalkheadError
-from talkhead.faces.crop import centre_square, cut
-from talkhead.video import VideoReader
+from talkhead.faces.crop import cut_centre
+from talkhead.video import VideoReader, probe
+from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import PICTURE_SUFFIXES, picture_files
 
 log = logging.getLogger(__name__)
-
-VIDEO_SUFFIXES = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".gif"}
 
 
 def find_clips(data: Path) -> list[Path]:
@@ -98,34 +97,25 @@ def read_frames(
     wanted = None if numbers is None else set(numbers)
     first = numbers[0] if numbers else 0
     last = None if numbers is None else numbers[-1]
-    with _open(clip, first, None if last is None else last + 1) as reader:
+    with VideoReader(clip, skip=first, frames=None if last is None else last + 1) as reader:
         seen = first
         for number, frame in enumerate(reader, start=first):
             seen = number + 1
             if number in wanted if wanted is not None else number % every == 0:
-                square = centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
-                yield number, cut(frame.rgb, square, size)
+                yield number, cut_centre(frame.rgb, size)
     if last is not None and seen <= last:
         raise TalkheadError(f"{clip} has no frame {last}: it ends before")
 
 
-def _open(clip: Path, skip: int, frames: int | None) -> VideoReader:
-    try:
-        return VideoReader(clip, skip=skip, frames=frames)
-    except ValueError as error:  # FFmpeg's "invalid data" when not even the first frame is whole
-        raise TalkheadError(f"{clip} is damaged: its first frame cannot be decoded") from error
-
-
 def frame_size(clip: Path) -> tuple[int, int]:
     """Width and height of a clip's frames in pixels."""
-    with _open(clip, 0, 1) as reader:
-        return reader.info.width, reader.info.height
+    info = probe(clip)
+    return info.width, info.height
 
 
 def promised_frames(clip: Path) -> int | None:
     """How many frames a clip's header says it has; None where it does not say."""
-    with _open(clip, 0, None) as reader:
-        return reader.info.frames
+    return probe(clip).frames
 
 
 def read_picture(clip: Path, number: int, size: int) -> np.ndarray:

@@ -15,8 +15,9 @@ import numpy as np
 
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import file_name
-from talkhead.evaluation.landmarks import LandmarkFolder, opening, read_numbered
+from talkhead.evaluation.landmarks import LandmarkFolder, opening
 from talkhead.evaluation.summary import Score, interval
+from talkhead.landmarks import read_landmarks
 
 DISTANCE = "landmarks"
 SLOPES = ("mouth_opening", "eye_opening")
@@ -79,7 +80,7 @@ class Follower:
         wanted = self._driving.points(driving, size)
         if wanted is None:
             return None
-        found = read_numbered(file)
+        found = read_landmarks(file).by_frame()
         count = wanted.shape[1]
         if any(points.shape[0] != count for points in found.values()):
             raise TalkheadError(f"{file} has not the {count} points that the driving clip has")

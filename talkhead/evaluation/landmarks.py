@@ -1,9 +1,4 @@
-"""Landmark files: points of faces that another tool found, one `.npz` per clip.
-
-`points` (frames, P, 2 or more): x and y in pixels of the clip's frames (the centre of the first
-pixel is 0.5), P 478 (MediaPipe's face mesh) or 68 (the usual landmarks), NaN where no face was
-found. `examples/landmarks.py` makes them.
-"""
+"""Landmarks of test clips: where mouth, eyes and face are, and how far something is open."""
 
 from __future__ import annotations
 
@@ -14,16 +9,16 @@ import numpy as np
 
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import clip_name, frame_size
-from talkhead.faces.crop import centre_square
+from talkhead.landmarks import CLASSIC, MESH, in_square, read_landmarks
 
 # Parts of the face, by how many points there are.
 REGIONS = {
-    478: {
+    MESH: {
         "mouth": (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37),
         "eyes": (33, 133, 159, 145, 263, 362, 386, 374),
         "face": tuple(range(468)),
     },
-    68: {
+    CLASSIC: {
         "mouth": tuple(range(48, 68)),
         "eyes": tuple(range(36, 48)),
         "face": tuple(range(68)),
@@ -31,11 +26,11 @@ REGIONS = {
 }
 # What opens: (upper, lower, corner, other corner) of each; distances upper-lower over the corners'.
 OPENINGS = {
-    478: {
+    MESH: {
         "mouth_opening": ((13, 14, 61, 291),),
         "eye_opening": ((159, 145, 33, 133), (386, 374, 263, 362)),
     },
-    68: {
+    CLASSIC: {
         "mouth_opening": ((62, 66, 48, 54),),
         "eye_opening": (
             *((37, 41, 36, 39), (38, 40, 36, 39)),
@@ -73,39 +68,11 @@ class LandmarkFolder:
         """
         if self._kept is None or self._kept[:2] != (clip, size):
             file = self.folder / f"{clip_name(clip)}.npz"
-            points = read_points(file) if file.is_file() else None
-            if points is not None:
-                square = centre_square(*frame_size(clip))
-                corner = np.array([square.x, square.y], np.float32)
-                points = (points - corner) * (size / square.side)
+            points = None
+            if file.is_file():
+                points = size * in_square(read_landmarks(file).points, *frame_size(clip))
             self._kept = (clip, size, points)
         return self._kept[2]
-
-
-def read_points(file: Path) -> np.ndarray:
-    """float32 (frames, P, 2). Raises TalkheadError for a file that holds no such points."""
-    return _read(file)[0]
-
-
-def read_numbered(file: Path) -> dict[int, np.ndarray]:
-    """Points (P, 2) by frame number: the file's `frames`, or counted from 0."""
-    points, numbers = _read(file)
-    return dict(zip(numbers, points, strict=False))
-
-
-def _read(file: Path) -> tuple[np.ndarray, list[int]]:
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            points = np.asarray(stored["points"], dtype=np.float32)
-            frames = stored["frames"] if "frames" in stored.files else np.arange(len(points))
-            numbers = [int(number) for number in frames]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise TalkheadError(f"{file} holds no landmarks `points` ({error})") from error
-    if points.ndim != 3 or points.shape[1] not in REGIONS or points.shape[2] < 2:
-        raise TalkheadError(
-            f"{file} has points of shape {points.shape}; expected (frames, 478 or 68, 2)"
-        )
-    return points[..., :2], numbers
 
 
 def opening(points: np.ndarray, part: str) -> np.ndarray:

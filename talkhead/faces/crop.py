@@ -59,7 +59,12 @@ def cut(rgb: np.ndarray, crop: Crop, size: int) -> np.ndarray:
         part = cv2.copyMakeBorder(
             part, y0 - top, top + side - y1, x0 - left, left + side - x1, cv2.BORDER_REPLICATE
         )
-    return _resize(part, size)
+    return np.ascontiguousarray(resize(part, size))
+
+
+def cut_centre(rgb: np.ndarray, size: int) -> np.ndarray:
+    """The largest centred square of rgb uint8 (H, W, 3), resized; uint8 (size, size, 3)."""
+    return cut(rgb, centre_square(rgb.shape[1], rgb.shape[0]), size)
 
 
 def whole_pixels(crop: Crop) -> tuple[int, int, int]:
@@ -67,7 +72,10 @@ def whole_pixels(crop: Crop) -> tuple[int, int, int]:
     return round(crop.x), round(crop.y), max(1, round(crop.side))
 
 
-def _resize(square: np.ndarray, size: int) -> np.ndarray:
+def resize(square: np.ndarray, size: int) -> np.ndarray:
+    """A square picture at another side: averaged when it shrinks, bicubic when it grows."""
+    if square.shape[0] == size:
+        return square
     shrinking = square.shape[0] > size
     return cv2.resize(
         square, (size, size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
@@ -99,7 +107,7 @@ class Paster:
 
     def __call__(self, face: np.ndarray) -> np.ndarray:
         """Photo (H, W, 3) with `face` uint8 (size, size, 3) in it; a new array."""
-        part = _resize(face, self._side)[self._part]
+        part = resize(face, self._side)[self._part]
         result = self._photo.copy()
         result[self._place] = np.rint(self._mask * part + self._behind).astype(np.uint8)
         return result

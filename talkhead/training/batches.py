@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
+from talkhead.landmarks import MESH
 from talkhead.training import augment
-from talkhead.training.data import NUM_LANDMARKS
 from talkhead.training.equivariance import RandomWarp, draw_warp, stack_warps
 from talkhead.training.flow import optical_flow
 from talkhead.training.frames import Library
@@ -113,7 +113,7 @@ class Batches:
         self.seed = seed
         self.flow_size = flow_size
         self.share = share
-        self.mirror = torch.arange(NUM_LANDMARKS) if mirror is None else mirror
+        self.mirror = torch.arange(MESH) if mirror is None else mirror
         self.workers = workers
         self._identities = list(library.identities.values())
         self._broken: set[int] = set()
@@ -186,7 +186,7 @@ class Batches:
 
     def _marks(self, clip: int, frames: list[int]) -> np.ndarray:
         marks = self.library.marks[clip]
-        unknown = np.full((2, NUM_LANDMARKS, 2), NOWHERE, np.float32)
+        unknown = np.full((2, MESH, 2), NOWHERE, np.float32)
         if marks is None or max(frames) >= len(marks) or not np.isfinite(marks[frames]).all():
             return unknown
         return marks[frames] * (self.size / (self.size - 1))  # from edges to pixel centres

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.errors import TalkheadError
+from talkhead.landmarks import MESH, in_square, read_landmarks
 from talkhead.video import VideoInfo, probe
+from talkhead.video.media import VIDEO_SUFFIXES
+from talkhead.video.pictures import PICTURE_SUFFIXES
 
 log = logging.getLogger(__name__)
 
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif"}
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 MIN_FRAMES = 2  # a pair
-NUM_LANDMARKS = 478
 NAMED = 5  # broken files that a message names; the report has all
 HELD_OUT = 20  # without test clips one identity in so many is held out for validation
 
@@ -121,7 +121,7 @@ def identity_of(path: Path, base: Path) -> str:
     >>> identity_of(Path("vox/anna/one.mp4"), Path("vox"))
     'anna'
     """
-    name = path.name.removesuffix(path.suffix) if path.suffix in VIDEO_SUFFIXES else path.name
+    name = path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
     if "#" in name:
         return name.split("#")[0]
     parts = path.relative_to(base).parts
@@ -131,29 +131,17 @@ def identity_of(path: Path, base: Path) -> str:
 def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.ndarray | None:
     """Landmarks float32 (F, 478, 2) of a clip from `<clip>.npz`, None where there is no such file.
 
-    The file holds `points` (F, 478, 2 or 3) in pixels of a 256 px picture. Here -1 and 1 are the
-    *edges* of the picture, whatever its size. Raises TalkheadError for another shape or a number
-    of frames other than the clip's.
+    -1 and 1 are the *edges* of the centre square of its frames, which training sees. Raises
+    TalkheadError for a file of something else or of a number of frames other than the clip's.
     """
     path = folder / f"{clip.name}.npz"
     if not path.is_file():
         return None
-    points = read_points(path)
+    points = read_landmarks(path, (MESH,)).points
     if frames is not None and len(points) != frames:
         raise TalkheadError(f"{path} has landmarks of {len(points)} frames, the clip has {frames}")
-    return points
-
-
-def read_points(path: Path) -> np.ndarray:
-    """`points` of a landmark file, float32 (F, 478, 2), -1 and 1 at the picture's edges."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            points = file["points"]
-    except (OSError, ValueError, KeyError) as error:
-        raise TalkheadError(f"{path} is not a landmark file with `points`: {error}") from error
-    if points.ndim != 3 or points.shape[1] != NUM_LANDMARKS or points.shape[2] not in (2, 3):
-        raise TalkheadError(f"{path} has points {points.shape}, not (frames, {NUM_LANDMARKS}, 2)")
-    return points[:, :, :2].astype(np.float32) / 128 - 1
+    info = probe(clip.path)
+    return 2 * in_square(points, info.width, info.height) - 1
 
 
 @dataclass(frozen=True)

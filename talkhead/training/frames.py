@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
+from talkhead.faces.crop import cut_centre
 from talkhead.training.data import MIN_FRAMES, Clip, frame_count, load_landmarks, warn_about
 from talkhead.video import VideoReader, probe
 
@@ -91,7 +91,7 @@ class StreamedFrames:
         for index in indices:
             start = max(0.0, (index - 0.5) / self._rate)
             with VideoReader(self.path, start=start, frames=1, rate=self._rate) as reader:
-                frames.append(square(next(iter(reader)).rgb, self.size))
+                frames.append(cut_centre(next(iter(reader)).rgb, self.size))
         return torch.from_numpy(np.stack(frames))
 
 
@@ -207,22 +207,10 @@ def open_frames(clip: Clip, size: int, mode: str, device: torch.device | None) -
 def read_clip(path: Path, size: int) -> np.ndarray:
     """All frames, uint8 (F, S, S, 3). Raises TalkheadError for a broken or too short clip."""
     with VideoReader(path) as reader:
-        frames = [square(frame.rgb, size) for frame in reader]
+        frames = [cut_centre(frame.rgb, size) for frame in reader]
     if len(frames) < MIN_FRAMES:
         raise TalkheadError(f"{path} is too short: {len(frames)} frame, a pair needs two")
     return np.stack(frames)
-
-
-def square(rgb: np.ndarray, size: int) -> np.ndarray:
-    """The centred square of a frame, resized."""
-    height, width = rgb.shape[:2]
-    side = min(height, width)
-    y, x = (height - side) // 2, (width - side) // 2
-    crop = rgb[y : y + side, x : x + side]
-    if side == size:
-        return np.ascontiguousarray(crop)
-    how = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
-    return cv2.resize(crop, (size, size), interpolation=how)
 
 
 def _from_disk(path: Path, size: int, folder: Path) -> np.ndarray:

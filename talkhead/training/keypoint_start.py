@@ -12,16 +12,19 @@ import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
+from talkhead.faces.crop import cut_centre
 from talkhead.image import read_image
+from talkhead.landmarks import MESH, in_square, read_landmarks
 from talkhead.models import Network
 from talkhead.training.batches import Batch, Batches
-from talkhead.training.data import PICTURE_SUFFIXES, Clip, read_points
+from talkhead.training.data import Clip
 from talkhead.training.distributed import Team
-from talkhead.training.frames import ArrayFrames, Library, square
+from talkhead.training.frames import ArrayFrames, Library
 from talkhead.training.landmarks import GROUPS, LandmarkTeacher
 from talkhead.training.learner import Compute
 from talkhead.training.optimizer import Average
 from talkhead.training.recipe import Augmentation, Recipe
+from talkhead.video.pictures import PICTURE_SUFFIXES
 
 # Stronger than for pairs: a picture alone may be bent at will, and a detector should not mind
 # [own experiments].
@@ -62,24 +65,19 @@ def load_portraits(folder: Path, landmarks: Path, size: int) -> Library:
     """Still pictures with landmarks as a library of one "clip".
 
     Landmarks are `<picture>.npz`, or all in `portraits.npz` with `names` (n,) and `points`
-    (n, 478, 2 or 3); pictures without are left out.
+    (n, 478, 2 or 3) in pixels; pictures without are left out.
     """
     files = sorted(f for f in folder.glob("*") if f.suffix.lower() in PICTURE_SUFFIXES)
     together = landmarks / "portraits.npz"
-    known: dict[str, np.ndarray] = {}
-    if together.is_file():
-        with np.load(together, allow_pickle=False) as content:
-            if "names" not in content:
-                raise TalkheadError(f"{together} has no `names` beside its `points`")
-            names = [str(name) for name in content["names"]]
-        known = dict(zip(names, read_points(together), strict=True))
+    known = read_landmarks(together, (MESH,)).by_name() if together.is_file() else {}
     pictures, points = [], []
     for file in files:
         own = landmarks / f"{file.stem}.npz"
-        mesh = read_points(own)[0] if own.is_file() else known.get(file.stem)
+        mesh = read_landmarks(own, (MESH,)).points[0] if own.is_file() else known.get(file.stem)
         if mesh is not None:
-            pictures.append(square(read_image(file), size))
-            points.append(mesh)
+            picture = read_image(file)
+            pictures.append(cut_centre(picture, size))
+            points.append(2 * in_square(mesh, picture.shape[1], picture.shape[0]) - 1)
     if len(pictures) < 2:
         raise TalkheadError(f"{folder} has fewer than two pictures with landmarks in {landmarks}")
     marks = np.stack(points)

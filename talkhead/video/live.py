@@ -55,28 +55,25 @@ def open_pipe(stream: BinaryIO, name: str = "standard input") -> LiveReader:
     return LiveDecoder(container, name)
 
 
-def open_camera(
-    name: str | None = None, rate: Fraction | None = None, driver: str | None = None
-) -> LiveReader:
+def open_camera(name: str | None = None, driver: str | None = None) -> LiveReader:
     """A camera by its driver's name for it (None: the first).
 
-    rate:   frames per second to ask it for. driver: FFmpeg's input format; None: the system's own.
+    driver: FFmpeg's input format; None: the system's own.
 
     Raises TalkheadError when it cannot be opened.
     """
     system, first = CAMERAS.get(sys.platform, CAMERAS["linux"])
     name, driver = name or first, driver or system
-    options = {} if rate is None else {"framerate": str(rate)}
     try:
-        container = av.open(name, "r", format=driver, options=options)
+        container = av.open(name, "r", format=driver)
+    except (av.FFmpegError, OSError) as error:  # before ValueError, which some of these are too
+        raise TalkheadError(
+            f"cannot open the camera {name} ({error.strerror}); name another as camera:NAME"
+        ) from error
     except ValueError as error:
         raise TalkheadError(
             f"this PyAV was built without {driver}, which reads cameras here; let another program "
             "send the camera's video through a pipe and give - in its place"
-        ) from error
-    except (av.FFmpegError, OSError) as error:
-        raise TalkheadError(
-            f"cannot open the camera {name} ({error.strerror}); name another as camera:NAME"
         ) from error
     return LiveDecoder(container, f"the camera {name}")
 

@@ -15,8 +15,11 @@ from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
 
-# FFmpeg draws plain text as a film of a terminal; to us a text file is no video.
+VIDEO_SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".gif")
+)
 GPU = "cuda"  # FFmpeg's name for decoding with NVDEC
+# FFmpeg draws plain text as a film of a terminal; to us a text file is no video.
 NOT_MEDIA = {"tty", "bin", "xbin", "adf", "idf"}
 HDR_TRANSFERS = {int(ColorTrc.SMPTE2084): "PQ", int(ColorTrc.ARIB_STD_B67): "HLG"}
 COLORSPACE_NAMES = {

@@ -1,0 +1,72 @@
+"""Landmark files: points of faces that another tool found, one `.npz` per clip.
+
+`points` (frames, P, 2 or more): x and y in pixels of the clip's frames (the centre of the first
+pixel is 0.5), P 478 (MediaPipe's face mesh) or 68 (the usual landmarks), NaN where no face was
+found. Where not all frames are there, `frames` numbers them; a file for many pictures `names` them.
+`examples/landmarks.py` makes such files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+from talkhead.errors import TalkheadError
+from talkhead.faces.crop import centre_square
+
+MESH = 478
+CLASSIC = 68
+
+
+class Landmarks(NamedTuple):
+    """What one file holds: points float32 (N, P, 2) in pixels, and what each row belongs to."""
+
+    points: np.ndarray
+    frames: list[int]
+    names: list[str]
+
+    def by_frame(self) -> dict[int, np.ndarray]:
+        """Points (P, 2) by frame number."""
+        return dict(zip(self.frames, self.points, strict=True))
+
+    def by_name(self) -> dict[str, np.ndarray]:
+        """Points (P, 2) by the name of a picture."""
+        return dict(zip(self.names, self.points, strict=True))
+
+
+def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH, CLASSIC)) -> Landmarks:
+    """Read one file; `counts` are the numbers of points that will do.
+
+    Rows are numbered from 0 where the file has no `frames`. Raises TalkheadError for a file that
+    is damaged or holds something else.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            points = np.asarray(stored["points"], dtype=np.float32)
+            rows = range(len(points))
+            frames = [int(n) for n in (stored["frames"] if "frames" in stored.files else rows)]
+            names = [str(name) for name in (stored["names"] if "names" in stored.files else rows)]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise TalkheadError(f"{file} holds no landmarks `points` ({error})") from error
+    if points.ndim != 3 or points.shape[1] not in counts or points.shape[2] < 2:
+        wanted = " or ".join(str(count) for count in counts)
+        raise TalkheadError(
+            f"{file} has points of shape {points.shape}; expected (frames, {wanted}, 2)"
+        )
+    if not len(points) == len(frames) == len(names):
+        raise TalkheadError(f"{file} has {len(points)} faces, but numbers or names another count")
+    return Landmarks(points[..., :2], frames, names)
+
+
+def in_square(points: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Pixels of a frame as fractions of its centre square: 0 and 1 are its edges.
+
+    Both training and evaluation look at that square.
+    """
+    square = centre_square(width, height)
+    corner = np.array([square.x, square.y], np.float32)
+    found: np.ndarray = (points - corner) / np.float32(square.side)
+    return found
