@@ -132,8 +132,11 @@ def load(path: Path) -> tuple[Network, Header]:
     """
     header = read_header(path)
     _check_digest(path)
-    with torch.device("meta"):  # nothing is drawn at random only to be replaced
-        model = build(header.config)
+    try:
+        with torch.device("meta"):  # nothing is drawn at random only to be replaced
+            model = build(header.config)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise TalkheadError(f"{path} describes a model that cannot be built: {error}") from error
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: _single(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118

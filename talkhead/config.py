@@ -7,7 +7,8 @@ run from the coarsest scale to the finest.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from typing import Any, TypeAlias, cast, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 from talkhead.errors import TalkheadError
 
@@ -314,11 +315,31 @@ def _build(kind: type[Any], values: dict[str, Any]) -> Any:
     unknown = values.keys() - types.keys()
     if unknown:
         raise TalkheadError(f"{kind.__name__} has no setting {sorted(unknown)[0]!r}")
-    return kind(**{name: _value(types[name], value) for name, value in values.items()})
+    return kind(**{name: fitting(types[name], value, name) for name, value in values.items()})
 
 
-def _value(kind: Any, value: Any) -> Any:
-    if isinstance(value, dict):
-        (nested,) = (part for part in (kind, *get_args(kind)) if is_dataclass(part))
-        return _build(cast("type[Any]", nested), value)
-    return tuple(value) if isinstance(value, list) else value
+def fitting(kind: Any, value: Any, name: str) -> Any:
+    """A plain value from outside as what an annotation of a configuration asks for.
+
+    Lists become tuples, dicts become configurations, whole numbers serve as floats. Raises
+    TalkheadError when `value` is none of what `kind` allows; `name` says whose value it is.
+    """
+    choices = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    for choice in choices:
+        parts = get_args(choice)
+        if value is None and choice is NoneType:
+            return None
+        if get_origin(choice) is Literal and value in parts:
+            return value
+        if get_origin(choice) is tuple and isinstance(value, list | tuple):
+            kinds = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+            if len(kinds) == len(value):
+                return tuple(fitting(k, v, name) for k, v in zip(kinds, value, strict=True))
+        if is_dataclass(choice) and isinstance(value, dict):
+            return _build(cast("type[Any]", choice), value)
+        if type(value) is choice:
+            return value
+        if choice is float and type(value) is int:
+            return float(value)
+    wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+    raise TalkheadError(f"{name} is {value!r}, which is not {wanted}")

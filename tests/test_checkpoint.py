@@ -97,6 +97,20 @@ def test_tensors_that_do_not_fit_the_description_are_named(tmp_path):
         checkpoint.load(path)
 
 
+@pytest.mark.parametrize(
+    "values", [{"channels": []}, {"norm_groups": 0}, {"motion_codebook": {"num_codes": -3}}]
+)
+def test_a_description_that_cannot_be_built_is_refused(values, tmp_path):
+    header = {"format": 1, "config": {"family": "codebook"} | values, "provenance": vars(ORIGIN)}
+    save_file(
+        {"a": torch.zeros(1)},
+        tmp_path / "w.safetensors",
+        metadata={checkpoint.METADATA_KEY: json.dumps(header)},
+    )
+    with pytest.raises(TalkheadError, match="describes a model that cannot be built"):
+        checkpoint.load(tmp_path / "w.safetensors")
+
+
 def test_a_file_of_a_newer_version_says_so(tmp_path):
     path = tmp_path / "w.safetensors"
     text = json.dumps({"format": 99, "config": {}, "provenance": {}})

@@ -18,7 +18,7 @@ from talkhead.config import (
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.training.overrides import apply_settings
-from talkhead.training.recipe import Recipe
+from talkhead.training.recipe import LandmarkStart, Recipe
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -90,3 +90,44 @@ def test_ablations_differ_from_the_full_model_as_their_names_say():
     assert replace(full, memory=replace(full.memory, identity=False)) == preset("mcnet-mcm")
     unsplit = replace(full.memory, identity=False, split=False)
     assert replace(full, memory=unsplit) == preset("mcnet-mcm-nosplit")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("recipe.adversarial=null", None),
+        ("recipe.schedule=cosine", "cosine"),
+        ("recipe.milestones=[0.5, 1]", (0.5, 1.0)),
+        ('recipe.clip=[["keypoint_detector", 1]]', (("keypoint_detector", 1.0),)),
+        ('recipe.landmark_start={"until": 1}', LandmarkStart(until=1.0)),
+    ],
+)
+def test_a_setting_is_read_as_what_it_is_declared(setting, value):
+    _, recipe = apply_settings(preset("fomm"), Recipe("test"), [setting])
+    found = getattr(recipe, setting.partition("=")[0].removeprefix("recipe."))
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [
+        ("recipe.landmark_start=3", r"LandmarkStart \| None"),
+        ("recipe.steps=many", r"int \| None"),
+        ("recipe.schedule=tanh", r"Literal\['steps', 'cosine'\]"),
+        ("recipe.betas=[0.5]", r"tuple\[float, float\]"),
+        ("recipe.milestones=[true]", "float"),
+        ("recipe.batch_size=null", "int"),
+        ("model.memory=[]", r"MemoryConfig \| None"),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused(setting, wanted):
+    with pytest.raises(TalkheadError, match=f"which is not .*{wanted}"):
+        apply_settings(preset("fomm"), Recipe("test"), [setting])
+
+
+def test_a_header_with_values_of_other_kinds_is_refused():
+    for name, value in (("image_size", "256"), ("channels", [256, None, 64]), ("memory", 3)):
+        values = json.loads(json.dumps(to_dict(preset("mcnet")))) | {name: value}
+        with pytest.raises(TalkheadError, match=f"{name} is .*, which is not"):
+            from_dict(values)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
-from talkhead.config import ModelConfig
+from talkhead.config import ModelConfig, fitting
 from talkhead.errors import TalkheadError
 from talkhead.training.recipe import Recipe
 
@@ -40,28 +40,18 @@ def change(settings: Settings, path: list[str], text: str, name: str) -> Setting
     known = [each.name for each in fields(settings)]
     if head not in known:
         raise TalkheadError(f"there is no setting {name}; {head!r} is none of {', '.join(known)}")
-    old = getattr(settings, head)
     if not rest:
-        return replace(settings, **{head: parse_value(text, old, name)})
+        kind = get_type_hints(type(settings))[head]
+        return replace(settings, **{head: fitting(kind, _plain(text), f"--set {name}")})
+    old = getattr(settings, head)
     if not is_dataclass(old):
         raise TalkheadError(f"there is no setting {name}: {head} is {old!r} and has no parts")
     return replace(settings, **{head: change(old, rest, text, name)})
 
 
-def parse_value(text: str, old: Any, name: str) -> Any:
-    """JSON, or plain text, of the same kind as the value that it replaces."""
+def _plain(text: str) -> Any:
+    """JSON, or else the text itself."""
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except ValueError:
-        value = text
-    value = _tuples(value)
-    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    fits = old is None or value is None or type(value) is type(old)
-    if not fits or (is_dataclass(old) and value is not None):
-        raise TalkheadError(f"--set {name}={text}: expected something like {old!r}")
-    return value
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+        return text
