@@ -1,4 +1,4 @@
-"""The one error that talkhead raises on purpose."""
+"""The one error that talkhead raises on purpose, and the one that it explains: no memory left."""
 
 
 class TalkheadError(Exception):
@@ -7,3 +7,12 @@ class TalkheadError(Exception):
     It says what could not be done, where (file, frame, option) and what to do next. The command
     line prints it and exits with 1; a traceback is shown only with `--debug`.
     """
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out, the machine's or a GPU's."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # torch's, which need not be imported here
+        or "DefaultCPUAllocator" in str(error)
+    )

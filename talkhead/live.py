@@ -86,6 +86,8 @@ class Live:
             raise TalkheadError("several sources in one output need the layout `grid`")
         if settings.motion == "avd":
             engine.require_avd()
+        if settings.sound and reader.has_sound:
+            log.warning("the driver's sound is left out: live output has none")
         self._engine = engine
         self._settings = settings
         self._reader = reader
@@ -218,6 +220,7 @@ class FileReader:
         self._reader = VideoReader(path, start=settings.start, end=settings.end, rate=settings.rate)
         self.time_base = self._reader.info.time_base
         self.rate = self._reader.info.rate
+        self.has_sound = self._reader.info.audio_codec is not None
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._reader)

@@ -71,5 +71,7 @@ class Settings:
             raise TalkheadError(f"the size must lie between 16 and 4096 pixels, not {self.size}")
         if self.paste_back and self.layout != "result":
             raise TalkheadError("a result that is pasted back has no layout; choose one of both")
+        if self.paste_back and self.size is not None:
+            raise TalkheadError("a result that is pasted back is as large as the photo: no size")
         for name in ("crop_source", "crop_driving"):
             parse_crop(getattr(self, name))

@@ -158,6 +158,13 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["benchmark", *map(str, arguments)])
 
 
+def test_a_plot_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
+    for plot in (tmp_path / "plot.nonsense", tmp_path / "nowhere" / "plot.png"):
+        result = run("--weights", tmp_path / "none", "--plot", plot)
+        assert result.exit_code == 1
+        assert str(plot.name if plot.suffix == ".nonsense" else plot.parent) in result.stderr
+
+
 @pytest.fixture(scope="module")
 def quick(toy_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
     """One whole run, and its plot."""

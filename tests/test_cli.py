@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from media import frame_seconds, make_clip, make_sound
 from PIL import Image
 from typer.testing import CliRunner
@@ -206,3 +207,30 @@ def test_examples_run(example: str, toy_weights: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(frame_seconds(tmp_path / "out.mp4")) == 4
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_memory_that_runs_out_is_one_sentence(
+    run,  # type: ignore[no-untyped-def]
+    portrait: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("talkhead.engine.Engine.encode", fail)
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    code, _, told = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE)
+    assert (code, told.count("\n")) == (1, 1)
+    assert told.startswith("error: memory ran out")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_choices_that_exclude_each_other_are_refused(run, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    for options in (["--paste-back", "--size", 64], ["--paste-back", "--layout", "grid"]):
+        code, _, told = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE, *options)
+        assert code == 1
+        assert "pasted back" in told

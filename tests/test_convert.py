@@ -54,6 +54,15 @@ def release(tmp_path):
     return write
 
 
+def test_a_release_that_is_there_is_kept(release, tmp_path):
+    _, (path,) = release("fomm")
+    before = path.read_bytes()
+    with pytest.raises(TalkheadError, match="pass --overwrite"):
+        release("fomm")
+    assert path.read_bytes() == before
+    convert.export(tmp_path / "fomm.safetensors", tmp_path / "fomm", overwrite=True)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_release_goes_there_and_back_without_a_bit_of_difference(family, release, tmp_path):
     model, files = release(family)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Trickle(io.RawIOBase):
 class Sent:
     """A driver of known pictures."""
 
-    time_base, rate = Fraction(1, 25), Fraction(25)
+    time_base, rate, has_sound = Fraction(1, 25), Fraction(25), False
 
     def __init__(self, pictures: list[np.ndarray]) -> None:
         self._pictures = pictures
@@ -154,6 +155,18 @@ def test_frames_before_the_first_face_are_passed_over(
     empty = Sent([moving_picture(number) for number in range(3)])
     with pytest.raises(TalkheadError, match="3 frames without a face"):
         Live([portrait], empty, engine, settings).run(tmp_path / "out.mkv")
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_sound_that_is_wanted_and_lost_is_told(
+    engine: Engine, portrait: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, sound: bool
+) -> None:
+    clip = make_clip(tmp_path / "drive.mkv", frames=2)
+    wish = replace(CENTRED, sound=sound)
+    with clip.open("rb") as pipe:
+        Live([portrait], open_pipe(pipe), engine, wish)
+    Live([portrait], FileReader(clip, wish), engine, wish)
+    assert caplog.text.count("sound is left out") == (2 if sound else 0)
 
 
 def test_what_needs_the_whole_video_is_refused(engine: Engine, portrait: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -326,6 +327,23 @@ def test_times_must_increase_and_sizes_stay(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="after frames of"):
         writer.write(moving_picture(1, 32, 32), 20)
     writer.abandon()
+
+
+@pytest.mark.parametrize(
+    ("name", "wish"),
+    [
+        ("out.mov", {"codec": "prores", "crf": 20}),
+        ("out.mkv", {"codec": "ffv1", "preset": "slow"}),
+        ("out.gif", {"crf": 20}),
+        ("pictures", {"preset": "slow"}),
+    ],
+)
+def test_a_choice_that_changes_nothing_is_refused(
+    name: str, wish: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(TalkheadError, match=r"has no (crf|preset) to choose"):
+        VideoWriter(tmp_path / name, time_base=Fraction(1, 25), **wish)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here is hardware")

@@ -15,6 +15,7 @@ from talkhead.cli.live import PIPE, describe_live, is_live, perform
 from talkhead.cli.options import (
     AdaptScale,
     Anchor,
+    Bf16,
     Compile,
     CropDriving,
     CropSource,
@@ -23,6 +24,7 @@ from talkhead.cli.options import (
     Device,
     DrivingFace,
     End,
+    Fp16,
     Frames,
     Motion,
     MotionMode,
@@ -30,6 +32,7 @@ from talkhead.cli.options import (
     SourceFace,
     Start,
     Weights,
+    precision_of,
 )
 from talkhead.errors import TalkheadError
 
@@ -110,8 +113,8 @@ def animate(
         typer.Option("--hardware", help="Decode and encode with an NVIDIA GPU (NVDEC, NVENC)."),
     ] = False,
     device: Device = "auto",
-    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
-    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
+    fp16: Fp16 = False,
+    bf16: Bf16 = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Frames that are drawn at once.")
     ] = None,
@@ -130,8 +133,6 @@ def animate(
         from talkhead.engine import Engine
         from talkhead.settings import Settings
 
-        if fp16 and bf16:
-            raise typer.BadParameter("choose one of --fp16 and --bf16")
         settings = Settings(
             motion=motion.value,
             adapt_scale=adapt_scale,
@@ -157,7 +158,7 @@ def animate(
             hardware=hardware,
         )
         sources, drivings = inputs(source, driving or [])
-        precision = "fp16" if fp16 else "bf16" if bf16 else "fp32"
+        precision = precision_of(fp16, bf16)
         if is_live(drivings, output):
             if motion_out is not None:
                 raise TalkheadError("the motion of a live driver is not kept; leave --motion-out")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from talkhead.cli.console import Debug, plain_errors, progress_bar, show
-from talkhead.cli.options import Compile
+from talkhead.cli.options import Bf16, Compile, Device, Fp16, Weights, precision_of
 
 
 def benchmark(
@@ -20,12 +20,10 @@ def benchmark(
             "Default: the bundled weights."
         ),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", "-w", help="Weights instead of the bundled ones.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
-    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
+    weights: Weights = None,
+    device: Device = "auto",
+    fp16: Fp16 = False,
+    bf16: Bf16 = False,
     compiled: Compile = False,
     batch_sizes: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Frames that are drawn at once.")
@@ -69,20 +67,22 @@ def benchmark(
     with plain_errors(debug, quiet), progress_bar(quiet) as progress:
         from rich.console import Console
 
+        from talkhead.animation import check_output
         from talkhead.benchmark import plot as plotting
         from talkhead.benchmark import table
         from talkhead.benchmark.benchmark import benchmark as run
         from talkhead.benchmark.result import Options
-        from talkhead.image import write_image
+        from talkhead.image import check_ending, write_image
 
-        if fp16 and bf16:
-            raise typer.BadParameter("choose one of --fp16 and --bf16")
+        if plot is not None:
+            check_ending(plot)
+            check_output(plot, (), overwrite=True)
         before = table.read_result(compare) if compare else None
         options = Options(
             model=model,
             weights=weights,
             device=device,
-            precision="fp16" if fp16 else "bf16" if bf16 else "fp32",
+            precision=precision_of(fp16, bf16),
             batch_sizes=numbers(batch_sizes or "") or None,
             frames=frames,
             loop_frames=loop_frames,

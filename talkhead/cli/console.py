@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, is_out_of_memory
 
 if TYPE_CHECKING:
     from talkhead.driver import Progress
@@ -54,6 +54,11 @@ def plain_errors(debug: bool, quiet: bool) -> Iterator[None]:
             raise
         name = f"{error.filename}: " if error.filename else ""
         typer.echo(f"error: {name}{error.strerror or error}", err=True)
+        raise typer.Exit(1) from None
+    except (MemoryError, RuntimeError) as error:
+        if debug or not is_out_of_memory(error):
+            raise
+        typer.echo("error: memory ran out; use a smaller --batch-size, or --device cpu", err=True)
         raise typer.Exit(1) from None
 
 

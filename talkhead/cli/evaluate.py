@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from talkhead.cli.console import AsJson, Debug, Quiet, plain_errors, progress_bar, show
+from talkhead.cli.options import Bf16, Device, Fp16, precision_of
 
 
 class ProtocolName(StrEnum):
@@ -76,9 +77,9 @@ def evaluate(
     download: Annotated[
         bool, typer.Option("--download", help="Fetch the networks of metrics that lack them.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
-    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
+    device: Device = "auto",
+    fp16: Fp16 = False,
+    bf16: Bf16 = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Frames that are drawn at once.")
     ] = None,
@@ -105,8 +106,6 @@ def evaluate(
             return
         if data is None:
             raise typer.BadParameter("give --data a folder of clips")
-        if fp16 and bf16:
-            raise typer.BadParameter("choose one of --fp16 and --bf16")
         trials = plan_trials(
             protocol.value,
             data,
@@ -119,7 +118,7 @@ def evaluate(
         wanted = parse_metrics(metrics)
         rows = read_published(published, protocol.value) if published else ()
         device = own_device(device)
-        precision = "fp16" if fp16 else "bf16" if bf16 else "fp32"
+        precision = precision_of(fp16, bf16)
         contenders, engines = load_contenders(weights or [None], device, precision, batch_size)
         detector = engines[0]
         if keypoints is not None:
@@ -170,7 +169,7 @@ def ablate(
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 8,
     seeds: Annotated[int, typer.Option(min=1, help="How often each row is trained.")] = 1,
     every: Annotated[int, typer.Option(min=1, help="Score every so many-th frame.")] = 5,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,

@@ -41,6 +41,7 @@ def perform(
     progress: Progress | None,
 ) -> LiveReport:
     """Draw from a pipe, a camera or a file, into a pipe or a growing file."""
+    from talkhead.animation import check_output
     from talkhead.live import Live
     from talkhead.video.stream import streamed
 
@@ -56,7 +57,7 @@ def perform(
         target = sys.stdout.buffer
     else:
         streamed(output)
-        check_target(output, overwrite)
+        check_output(output, [*sources, driving], overwrite)
     reader = open_driver(driving, settings, raw)
     live = Live(sources, reader, engine, settings, keep_up=is_camera(driving), progress=progress)
     return live.run(target)
@@ -79,14 +80,6 @@ def open_driver(driving: Path, settings: Settings, raw: str | None) -> LiveReade
     if raw is not None:
         return RawPipe(stream, raw_size(raw), frame_rate(settings.rate))
     return open_pipe(stream)
-
-
-def check_target(output: Path, overwrite: bool) -> None:
-    """A growing file is written in place: refuse one that is there."""
-    if output.exists() and not overwrite:
-        raise TalkheadError(f"{output} exists; pass --overwrite to replace it")
-    if not output.parent.is_dir():
-        raise TalkheadError(f"there is no folder {output.parent}; make it first")
 
 
 def describe_live(report: LiveReport) -> str:

@@ -1,4 +1,4 @@
-"""Options about faces, motion and the driving video, which `animate` and `inspect` share."""
+"""Options that several commands share: faces, motion, the driving video, device and precision."""
 
 from __future__ import annotations
 
@@ -61,6 +61,8 @@ End = Annotated[float | None, typer.Option(min=0, help="Stop at this second.")]
 Frames = Annotated[int | None, typer.Option(min=1, help="At most so many frames.")]
 Rate = Annotated[float, typer.Option(help="Frames per second of a sequence of pictures.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Fp16 = Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")]
+Bf16 = Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")]
 Compile = Annotated[
     bool,
     typer.Option(
@@ -68,3 +70,10 @@ Compile = Annotated[
         help="Compile the drawing first: minutes, once per machine and batch size.",
     ),
 ]
+
+
+def precision_of(fp16: bool, bf16: bool) -> str:
+    """What both flags together say."""
+    if fp16 and bf16:
+        raise typer.BadParameter("choose one of --fp16 and --bf16")
+    return "fp16" if fp16 else "bf16" if bf16 else "fp32"

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from talkhead.cli.console import AsJson, Debug, Overwrite, Quiet, plain_errors, progress_bar, show
+from talkhead.cli.options import Bf16, Fp16, precision_of
 
 
 def train(
@@ -48,8 +49,8 @@ def train(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    fp16: Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")] = False,
-    bf16: Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")] = False,
+    fp16: Fp16 = False,
+    bf16: Bf16 = False,
     compile_model: Annotated[
         bool, typer.Option("--compile", help="Compile the model: slow start, quicker steps.")
     ] = False,
@@ -103,8 +104,6 @@ def train(
         from talkhead.training.run import inspect_data
         from talkhead.training.run import train as run
 
-        if fp16 and bf16:
-            raise typer.BadParameter("choose one of --fp16 and --bf16")
         options = TrainOptions(
             data=tuple(data),
             out=out,
@@ -116,7 +115,7 @@ def train(
             accumulate=accumulate,
             settings=tuple(settings or ()),
             device=device,
-            precision="fp16" if fp16 else "bf16" if bf16 else "fp32",
+            precision=precision_of(fp16, bf16),
             compile=compile_model,
             cache=cache,
             workers=workers,

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from talkhead.cli.console import AsJson, Debug, Overwrite, plain_errors, show
 from talkhead.errors import TalkheadError
-
-if TYPE_CHECKING:
-    pass
 
 
 class LayoutTarget(StrEnum):
@@ -55,7 +52,7 @@ def convert(
         if to is LayoutTarget.official:
             if len(files) != 1:
                 raise TalkheadError("--to official takes one file of weights")
-            written = [str(path) for path in export(files[0], output)]
+            written = [str(path) for path in export(files[0], output, overwrite)]
             show({"written": written} if as_json else ", ".join(written), quiet=False)
             return
         header = convert_files(files, output, align_corners=align_corners)

@@ -46,7 +46,7 @@ def convert(files: Sequence[Path], output: Path, *, align_corners: bool | None =
     return header
 
 
-def export(weights: Path, output: Path) -> list[Path]:
+def export(weights: Path, output: Path, overwrite: bool = False) -> list[Path]:
     """Write our weights as their family's official release; returns the files written.
 
     output: a file, or a folder, in which the files get the release's own names.
@@ -66,6 +66,10 @@ def export(weights: Path, output: Path) -> list[Path]:
     if is_file and len(layout.files) > 1:
         names = " and ".join(layout.files)
         raise TalkheadError(f"the {family} release is {names}: give a folder, not {output}")
+    targets = {name: output if is_file else output / name for name in layout.files}
+    for target in targets.values():
+        if target.exists() and not overwrite:
+            raise TalkheadError(f"{target} exists; pass --overwrite to replace it")
     written = []
     for name, entries in layout.files.items():
         content: dict[str, Any] = {
@@ -75,7 +79,7 @@ def export(weights: Path, output: Path) -> list[Path]:
         }
         if "params" not in entries:
             content["epoch"] = 0  # the other three releases' loaders return it
-        written.append(_save_torch(content, output if is_file else output / name))
+        written.append(_save_torch(content, targets[name]))
     return written
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, is_out_of_memory
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.tpsmm import TpsmmModel
@@ -117,8 +117,7 @@ class Learner:
         try:
             yield
         except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of the latter
-            on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
-            if not on_cpu and not isinstance(error, torch.OutOfMemoryError):
+            if not is_out_of_memory(error):
                 raise
             raise TalkheadError(
                 f"a batch of {self.recipe.batch_size} does not fit into the memory of "

@@ -146,6 +146,11 @@ class Encoding:
                 "leave out --hardware"
             )
         chosen = HARDWARE[name] if hardware else CODECS[name]
+        for wish, offer, what in ((crf, chosen.crf, "crf"), (preset, chosen.preset, "preset")):
+            if wish is not None and offer is None:
+                raise TalkheadError(
+                    f"what is written to {path} has no {what} to choose; leave it out"
+                )
         options = dict(chosen.options)
         crf = chosen.crf if crf is None else crf
         preset = preset or chosen.preset

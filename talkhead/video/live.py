@@ -35,6 +35,7 @@ class LiveReader(Protocol):
 
     time_base: Fraction
     rate: Fraction | None
+    has_sound: bool
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -94,6 +95,7 @@ class LiveDecoder:
         self.time_base = Fraction(self._stream.time_base or Fraction(1, av.time_base))
         rate = self._stream.average_rate
         self.rate = Fraction(rate) if rate else None
+        self.has_sound = bool(container.streams.audio)
 
     def __iter__(self) -> Iterator[Frame]:
         developer = Developer(Fraction(self._stream.sample_aspect_ratio or 1))
@@ -122,6 +124,7 @@ class RawPipe:
         self._shape = (size[1], size[0], 3)
         self.time_base = 1 / rate
         self.rate: Fraction | None = rate
+        self.has_sound = False
 
     def __iter__(self) -> Iterator[Frame]:
         """Raises TalkheadError when the last picture is not whole: the size is then wrong."""

@@ -148,7 +148,7 @@ class MediaSource:
 
 
 def _decode(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Frames in presentation order; damage raises av.FFmpegError where it lies."""
+    """Frames in presentation order. Raises av.FFmpegError where the file is damaged."""
     stream.thread_type = "AUTO"
     for packet in container.demux(stream):
         yield from packet.decode()
