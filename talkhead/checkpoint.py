@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from talkhead import config
 from talkhead.config import ModelConfig
 from talkhead.errors import TalkheadError
+from talkhead.files import save_tensors
 from talkhead.models import Network, build
 
 FORMAT = 1
@@ -88,18 +87,11 @@ def write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
             "provenance": vars(header.provenance),
         }
     )
-    partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        mode = partial.stat().st_mode  # of any new file; the library would hide it from others
-        save_file(tensors, partial, metadata={METADATA_KEY: text})
-        partial.chmod(mode)
-        os.replace(partial, path)
+        save_tensors(path, tensors, {METADATA_KEY: text})
     except (OSError, SafetensorError) as error:
         raise TalkheadError(f"cannot write weights to {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_header(path: Path) -> Header:

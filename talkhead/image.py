@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import struct
 import warnings
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from talkhead.errors import TalkheadError
+from talkhead.files import whole
 
 log = logging.getLogger(__name__)
 
@@ -62,24 +62,19 @@ def read_image(path: str | Path) -> np.ndarray:
 def write_image(path: str | Path, rgb: np.ndarray) -> None:
     """Write rgb uint8 (H, W, 3); the ending of `path` chooses the format.
 
-    The file appears whole or not at all: it is written beside its place, then renamed. Raises
-    TalkheadError for an unknown ending or a folder that cannot be written to.
+    Raises TalkheadError for an unknown ending or a folder that cannot be written to.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
     image_format = check_ending(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{suffix}")
     try:
-        # Settings that a format does not know are ignored by its writer.
-        Image.fromarray(rgb).save(partial, format=image_format, quality=95, subsampling=0)
-        partial.replace(path)
+        with whole(path) as partial:
+            # Settings that a format does not know are ignored by its writer.
+            Image.fromarray(rgb).save(partial, format=image_format, quality=95, subsampling=0)
     except OSError as error:
         raise TalkheadError(
             f"cannot write {path} ({error.strerror or error}); check that the folder exists, "
             "can be written to and has room"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_ending(path: Path) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
+from talkhead.files import save_tensors
 from talkhead.structs import Keypoints
 
 _FORMAT = "talkhead-motion"
@@ -57,20 +56,13 @@ def save_motion(path: str | Path, motion: Motion) -> None:
         "weights": motion.weights,
         "origin": motion.origin,
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    metadata = {"format": _FORMAT, "version": _VERSION, "motion": json.dumps(facts)}
     try:
-        save_file(
-            _tensors(motion),
-            partial,
-            metadata={"format": _FORMAT, "version": _VERSION, "motion": json.dumps(facts)},
-        )
-        partial.replace(path)
+        save_tensors(path, _tensors(motion), metadata)
     except (OSError, SafetensorError) as error:
         raise TalkheadError(
             f"cannot write {path} ({error}); check that the folder exists and has room"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _tensors(motion: Motion) -> dict[str, Tensor]:

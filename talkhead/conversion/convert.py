@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import zipfile
@@ -20,6 +19,7 @@ from talkhead.config import FommConfig, ModelConfig, preset
 from talkhead.conversion.names import LAYOUTS
 from talkhead.conversion.sizes import DOWN_FACTOR, READERS, State
 from talkhead.errors import TalkheadError
+from talkhead.files import whole
 from talkhead.models import Network, build
 from talkhead.models.blocks import gaussian_kernel
 
@@ -114,15 +114,12 @@ def _unpickler_complaint(text: str) -> str:
 
 
 def _save_torch(content: dict[str, Any], path: Path) -> Path:
-    partial = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, partial)
-        os.replace(partial, path)
+        with whole(path) as partial:
+            torch.save(content, partial)
     except (OSError, RuntimeError) as error:
         raise TalkheadError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

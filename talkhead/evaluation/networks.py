@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import hub
 
 from talkhead.errors import TalkheadError
+from talkhead.files import whole
 
 log = logging.getLogger(__name__)
 
@@ -228,15 +228,12 @@ def fetch(name: str) -> None:
         if file.path.is_file() or not file.url:
             continue
         file.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.path.with_name(f".{file.path.name}.{os.getpid()}.part")
         try:
-            hub.download_url_to_file(file.url, str(partial), progress=False)
-            check(file, partial)
-            partial.replace(file.path)
+            with whole(file.path) as partial:
+                hub.download_url_to_file(file.url, str(partial), progress=False)
+                check(file, partial)
         except OSError as error:
             raise TalkheadError(
                 f"cannot download {file.url} ({error}); put it by hand at {file.path}"
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
         log.info("%s: fetched from %s", file.path, file.url)

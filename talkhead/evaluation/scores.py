@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from talkhead.evaluation.judges import Bench
 from talkhead.evaluation.judging import Shots
 from talkhead.evaluation.metrics import FID, METRICS
 from talkhead.evaluation.protocols import Case, Trials
+from talkhead.files import whole
 from talkhead.image import write_image
 
 log = logging.getLogger(__name__)
@@ -277,6 +277,5 @@ def _stamp(case: Case) -> list[Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(json.dumps(value))
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_text(json.dumps(value))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
+from talkhead.files import whole
 from talkhead.training.data import MIN_FRAMES, Clip, frame_count, load_landmarks, warn_about
 from talkhead.video import VideoReader, probe
 
@@ -220,20 +221,15 @@ def _from_disk(path: Path, size: int, folder: Path) -> np.ndarray:
     file = folder / f"{path.stem[:40]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
     if not file.is_file():
         pixels = read_clip(path, size)
-        # Named by process: several may fill one cache at the same time, to the same end.
-        partial = file.with_suffix(f".{os.getpid()}.part")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as target:
-                np.save(target, pixels)
-            os.replace(partial, file)
+            with whole(file) as partial:
+                np.save(partial, pixels)
         except OSError as error:
             raise OutOfDisk(
                 f"cannot keep frames in {folder} ({error.strerror or error}); make room or leave "
                 "out --cache"
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
     return np.load(file, mmap_mode="r")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from talkhead.errors import TalkheadError
+from talkhead.files import whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,16 +132,13 @@ def choose_screen(quiet: bool) -> Screen:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a small file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
     try:
-        partial.write_text(text)
-        os.replace(partial, path)
+        with whole(path) as partial:
+            partial.write_text(text)
     except OSError as error:
         raise TalkheadError(
             f"cannot write {path} ({error.strerror}); make room and go on with --resume"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _step(line: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from talkhead.checkpoint import Provenance
 from talkhead.config import ModelConfig
 from talkhead.conversion.convert import read_torch
 from talkhead.errors import TalkheadError
+from talkhead.files import whole
 from talkhead.models import Network
 from talkhead.training.learner import Learner
 from talkhead.training.recipe import Recipe
@@ -51,15 +51,12 @@ def save(folder: Path, learner: Learner, step: int, seconds: float, provenance: 
         content["average"] = learner.average.model.state_dict()
     if learner.adversary is not None:
         content |= learner.adversary.state()
-    partial = folder / f".{STATE}.part"
     try:
-        torch.save(content, partial)
-        checkpoint.save(folder / WEIGHTS, learner.average.model, provenance)
-        os.replace(partial, folder / STATE)
+        with whole(folder / STATE) as partial:
+            torch.save(content, partial)
+            checkpoint.save(folder / WEIGHTS, learner.average.model, provenance)
     except (OSError, RuntimeError, TalkheadError) as error:
         raise TalkheadError(_not_saved(folder, error)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _not_saved(folder: Path, error: Exception) -> str:

@@ -1,0 +1,38 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A place to write to, which becomes `path` when the block ends well and else is removed.
+
+    It lies beside `path`, keeps its ending, and is this process's own: of several that write the
+    same file one wins. Errors of the disk are raised as they are.
+    """
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file, readable by all who may read a new file here.
+
+    Raises OSError or SafetensorError.
+    """
+    with whole(path) as partial:
+        partial.touch()
+        mode = partial.stat().st_mode  # the library would hide the file from others
+        save_file(tensors, partial, metadata=metadata)
+        partial.chmod(mode)
