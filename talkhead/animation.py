@@ -82,7 +82,7 @@ def load_source(path: Path, engine: Engine, settings: Settings) -> Source:
     crop = parse_crop(settings.crop_source)
     detector = "user"
     if crop == "auto":
-        face = find_face(photo, FaceFinder(settings.detector), settings.face)
+        face = find_face(photo, FaceFinder(settings.detector, engine.device), settings.face)
         crop, detector = face_crop(face, width, height), face.detector
     elif crop == "none":
         crop = centre_square(width, height)
@@ -134,7 +134,7 @@ class Animator:
         driver = self._driver(driving, settings)
         anchor, keypoints = find_anchor(driver, sources[0].encoded.keypoints, settings)
         if motion_out is not None:
-            self._record(driver, anchor or 0, driving, motion_out)
+            self._record(driver, driving, motion_out)
         if sound is None and isinstance(driving, Path) and settings.sound and driving.is_file():
             sound = driving
         trim = isinstance(driver, Driver) and driver.reader.trimmed
@@ -200,14 +200,13 @@ class Animator:
             self._drivers[key] = Driver(driving, self.engine, settings, self._progress)
         return self._drivers[key]
 
-    def _record(self, driver: Driving, anchor: int, driving: Path | Motion, path: Path) -> None:
+    def _record(self, driver: Driving, driving: Path | Motion, path: Path) -> None:
         beat = driver.motion()
         origin = driving.name if isinstance(driving, Path) else driving.origin
-        family, weights = self.engine.family, self.engine.weights
-        motion = Motion(
-            beat.keypoints, tuple(beat.pts), driver.time_base, anchor, family, weights, origin
+        weights = self.engine.weights
+        save_motion(
+            path, Motion(beat.keypoints, tuple(beat.pts), driver.time_base, weights, origin)
         )
-        save_motion(path, motion)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class Driver:
         self.tracker: Tracker | None = None
         self._engine = engine
         self._crop = parse_crop(settings.crop_driving)
-        self._finder = FaceFinder(settings.detector)
+        self._finder = FaceFinder(settings.detector, engine.device)
         self._face = settings.driving_face
         self._progress = progress
         self._motion: Beat | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
 
 from talkhead.animation import Drawing, Drawn, load_source
 from talkhead.driver import Beat, Progress, batches
@@ -94,7 +95,7 @@ class Live:
         self._keep_up = keep_up
         self._progress = progress
         self._sources = [load_source(path, engine, settings) for path in sources]
-        self._framing = Framing(settings, engine.image_size)
+        self._framing = Framing(settings, engine.image_size, engine.device)
         self._drawing: Drawing | None = None
         self._began = 0.0
         self._arrived: dict[int, float] = {}
@@ -179,9 +180,9 @@ class Arrival:
 class Framing:
     """Crops frames as they come; passes over those before the face is first seen."""
 
-    def __init__(self, settings: Settings, size: int) -> None:
+    def __init__(self, settings: Settings, size: int, device: torch.device) -> None:
         self._crop = parse_crop(settings.crop_driving)
-        self._finder = FaceFinder(settings.detector)
+        self._finder = FaceFinder(settings.detector, device)
         self._face = settings.driving_face
         self._tracker: Tracker | None = None
         self._size = size

@@ -25,22 +25,18 @@ class Motion:
     """A driving video's motion, enough to animate without its pictures.
 
     keypoints: one row per frame. pts: presentation times in units of `time_base` (seconds).
-    anchor:    the frame that relative motion is measured from.
-    family:    the model that found the keypoints; `weights` is the SHA-256 of its file.
-    origin:    name of the driving video, for people.
+    weights:   SHA-256 of the weights that found the keypoints. origin: the driving video's name.
     """
 
     keypoints: Keypoints
     pts: tuple[int, ...]
     time_base: Fraction
-    anchor: int
-    family: str
     weights: str
     origin: str = ""
 
     def digest(self) -> str:
         """SHA-256 of what is drawn from it: keypoints and times."""
-        found = hashlib.sha256()
+        found = hashlib.sha256(str(self.time_base).encode())
         for tensor in _tensors(self).values():
             found.update(tensor.numpy().tobytes())
         return found.hexdigest()
@@ -51,8 +47,6 @@ def save_motion(path: str | Path, motion: Motion) -> None:
     path = Path(path)
     facts = {
         "time_base": str(motion.time_base),
-        "anchor": motion.anchor,
-        "family": motion.family,
         "weights": motion.weights,
         "origin": motion.origin,
     }
@@ -104,7 +98,7 @@ def load_motion(path: str | Path) -> Motion:
         ) from error
 
 
-def _build_motion(tensors: dict[str, Tensor], facts: dict[str, str | int]) -> Motion:
+def _build_motion(tensors: dict[str, Tensor], facts: dict[str, str]) -> Motion:
     """Put the parts together. Raises ValueError or KeyError where they do not fit."""
     value, jacobian, pts = tensors["value"], tensors.get("jacobian"), tensors["pts"]
     frames = len(pts)
@@ -112,15 +106,10 @@ def _build_motion(tensors: dict[str, Tensor], facts: dict[str, str | int]) -> Mo
         raise ValueError(f"keypoints {tuple(value.shape)} for {frames} frames")
     if jacobian is not None and jacobian.shape != (*value.shape, 2):
         raise ValueError(f"jacobians {tuple(jacobian.shape)} for keypoints {tuple(value.shape)}")
-    anchor = int(facts["anchor"])
-    if not 0 <= anchor < frames:
-        raise ValueError(f"anchor {anchor} of {frames} frames")
     return Motion(
         Keypoints(value, jacobian),
         tuple(pts.tolist()),
-        Fraction(str(facts["time_base"])),
-        anchor,
-        str(facts["family"]),
-        str(facts["weights"]),
-        str(facts["origin"]),
+        Fraction(facts["time_base"]),
+        facts["weights"],
+        facts["origin"],
     )

@@ -217,7 +217,7 @@ def test_work_is_not_gone_on_with_once_what_drives_it_has_changed(
     assert fingerprint(engine, [portrait], folder, CENTRED) != before
 
     keypoints = Keypoints(torch.zeros(2, 3, 2), torch.ones(2, 3, 2, 2))
-    facts = (Fraction(1, 25), 0, engine.family, engine.weights, "drive.mp4")
+    facts = (Fraction(1, 25), engine.weights, "drive.mp4")
     recorded = Motion(keypoints, (0, 1), *facts)
     others = (
         Motion(replace(keypoints, value=keypoints.value + 1), (0, 1), *facts),

@@ -15,9 +15,7 @@ from talkhead.structs import Keypoints
 DRIVING = Keypoints(
     torch.linspace(-0.5, 0.5, 120).view(6, 10, 2), torch.eye(2).expand(6, 10, 2, 2).contiguous()
 )
-MOTION = Motion(
-    DRIVING, (0, 512, 1100, 1536, 2048, 2600), Fraction(1, 12800), 2, "codebook", "ab" * 32, "d.mp4"
-)
+MOTION = Motion(DRIVING, (0, 512, 1100, 1536, 2048, 2600), Fraction(1, 12800), "ab" * 32, "d.mp4")
 
 
 @pytest.mark.parametrize("jacobian", [True, False])
@@ -50,7 +48,6 @@ def test_a_motion_file_that_contradicts_itself_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
     for wrong in (
         replace(MOTION, pts=MOTION.pts[:-1]),
-        replace(MOTION, anchor=6),
         replace(MOTION, keypoints=Keypoints(DRIVING.value, DRIVING.jacobian[:, :4])),
     ):
         save_motion(path, wrong)

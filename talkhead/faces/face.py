@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
+import torch
 
 from talkhead.errors import TalkheadError
 from talkhead.faces.cascade import Cascade, shrink
@@ -45,11 +46,14 @@ class FaceFinder:
 
     Nothing is ever downloaded. A detector can be asked for by name; "centre" takes the centre
     square of every picture for a face. Built on first use; holds no state between pictures.
+
+    device: where sfd and blazeface run if it is CUDA; all else is the CPU's.
     """
 
-    def __init__(self, detector: Detector = "auto", device: str = "cpu") -> None:
+    def __init__(self, detector: Detector = "auto", device: torch.device | None = None) -> None:
         self._wish = detector
-        self._device = device
+        on_gpu = device is not None and device.type == "cuda"
+        self._device = str(device) if on_gpu else "cpu"
 
     @cached_property
     def detector(self) -> str:
