@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from talkhead import __version__
-from talkhead.driver import Beat, Driver, Driving, Progress, RecordedDriver, batches
-from talkhead.engine import EncodedSource, Engine, Pending
+from talkhead.drawing import Drawing
+from talkhead.driver import Driver, Driving, Progress, RecordedDriver, batches
+from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
-from talkhead.faces.crop import Paster, centre_square, cut, parse_crop
-from talkhead.faces.face import FaceFinder, face_crop, find_face
-from talkhead.image import read_image
-from talkhead.layout import arrange
+from talkhead.output import check_output, files_of
 from talkhead.pipeline import RunBehind
 from talkhead.recording import Motion, save_motion
 from talkhead.settings import Settings
-from talkhead.structs import Crop, Keypoints
-from talkhead.transfer import AnchorSearch, Mode, Smoother, Transfer
-from talkhead.video import VideoReader, VideoWriter
-from talkhead.video.media import VIDEO_SUFFIXES
-from talkhead.video.pictures import is_picture_sequence, pattern_to_write, picture_files
-
-log = logging.getLogger(__name__)
+from talkhead.source import Source, load_source
+from talkhead.structs import Keypoints
+from talkhead.transfer import AnchorSearch, Mode, Transfer
+from talkhead.video import VideoWriter
 
 QUEUE_FRAMES = 16  # how many drawn frames may wait for the encoder
 
@@ -58,37 +50,6 @@ class Report:
     @property
     def frames_per_second(self) -> float:
         return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
-
-
-@dataclass(frozen=True)
-class Source:
-    """A portrait: the photo, where the face is in it and who found it, and the encoded crop."""
-
-    path: Path
-    photo: np.ndarray
-    crop: Crop
-    detector: str
-    encoded: EncodedSource
-
-
-def load_source(path: Path, engine: Engine, settings: Settings) -> Source:
-    """Read a photo (or the first frame of a video), find the face, encode it."""
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        with VideoReader(path, frames=1) as reader:
-            photo = next(iter(reader)).rgb
-    else:
-        photo = read_image(path)
-    height, width = photo.shape[:2]
-    crop = parse_crop(settings.crop_source)
-    detector = "user"
-    if crop == "auto":
-        face = find_face(photo, FaceFinder(settings.detector, engine.device), settings.face)
-        crop, detector = face_crop(face, width, height), face.detector
-    elif crop == "none":
-        crop = centre_square(width, height)
-    log.info("%s: face by %s at %s", path.name, detector, crop)
-    encoded = engine.encode(cut(photo, crop, engine.image_size))
-    return Source(path, photo, crop, detector, encoded)
 
 
 class Animator:
@@ -209,74 +170,6 @@ class Animator:
         )
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """One frame, drawn (perhaps not yet to the end) but not yet composed.
-
-    batches: for each source the batch that the frame is in, as number `index`; driving: its crop.
-    """
-
-    batches: list[Pending]
-    index: int
-    driving: np.ndarray | None
-    pts: int
-
-    @property
-    def results(self) -> list[np.ndarray]:
-        """A picture per source, waited for."""
-        return [batch.pictures[self.index] for batch in self.batches]
-
-
-class Drawing:
-    """Turns beats into frames: smoothing, transfer, the model, then the layout or the photo."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        sources: Sequence[Source],
-        anchor: Keypoints | None,
-        settings: Settings,
-        time_base: Fraction,
-    ) -> None:
-        self._engine = engine
-        self._sources = sources
-        self._settings = settings
-        self._time_base = time_base
-        self._smoother = Smoother(settings.smooth)
-        self._transfers = [
-            choose_transfer(engine, source.encoded, anchor, settings) for source in sources
-        ]
-        self._paster = None
-        if settings.paste_back:
-            self._paster = Paster(sources[0].photo, sources[0].crop)
-
-    def draw(self, beat: Beat, skip: int = 0) -> Iterator[Drawn]:
-        """The frames of a beat after the first `skip`, which are only smoothed over."""
-        seconds = [float(pts * self._time_base) for pts in beat.pts]
-        keypoints = self._smoother(beat.keypoints, seconds)[skip:]
-        if len(keypoints) == 0:
-            return
-        results = [
-            self._engine.begin(source.encoded, transfer(keypoints))
-            for source, transfer in zip(self._sources, self._transfers, strict=True)
-        ]
-        pictures = beat.pictures[skip:] if beat.pictures else [None] * len(keypoints)
-        for i, (picture, pts) in enumerate(zip(pictures, beat.pts[skip:], strict=True)):
-            yield Drawn(results, i, picture, pts)
-
-    def compose(self, drawn: Drawn) -> np.ndarray:
-        """The output frame, uint8 RGB."""
-        if self._paster is not None:
-            return self._paster(drawn.results[0])
-        portraits = [source.encoded.picture for source in self._sources]
-        side = self._settings.size or self._engine.image_size
-        return arrange(self._settings.layout, portraits, drawn.driving, drawn.results, side)
-
-    def compose_into(self, writer: VideoWriter) -> Callable[[Drawn], None]:
-        """Composing and encoding, as one step that can run on a thread of its own."""
-        return lambda drawn: writer.write(self.compose(drawn), drawn.pts)
-
-
 def find_anchor(
     driver: Driving, source: Keypoints, settings: Settings
 ) -> tuple[int | None, Keypoints | None]:
@@ -298,15 +191,6 @@ def find_anchor(
     return number, keypoints[number : number + 1]
 
 
-def choose_transfer(
-    engine: Engine, source: EncodedSource, anchor: Keypoints | None, settings: Settings
-) -> Callable[[Keypoints], Keypoints]:
-    """What turns driving keypoints into those that are drawn, for one source."""
-    if settings.motion == "avd":
-        return partial(engine.disentangle, source)
-    return Transfer(settings.motion, source.keypoints, anchor, settings.adapt_scale)
-
-
 def fingerprint(
     engine: Engine, paths: Sequence[Path], driving: Path | Motion, settings: Settings
 ) -> str:
@@ -321,34 +205,6 @@ def fingerprint(
         "motion": driving.digest() if isinstance(driving, Motion) else None,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def files_of(inputs: Iterable[Path | Motion]) -> list[Path]:
-    """The files that inputs consist of: those of a folder or pattern one by one."""
-    return [
-        file
-        for path in inputs
-        if isinstance(path, Path)
-        for file in (picture_files(path) if is_picture_sequence(path) else [path])
-    ]
-
-
-def check_output(output: Path, inputs: Iterable[Path | Motion], overwrite: bool) -> None:
-    """Refuse an output that cannot or should not be written, before any work is done.
-
-    Numbered pictures are looked at one by one. Raises TalkheadError.
-    """
-    paths = [path for path in inputs if isinstance(path, Path)]
-    read = {path.resolve() for path in (*paths, *files_of(paths))}
-    pattern = pattern_to_write(output)
-    replaced = [output, *(picture_files(pattern) if pattern else [])]
-    if any(path.resolve() in read for path in replaced):
-        raise TalkheadError(f"the output {output} is also an input; give it another name")
-    for path in replaced:
-        if path.exists() and not overwrite:
-            raise TalkheadError(f"{path} exists; pass --overwrite to replace it")
-    if not output.parent.is_dir():
-        raise TalkheadError(f"there is no folder {output.parent}; make it first")
 
 
 def reenact(

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from talkhead.animation import Drawing, Drawn, load_source
+from talkhead.drawing import Drawing, Drawn
 from talkhead.driver import Beat, Progress, batches
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
@@ -24,6 +24,7 @@ from talkhead.faces.face import FaceFinder, NoFaceError
 from talkhead.faces.tracker import Tracker
 from talkhead.pipeline import KeepUp, RunAhead, RunBehind
 from talkhead.settings import Settings
+from talkhead.source import load_source
 from talkhead.structs import Crop, Frame
 from talkhead.video import LiveReader, StreamWriter, VideoReader
 

@@ -13,7 +13,7 @@ import torch
 from media import frame_seconds, make_clip, make_pictures, sound_packets
 from miniatures import mini, mini_config, mini_preset
 
-from talkhead.animation import Animator, find_anchor, fingerprint, load_source, reenact
+from talkhead.animation import Animator, find_anchor, fingerprint, reenact
 from talkhead.config import PRESETS
 from talkhead.driver import Driver
 from talkhead.engine import Engine
@@ -21,6 +21,7 @@ from talkhead.errors import TalkheadError
 from talkhead.image import read_image
 from talkhead.recording import Motion, load_motion
 from talkhead.settings import Settings
+from talkhead.source import load_source
 from talkhead.structs import Keypoints
 from talkhead.video import VideoReader, VideoWriter
 from talkhead.video.pictures import picture_files

@@ -37,6 +37,8 @@ WALLS = {
     "training/": ["animation", "driver", "cli", "synthetic"],
     "synthetic/": ["models", "training", "engine", "checkpoint", "animation", "cli"],
     "animation.py": ["training", "cli"],
+    "drawing.py": ["animation", "training", "cli"],
+    "source.py": ["animation", "training", "cli", "driver"],
     "transfer.py": ["models", "video", "faces"],
 }
 

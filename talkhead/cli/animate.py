@@ -129,8 +129,9 @@ def animate(
 ) -> None:
     """Make portraits move and talk like a driving video."""
     with plain_errors(debug, quiet), progress_bar(quiet) as progress:
-        from talkhead.animation import Animator, check_output
+        from talkhead.animation import Animator
         from talkhead.engine import Engine
+        from talkhead.output import check_output
         from talkhead.settings import Settings
 
         settings = Settings(

@@ -41,8 +41,8 @@ def perform(
     progress: Progress | None,
 ) -> LiveReport:
     """Draw from a pipe, a camera or a file, into a pipe or a growing file."""
-    from talkhead.animation import check_output
     from talkhead.live import Live
+    from talkhead.output import check_output
     from talkhead.video.stream import streamed
 
     if settings.hardware:

@@ -9,13 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from talkhead.animation import (
-    check_output,
-    choose_transfer,
-    find_anchor,
-    fingerprint,
-    load_source,
-)
+from talkhead.animation import find_anchor, fingerprint
+from talkhead.drawing import choose_transfer
 from talkhead.driver import Driver, Progress
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
@@ -24,7 +19,9 @@ from talkhead.figures.gauge import Gauge
 from talkhead.figures.questions import answer
 from talkhead.figures.sheet import compose
 from talkhead.image import check_ending, write_image
+from talkhead.output import check_output
 from talkhead.settings import Settings
+from talkhead.source import load_source
 from talkhead.video import VideoWriter
 
 

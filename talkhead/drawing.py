@@ -1,0 +1,97 @@
+"""Frames out of motion: what is drawn for every beat, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+
+from talkhead.driver import Beat
+from talkhead.engine import EncodedSource, Engine, Pending
+from talkhead.faces.crop import Paster
+from talkhead.layout import arrange
+from talkhead.settings import Settings
+from talkhead.source import Source
+from talkhead.structs import Keypoints
+from talkhead.transfer import Smoother, Transfer
+from talkhead.video import VideoWriter
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One frame, drawn (perhaps not yet to the end) but not yet composed.
+
+    batches: for each source the batch that the frame is in, as number `index`; driving: its crop.
+    """
+
+    batches: list[Pending]
+    index: int
+    driving: np.ndarray | None
+    pts: int
+
+    @property
+    def results(self) -> list[np.ndarray]:
+        """A picture per source, waited for."""
+        return [batch.pictures[self.index] for batch in self.batches]
+
+
+class Drawing:
+    """Turns beats into frames: smoothing, transfer, the model, then the layout or the photo."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sources: Sequence[Source],
+        anchor: Keypoints | None,
+        settings: Settings,
+        time_base: Fraction,
+    ) -> None:
+        self._engine = engine
+        self._sources = sources
+        self._settings = settings
+        self._time_base = time_base
+        self._smoother = Smoother(settings.smooth)
+        self._transfers = [
+            choose_transfer(engine, source.encoded, anchor, settings) for source in sources
+        ]
+        self._paster = None
+        if settings.paste_back:
+            self._paster = Paster(sources[0].photo, sources[0].crop)
+
+    def draw(self, beat: Beat, skip: int = 0) -> Iterator[Drawn]:
+        """The frames of a beat after the first `skip`, which are only smoothed over."""
+        seconds = [float(pts * self._time_base) for pts in beat.pts]
+        keypoints = self._smoother(beat.keypoints, seconds)[skip:]
+        if len(keypoints) == 0:
+            return
+        results = [
+            self._engine.begin(source.encoded, transfer(keypoints))
+            for source, transfer in zip(self._sources, self._transfers, strict=True)
+        ]
+        pictures = beat.pictures[skip:] if beat.pictures else [None] * len(keypoints)
+        for i, (picture, pts) in enumerate(zip(pictures, beat.pts[skip:], strict=True)):
+            yield Drawn(results, i, picture, pts)
+
+    def compose(self, drawn: Drawn) -> np.ndarray:
+        """The output frame, uint8 RGB."""
+        if self._paster is not None:
+            return self._paster(drawn.results[0])
+        portraits = [source.encoded.picture for source in self._sources]
+        side = self._settings.size or self._engine.image_size
+        return arrange(self._settings.layout, portraits, drawn.driving, drawn.results, side)
+
+    def compose_into(self, writer: VideoWriter) -> Callable[[Drawn], None]:
+        """Composing and encoding, as one step that can run on a thread of its own."""
+        return lambda drawn: writer.write(self.compose(drawn), drawn.pts)
+
+
+def choose_transfer(
+    engine: Engine, source: EncodedSource, anchor: Keypoints | None, settings: Settings
+) -> Callable[[Keypoints], Keypoints]:
+    """What turns driving keypoints into those that are drawn, for one source."""
+    if settings.motion == "avd":
+        return partial(engine.disentangle, source)
+    return Transfer(settings.motion, source.keypoints, anchor, settings.adapt_scale)

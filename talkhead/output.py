@@ -1,0 +1,38 @@
+"""Where a result may be written: not over its inputs, and over what is there only when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from talkhead.errors import TalkheadError
+from talkhead.recording import Motion
+from talkhead.video.pictures import is_picture_sequence, pattern_to_write, picture_files
+
+
+def files_of(inputs: Iterable[Path | Motion]) -> list[Path]:
+    """The files that inputs consist of: those of a folder or pattern one by one."""
+    return [
+        file
+        for path in inputs
+        if isinstance(path, Path)
+        for file in (picture_files(path) if is_picture_sequence(path) else [path])
+    ]
+
+
+def check_output(output: Path, inputs: Iterable[Path | Motion], overwrite: bool) -> None:
+    """Refuse an output that cannot or should not be written, before any work is done.
+
+    Numbered pictures are looked at one by one. Raises TalkheadError.
+    """
+    paths = [path for path in inputs if isinstance(path, Path)]
+    read = {path.resolve() for path in (*paths, *files_of(paths))}
+    pattern = pattern_to_write(output)
+    replaced = [output, *(picture_files(pattern) if pattern else [])]
+    if any(path.resolve() in read for path in replaced):
+        raise TalkheadError(f"the output {output} is also an input; give it another name")
+    for path in replaced:
+        if path.exists() and not overwrite:
+            raise TalkheadError(f"{path} exists; pass --overwrite to replace it")
+    if not output.parent.is_dir():
+        raise TalkheadError(f"there is no folder {output.parent}; make it first")
