@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from talkhead.drawing import Drawing
 from talkhead.driver import Driver, Driving, Progress, RecordedDriver, batches
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
-from talkhead.output import check_output, files_of
+from talkhead.output import check_output, stamps
 from talkhead.pipeline import RunBehind
 from talkhead.recording import Motion, save_motion
 from talkhead.settings import Settings
@@ -25,7 +25,7 @@ from talkhead.structs import Keypoints
 from talkhead.transfer import AnchorSearch, Mode, Transfer
 from talkhead.video import VideoWriter
 
-QUEUE_FRAMES = 16  # how many drawn frames may wait for the encoder
+QUEUE_FRAMES = 16  # how many drawn frames may wait for the encoder, or else two batches
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Animator:
     def __init__(self, engine: Engine, progress: Progress | None = None) -> None:
         self.engine = engine
         self._progress = progress
-        self._drivers: dict[tuple[Path, Settings], Driver] = {}
+        self._drivers: dict[Hashable, Driver] = {}
 
     def __call__(
         self,
@@ -86,16 +86,13 @@ class Animator:
             raise TalkheadError("several sources in one output need the layout `grid`")
         check_output(output, [*paths, driving], overwrite)
         if motion_out is not None:
-            check_output(motion_out, [*paths, driving], overwrite)
+            check_output(motion_out, [*paths, driving, output], overwrite)
         if settings.motion == "avd":
             self.engine.require_avd()
         started = time.perf_counter()
         sources = [load_source(path, self.engine, settings) for path in paths]
         self.engine.size_batches(sources[0].encoded)
         driver = self._driver(driving, settings)
-        anchor, keypoints = find_anchor(driver, sources[0].encoded.keypoints, settings)
-        if motion_out is not None:
-            self._record(driver, driving, motion_out)
         if sound is None and isinstance(driving, Path) and settings.sound and driving.is_file():
             sound = driving
         trim = isinstance(driver, Driver) and driver.reader.trimmed
@@ -113,14 +110,19 @@ class Animator:
             state={"work": fingerprint(self.engine, paths, driving, settings)},
         ) as writer:
             resumed = writer.frames_done
-            frames = self._render(sources, driver, keypoints, writer, settings)
+            anchors = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
+            frames = self._render(
+                sources, driver, [found for _, found in anchors], writer, settings
+            )
+        if motion_out is not None:
+            self._record(driver, driving, trim, motion_out)
         tracker = driver.tracker if isinstance(driver, Driver) else None
         return Report(
             output=str(output),
             frames=frames,
             resumed=resumed,
             seconds=time.perf_counter() - started,
-            anchor=anchor,
+            anchor=anchors[0][0],
             detector=sources[0].detector,
             lost=tracker.lost if tracker else 0,
             cuts=tracker.cuts if tracker else 0,
@@ -130,14 +132,15 @@ class Animator:
         self,
         sources: Sequence[Source],
         driver: Driving,
-        anchor: Keypoints | None,
+        anchors: Sequence[Keypoints | None],
         writer: VideoWriter,
         settings: Settings,
     ) -> int:
         """Draw and write every frame that is not there yet; returns how many there are in all."""
         skip, count = writer.frames_done, 0
-        drawing = Drawing(self.engine, sources, anchor, settings, driver.time_base)
-        with RunBehind(drawing.compose_into(writer), QUEUE_FRAMES) as behind:
+        depth = max(QUEUE_FRAMES, 2 * self.engine.batch_size)
+        drawing = Drawing(self.engine, sources, anchors, settings, driver.time_base)
+        with RunBehind(drawing.compose_into(writer), depth) as behind:
             for beat in driver.beats(pictures=settings.layout != "result"):
                 for drawn in drawing.draw(beat, max(skip - count, 0)):
                     behind.put(drawn)
@@ -154,26 +157,32 @@ class Animator:
                     "this motion was recorded with other weights, whose keypoints mean something "
                     "else; record it again with --motion-out"
                 )
-            return RecordedDriver(driving, self.engine.batch_size)
-        key = (driving, settings)
+            return RecordedDriver(driving, self.engine.batch_size, settings)
+        key = (driving, settings, *stamps([driving]))
         if key not in self._drivers:
             self._drivers.clear()
             self._drivers[key] = Driver(driving, self.engine, settings, self._progress)
         return self._drivers[key]
 
-    def _record(self, driver: Driving, driving: Path | Motion, path: Path) -> None:
+    def _record(self, driver: Driving, driving: Path | Motion, trim: bool, path: Path) -> None:
         beat = driver.motion()
-        origin = driving.name if isinstance(driving, Path) else driving.origin
-        weights = self.engine.weights
+        shift = beat.pts[0] if trim else 0
         save_motion(
-            path, Motion(beat.keypoints, tuple(beat.pts), driver.time_base, weights, origin)
+            path,
+            Motion(
+                beat.keypoints,
+                tuple(pts - shift for pts in beat.pts),
+                driver.time_base,
+                weights=self.engine.weights,
+                origin=driving.name if isinstance(driving, Path) else driving.origin,
+            ),
         )
 
 
 def find_anchor(
     driver: Driving, source: Keypoints, settings: Settings
 ) -> tuple[int | None, Keypoints | None]:
-    """Number and keypoints of the driving frame that relative motion is measured from."""
+    """Number and keypoints of the driving frame that a source's motion is measured from, if any."""
     if settings.motion != "relative":
         return None, None
     if settings.anchor == "first":
@@ -195,13 +204,12 @@ def fingerprint(
     engine: Engine, paths: Sequence[Path], driving: Path | Motion, settings: Settings
 ) -> str:
     """Changes when anything changes that the pixels depend on."""
-    inputs = files_of([*paths, driving])
     facts = {
         "version": __version__,
         "weights": engine.weights,
         "precision": str(engine.precision),
         "settings": asdict(settings),
-        "inputs": [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in inputs],
+        "inputs": stamps([*paths, driving]),
         "motion": driving.digest() if isinstance(driving, Motion) else None,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

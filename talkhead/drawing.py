@@ -39,13 +39,16 @@ class Drawn:
 
 
 class Drawing:
-    """Turns beats into frames: smoothing, transfer, the model, then the layout or the photo."""
+    """Turns beats into frames: smoothing, transfer, the model, then the layout or the photo.
+
+    anchors: for each source the keypoints that its relative motion is measured from.
+    """
 
     def __init__(
         self,
         engine: Engine,
         sources: Sequence[Source],
-        anchor: Keypoints | None,
+        anchors: Sequence[Keypoints | None],
         settings: Settings,
         time_base: Fraction,
     ) -> None:
@@ -55,7 +58,8 @@ class Drawing:
         self._time_base = time_base
         self._smoother = Smoother(settings.smooth)
         self._transfers = [
-            choose_transfer(engine, source.encoded, anchor, settings) for source in sources
+            choose_transfer(engine, source.encoded, anchor, settings)
+            for source, anchor in zip(sources, anchors, strict=True)
         ]
         self._paster = None
         if settings.paste_back:

@@ -74,7 +74,8 @@ class Driver:
     """A driving video as batches of keypoints; walks through the file as often as it must.
 
     Keypoints of a whole video are small (under 500 bytes a frame), so they are kept once all are
-    found: drawing then needs no second detection, and pictures only for layouts that show them.
+    found, with the crops: drawing then needs no second detection, and pictures only for layouts
+    that show them.
     """
 
     def __init__(
@@ -93,10 +94,11 @@ class Driver:
         self.tracker: Tracker | None = None
         self._engine = engine
         self._crop = parse_crop(settings.crop_driving)
-        self._finder = FaceFinder(settings.detector, engine.device)
+        self._finder = FaceFinder(settings.detector, str(engine.device))
         self._face = settings.driving_face
         self._progress = progress
         self._motion: Beat | None = None
+        self._followed: list[Crop] = []
 
     def first(self) -> Keypoints:
         if self._motion is not None:
@@ -106,7 +108,9 @@ class Driver:
 
     def motion(self) -> Beat:
         if self._motion is None:
-            self._motion = join(self._told(self._read(pictures=False)))
+            for _ in self._told(self._read(pictures=False)):
+                pass
+            assert self._motion is not None
         return self._motion
 
     def _told(self, beats: Iterator[Beat]) -> Iterator[Beat]:
@@ -127,7 +131,7 @@ class Driver:
         return self.reader.expected_frames if self._motion is None else len(self._motion.pts)
 
     def _read(self, pictures: bool) -> Iterator[Beat]:
-        size = self._engine.batch_size
+        size, roll = self._engine.batch_size, Roll()
         done = 0
         with RunAhead(self._crops(), QUEUE_BATCHES * size) as crops:
             for batch in batches(crops, size):
@@ -136,31 +140,39 @@ class Driver:
                     keypoints = self._motion.keypoints[done : done + len(batch)]
                 else:
                     keypoints = self._engine.detect(faces)
+                    roll.add(keypoints, pts)
                 done += len(batch)
                 yield Beat(keypoints, pts, faces if pictures else None)
+        if self._motion is None:
+            self._motion = roll.beat()
 
     def _crops(self) -> Iterator[tuple[int, np.ndarray]]:
         """Time and cropped picture of every frame."""
-        self.tracker = None
-        if self._crop == "auto":
+        known = self._followed if self._motion is not None else []
+        if self._crop == "auto" and not known:
+            self._followed = []
             self.tracker = Tracker(self._finder, self._face)
             self.tracker.start(frame.rgb for frame in self.reader)
         with RunAhead(self.reader, QUEUE_FRAMES) as frames:
-            for frame in frames:
-                yield frame.pts, cut(frame.rgb, self._crop_of(frame), self._engine.image_size)
+            for number, frame in enumerate(frames):
+                crop = known[number] if known else self._crop_of(frame)
+                yield frame.pts, cut(frame.rgb, crop, self._engine.image_size)
 
     def _crop_of(self, frame: Frame) -> Crop:
         if self.tracker is not None:
-            return self.tracker.update(frame.rgb)
+            self._followed.append(self.tracker.update(frame.rgb))
+            return self._followed[-1]
         if isinstance(self._crop, Crop):
             return self._crop
         return centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
 
 
 class RecordedDriver:
-    """A motion cache in place of a driving video."""
+    """A motion cache in place of a driving video, taken whole. TalkheadError for a part of it."""
 
-    def __init__(self, motion: Motion, batch_size: int) -> None:
+    def __init__(self, motion: Motion, batch_size: int, settings: Settings) -> None:
+        if settings.start or settings.end is not None or settings.frames is not None:
+            raise TalkheadError("recorded motion is taken whole; cut it when you record it")
         self.time_base = motion.time_base
         self.rate: Fraction | None = None
         self._batch_size = batch_size
@@ -190,20 +202,26 @@ def split(motion: Beat, size: int) -> Iterator[Beat]:
         yield Beat(motion.keypoints[part], motion.pts[part], None)
 
 
-def join(beats: Iterable[Beat]) -> Beat:
-    """Batches as one long beat, without pictures.
+class Roll:
+    """Collects batches into one long beat without pictures.
 
     Plain numbers until the end: small tensors that stay, allocated among large ones that go, would
     break the heap into pieces, and memory would grow by one feature map for every batch.
     """
-    values, jacobians, pts = array("f"), array("f"), []
-    num_keypoints = 0
-    for beat in beats:
-        num_keypoints = beat.keypoints.value.shape[1]
-        values.extend(beat.keypoints.value.flatten().tolist())
-        if beat.keypoints.jacobian is not None:
-            jacobians.extend(beat.keypoints.jacobian.flatten().tolist())
-        pts += beat.pts
-    shape = (len(pts), num_keypoints)
-    jacobian = torch.tensor(jacobians).view(*shape, 2, 2) if jacobians else None
-    return Beat(Keypoints(torch.tensor(values).view(*shape, 2), jacobian), pts, None)
+
+    def __init__(self) -> None:
+        self._values, self._jacobians = array("f"), array("f")
+        self._pts: list[int] = []
+
+    def add(self, keypoints: Keypoints, pts: list[int]) -> None:
+        self._values.extend(keypoints.value.flatten().tolist())
+        if keypoints.jacobian is not None:
+            self._jacobians.extend(keypoints.jacobian.flatten().tolist())
+        self._pts += pts
+
+    def beat(self) -> Beat:
+        """All of it."""
+        frames = len(self._pts)
+        value = torch.tensor(self._values).view(frames, -1, 2)
+        jacobian = torch.tensor(self._jacobians).view(frames, -1, 2, 2) if self._jacobians else None
+        return Beat(Keypoints(value, jacobian), self._pts, None)

@@ -138,11 +138,20 @@ class Engine:
 
     @torch.inference_mode()
     def _render_again(self, source: EncodedSource, driving: Keypoints) -> np.ndarray:
-        if not self._warned:
-            log.warning("a frame overflowed in %s; such frames are drawn in fp32", self.precision)
-            self._warned = True
-        state = self._single.encode_source(self.to_tensor([source.picture]))
-        return to_levels(self._single.render(state, driving)).cpu().numpy()
+        if self.precision is not torch.float32:
+            if not self._warned:
+                log.warning(
+                    "a frame overflowed in %s; such frames are drawn in fp32", self.precision
+                )
+                self._warned = True
+            state = self._single.encode_source(self.to_tensor([source.picture]))
+            images = self._single.render(state, driving)
+            if bool(torch.isfinite(images).all()):
+                return to_levels(images).cpu().numpy()
+        raise TalkheadError(
+            "these weights draw values that are no numbers: they are damaged, or diverged in "
+            "training"
+        )
 
     def size_batches(self, source: EncodedSource) -> None:
         """Choose the batch size by trying, once, where nobody chose one and it matters."""

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors.torch import save_file
-from torch import Tensor
-
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
@@ -24,15 +21,3 @@ def whole(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file, readable by all who may read a new file here.
-
-    Raises OSError or SafetensorError.
-    """
-    with whole(path) as partial:
-        partial.touch()
-        mode = partial.stat().st_mode  # the library would hide the file from others
-        save_file(tensors, partial, metadata=metadata)
-        partial.chmod(mode)

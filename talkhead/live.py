@@ -7,13 +7,11 @@ import time
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
 
 from talkhead.drawing import Drawing, Drawn
 from talkhead.driver import Beat, Progress, batches
@@ -96,7 +94,7 @@ class Live:
         self._keep_up = keep_up
         self._progress = progress
         self._sources = [load_source(path, engine, settings) for path in sources]
-        self._framing = Framing(settings, engine.image_size, engine.device)
+        self._framing = Framing(settings, engine.image_size, str(engine.device))
         self._drawing: Drawing | None = None
         self._began = 0.0
         self._arrived: dict[int, float] = {}
@@ -155,7 +153,11 @@ class Live:
         if self._drawing is None:
             self._began = batch[0].seconds
             self._drawing = Drawing(
-                self._engine, self._sources, keypoints[:1], self._settings, self._reader.time_base
+                self._engine,
+                self._sources,
+                [keypoints[:1]] * len(self._sources),
+                self._settings,
+                self._reader.time_base,
             )
         self._arrived.update((arrival.pts, arrival.seconds) for arrival in batch)
         return self._drawing.draw(Beat(keypoints, [arrival.pts for arrival in batch], pictures))
@@ -181,7 +183,7 @@ class Arrival:
 class Framing:
     """Crops frames as they come; passes over those before the face is first seen."""
 
-    def __init__(self, settings: Settings, size: int, device: torch.device) -> None:
+    def __init__(self, settings: Settings, size: int, device: str) -> None:
         self._crop = parse_crop(settings.crop_driving)
         self._finder = FaceFinder(settings.detector, device)
         self._face = settings.driving_face
@@ -234,10 +236,3 @@ def raw_size(text: str) -> tuple[int, int]:
     if len(words) != 2 or not all(word.isdecimal() and int(word) > 0 for word in words):
         raise TalkheadError(f"the size of raw frames is written as 640x480, not {text!r}")
     return int(words[0]), int(words[1])
-
-
-def frame_rate(rate: float) -> Fraction:
-    """Frames per second as a fraction that video formats can hold."""
-    if rate <= 0:
-        raise TalkheadError(f"the frame rate must be above 0, not {rate:g}")
-    return Fraction(rate).limit_denominator(1001)

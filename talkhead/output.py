@@ -1,4 +1,4 @@
-"""Where a result may be written: not over its inputs, and over what is there only when asked."""
+"""What files a render reads and writes: never over its inputs, over others only when asked."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ def files_of(inputs: Iterable[Path | Motion]) -> list[Path]:
         if isinstance(path, Path)
         for file in (picture_files(path) if is_picture_sequence(path) else [path])
     ]
+
+
+def stamps(inputs: Iterable[Path | Motion]) -> list[tuple[str, int, int]]:
+    """Place, size and time of change of every input file: not the same once one has changed."""
+    found = [(path.resolve(), path.stat()) for path in files_of(inputs)]
+    return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found]
 
 
 def check_output(output: Path, inputs: Iterable[Path | Motion], overwrite: bool) -> None:

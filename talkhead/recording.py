@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
-from talkhead.files import save_tensors
 from talkhead.structs import Keypoints
+from talkhead.tensors import save_tensors
 
 _FORMAT = "talkhead-motion"
 _VERSION = "1"
@@ -102,7 +102,7 @@ def _build_motion(tensors: dict[str, Tensor], facts: dict[str, str]) -> Motion:
     """Put the parts together. Raises ValueError or KeyError where they do not fit."""
     value, jacobian, pts = tensors["value"], tensors.get("jacobian"), tensors["pts"]
     frames = len(pts)
-    if frames == 0 or value.shape != (frames, value.shape[1], 2):
+    if frames == 0 or value.ndim != 3 or value.shape[::2] != (frames, 2):
         raise ValueError(f"keypoints {tuple(value.shape)} for {frames} frames")
     if jacobian is not None and jacobian.shape != (*value.shape, 2):
         raise ValueError(f"jacobians {tuple(jacobian.shape)} for keypoints {tuple(value.shape)}")

@@ -42,7 +42,7 @@ def load_source(path: Path, engine: Engine, settings: Settings) -> Source:
     crop = parse_crop(settings.crop_source)
     detector = "user"
     if crop == "auto":
-        face = find_face(photo, FaceFinder(settings.detector, engine.device), settings.face)
+        face = find_face(photo, FaceFinder(settings.detector, str(engine.device)), settings.face)
         crop, detector = face_crop(face, width, height), face.detector
     elif crop == "none":
         crop = centre_square(width, height)

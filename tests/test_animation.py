@@ -303,3 +303,111 @@ def test_reenact_yields_one_picture_per_frame(engine: Engine) -> None:
     frames = [np.full((64, 64, 3), level, np.uint8) for level in range(0, 250, 50)]
     results = list(reenact(frames[0], frames, engine))
     assert [result.shape for result in results] == [(64, 64, 3)] * 5
+
+
+def test_a_broadcasts_clock_is_taken_off_pictures_and_sound(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    options = {"output_ts_offset": "3600"}
+    driving = make_clip(tmp_path / "drive.ts", frames=10, audio_codec="mp2", options=options)
+    assert frame_seconds(driving)[0] >= 3600
+    Animator(engine)(portrait, driving, tmp_path / "out.mkv", CENTRED)
+    early = sound_packets(driving)[0] - frame_seconds(driving)[0]
+    kept = sound_packets(tmp_path / "out.mkv")[0] - frame_seconds(tmp_path / "out.mkv")[0]
+    assert abs(early - kept) < 0.002  # Matroska's clock ticks in milliseconds
+    assert 0 <= frame_seconds(tmp_path / "out.mkv")[0] < 0.1
+
+
+def test_motion_recorded_of_a_part_begins_at_zero_and_is_taken_whole(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=20)
+    part = settings(start=0.4, frames=5)
+    motion = tmp_path / "m.safetensors"
+    Animator(engine)(portrait, driving, tmp_path / "a.mp4", part, motion_out=motion)
+    Animator(engine)(portrait, load_motion(motion), tmp_path / "b.mp4", CENTRED)
+    assert frame_seconds(tmp_path / "b.mp4") == frame_seconds(tmp_path / "a.mp4")
+    assert frame_seconds(tmp_path / "b.mp4")[0] == 0
+    with pytest.raises(TalkheadError, match="taken whole"):
+        Animator(engine)(portrait, load_motion(motion), tmp_path / "c.mp4", part)
+
+
+def test_a_driver_that_has_changed_is_read_anew(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    render = Animator(engine)
+    for frames in (4, 3):
+        driving = make_clip(tmp_path / "drive.mp4", frames=frames)
+        assert render(portrait, driving, tmp_path / f"{frames}.mp4", CENTRED).frames == frames
+
+
+@pytest.mark.parametrize("wish", [{"motion": "absolute"}, {"anchor": "first"}, {}])
+def test_keypoints_are_found_once_for_all_renders(
+    engine: Engine,
+    portrait: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wish: dict[str, str],
+) -> None:
+    looked: list[int] = []
+    detect = Engine.detect
+    monkeypatch.setattr(
+        Engine, "detect", lambda self, found: looked.append(len(found)) or detect(self, found)
+    )
+    driving = make_clip(tmp_path / "drive.mp4", frames=6)
+    render = Animator(engine)
+    for name in ("a", "b"):
+        render(portrait, driving, tmp_path / f"{name}.mp4", settings(**wish))
+    assert sum(looked) == 6 + (wish == {"anchor": "first"})
+
+
+def test_each_portrait_of_a_grid_moves_from_its_own_anchor(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mkv", frames=6, size=(64, 64), codec="ffv1", audio=False)
+    pictures = make_pictures(tmp_path / "photos", count=2, size=(64, 64))
+    portraits = [pictures / "frame_1.png", pictures / "frame_2.png"]
+    alone = settings(codec="ffv1")
+    render = Animator(engine)
+    anchors = [render(p, driving, tmp_path / f"{p.stem}.mkv", alone).anchor for p in portraits]
+    assert anchors[0] != anchors[1]
+    render(portraits, driving, tmp_path / "grid.mkv", replace(alone, layout="grid"))
+    grid = frames_of(tmp_path / "grid.mkv").astype(int)
+    cells = grid[:, :64, 64:], grid[:, 64:, :64]
+    for cell, each in zip(cells, portraits, strict=True):
+        assert np.abs(cell - frames_of(tmp_path / f"{each.stem}.mkv")).max() <= 1
+
+
+def test_what_cannot_be_written_is_told_before_the_driver_is_read(
+    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the driver was read")
+
+    monkeypatch.setattr(Engine, "detect", refuse)
+    driving = make_clip(tmp_path / "drive.mp4", frames=3)
+    for name, wish in (("a.avi", {}), ("a.mp4", {"codec": "prores"}), ("a.mp4", {"track": 3})):
+        with pytest.raises(TalkheadError):
+            Animator(engine)(portrait, driving, tmp_path / name, settings(**wish))
+    assert list(tmp_path.iterdir()) == [driving]
+
+
+def test_motion_is_kept_only_of_what_was_rendered(
+    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=4)
+    call = (portrait, driving, tmp_path / "out.mp4", CENTRED)
+    motion = tmp_path / "m.safetensors"
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoWriter, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Animator(engine)(*call, motion_out=motion)
+    assert not motion.exists()
+    Animator(engine)(*call, motion_out=motion)  # the same call again goes on
+    assert len(load_motion(motion).pts) == 4
+    with pytest.raises(TalkheadError, match="is also"):
+        Animator(engine)(*call, motion_out=tmp_path / "out.mp4", overwrite=True)

@@ -96,3 +96,8 @@ def test_the_mask_is_soft_symmetric_and_zero_at_the_border():
     assert np.all(np.diff(mask[50, :50]) >= 0)
     assert np.abs(np.diff(mask[50])).max() < 0.2
     assert mask[8, 8] == 0 < mask[8, 50]  # round corners
+
+
+def test_a_crop_far_larger_than_the_frame_is_refused():
+    with pytest.raises(TalkheadError, match="8 times as large"):
+        cut(np.zeros((30, 40, 3), np.uint8), Crop(0, 0, 2_000_000), 64)

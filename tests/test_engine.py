@@ -12,6 +12,7 @@ import torch
 from talkhead.batching import best_batch
 from talkhead.compiling import Compiled
 from talkhead.engine import Engine, fill_up
+from talkhead.errors import TalkheadError
 from talkhead.structs import Keypoints
 
 CPU = torch.device("cpu")
@@ -129,5 +130,9 @@ def test_picture_that_is_not_finite_is_drawn_again_when_it_is_looked_at(
     source, keypoints = engine.encode(picture), engine.detect([picture])
     right = engine.render(source, keypoints)
     monkeypatch.setattr(engine, "_draw", lambda *_: torch.full((1, 3, 64, 64), torch.nan))
+    monkeypatch.setattr(engine, "precision", torch.float16)
     pending = engine.begin(source, keypoints)
     assert np.abs(pending.pictures.astype(int) - right).max() <= 1
+    monkeypatch.setattr(engine, "precision", torch.float32)
+    with pytest.raises(TalkheadError, match="no numbers"):
+        engine.render(source, keypoints)

@@ -135,3 +135,11 @@ def test_nothing_is_left_to_fold(family: str) -> None:
     left = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
     # Norms before an activation and a convolution cannot be folded into either.
     assert all(name.endswith("norm1") for name in left), left
+
+
+def test_a_model_that_is_folded_already_stays_as_it_is() -> None:
+    model = build(TOY).eval()
+    fold(model)
+    before = [type(module) for module in model.modules()]
+    fold(model)
+    assert [type(module) for module in model.modules()] == before

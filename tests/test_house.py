@@ -93,3 +93,9 @@ def test_delicate_call_has_one_home(call: str, home: list[str]) -> None:
 def test_help_and_version_do_not_import_torch() -> None:
     check = "import sys, talkhead.cli; sys.exit('torch' in sys.modules or 'av' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("room", ["video", "faces.tracker", "synthetic.synth", "image"])
+def test_rooms_without_networks_do_not_import_torch(room: str) -> None:
+    check = f"import sys, talkhead.{room}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

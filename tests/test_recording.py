@@ -48,6 +48,7 @@ def test_a_motion_file_that_contradicts_itself_is_refused(tmp_path):
     path = tmp_path / "m.safetensors"
     for wrong in (
         replace(MOTION, pts=MOTION.pts[:-1]),
+        replace(MOTION, keypoints=Keypoints(DRIVING.value[:, 0, 0])),
         replace(MOTION, keypoints=Keypoints(DRIVING.value, DRIVING.jacobian[:, :4])),
     ):
         save_motion(path, wrong)

@@ -175,3 +175,11 @@ def test_two_walks_through_one_video_give_the_same_crops():
         return crops
 
     assert walk() == walk()
+
+
+def test_pictures_of_another_size_do_not_stop_the_tracker():
+    finder = FakeFinder()
+    finder.place((200, 150))
+    tracker = Tracker(finder)
+    for size in ((300, 400), (120, 100), (300, 400)):
+        tracker.update(np.full((*size, 3), 90, np.uint8))

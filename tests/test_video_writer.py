@@ -361,3 +361,23 @@ def test_hardware_encodes_every_frame(tmp_path: Path) -> None:
         for number in range(3):
             writer.write(moving_picture(number, 256, 256), number)
     assert len(frame_seconds(tmp_path / "out.mp4")) == 3
+
+
+def test_two_renders_of_one_output_keep_apart(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    with VideoWriter(path, time_base=FINE) as first:
+        first.write(moving_picture(0), 0)
+        with pytest.raises(TalkheadError, match="being rendered already"):
+            VideoWriter(path, time_base=FINE)
+        first.write(moving_picture(1), 512)
+    assert len(frame_seconds(path)) == 2
+    VideoWriter(path, time_base=FINE).abandon()  # free again
+
+
+def test_a_gif_says_that_it_is_synthetic(tmp_path: Path) -> None:
+    write(tmp_path / "out.gif", [0, 2000])
+    content = (tmp_path / "out.gif").read_bytes()
+    assert b"Synthetic media" in content
+    with Image.open(tmp_path / "out.gif") as picture:
+        assert b"Synthetic media" in picture.info["comment"]
+        assert picture.n_frames == 2

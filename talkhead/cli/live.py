@@ -65,8 +65,9 @@ def perform(
 
 def open_driver(driving: Path, settings: Settings, raw: str | None) -> LiveReader:
     """What `-`, `camera:NAME` or a file stands for."""
-    from talkhead.live import FileReader, frame_rate, raw_size
+    from talkhead.live import FileReader, raw_size
     from talkhead.video import RawPipe, open_camera, open_pipe
+    from talkhead.video.pictures import frame_rate
 
     if str(driving) != PIPE and raw is not None:
         raise TalkheadError("--raw describes frames on standard input; give - as the driver")

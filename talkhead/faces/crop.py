@@ -14,6 +14,8 @@ import numpy as np
 from talkhead.errors import TalkheadError
 from talkhead.structs import Crop
 
+LARGEST = 8  # frame sides that a crop may have
+
 
 def centre_square(width: int, height: int) -> Crop:
     """The largest centred square of a frame: what `--crop-... none` means."""
@@ -45,7 +47,7 @@ def cut(rgb: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     these areas, enlarging is bicubic. Outside of the frame its edge pixels are repeated, since
     black bars are hard edges, which the networks take for a part of the picture.
 
-    Raises TalkheadError when crop and frame have nothing in common.
+    Raises TalkheadError when crop and frame have nothing in common, or next to nothing.
     """
     left, top, side = whole_pixels(crop)
     height, width = rgb.shape[:2]
@@ -53,6 +55,11 @@ def cut(rgb: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     if x0 >= x1 or y0 >= y1:
         raise TalkheadError(
             f"the crop {left},{top},{side} lies outside of the frame ({width}x{height})"
+        )
+    if side > LARGEST * max(width, height):
+        raise TalkheadError(
+            f"the crop {left},{top},{side} is more than {LARGEST} times as large as the frame "
+            f"({width}x{height})"
         )
     part = rgb[y0:y1, x0:x1]
     if part.shape[:2] != (side, side):

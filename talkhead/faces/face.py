@@ -15,7 +15,6 @@ from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
-import torch
 
 from talkhead.errors import TalkheadError
 from talkhead.faces.cascade import Cascade, shrink
@@ -47,13 +46,12 @@ class FaceFinder:
     Nothing is ever downloaded. A detector can be asked for by name; "centre" takes the centre
     square of every picture for a face. Built on first use; holds no state between pictures.
 
-    device: where sfd and blazeface run if it is CUDA; all else is the CPU's.
+    device: where sfd and blazeface run if it is "cuda" or "cuda:N"; all else is the CPU's.
     """
 
-    def __init__(self, detector: Detector = "auto", device: torch.device | None = None) -> None:
+    def __init__(self, detector: Detector = "auto", device: str = "cpu") -> None:
         self._wish = detector
-        on_gpu = device is not None and device.type == "cuda"
-        self._device = str(device) if on_gpu else "cpu"
+        self._device = device if device.startswith("cuda") else "cpu"
 
     @cached_property
     def detector(self) -> str:
@@ -174,7 +172,7 @@ def choose(faces: list[Face], index: int | None = None) -> Face:
         )
         raise TalkheadError(
             f"there is no face {index}: {len(ordered)} found, from left to right {places}; "
-            "choose one of these with --face, or give a crop x,y,size"
+            "choose one of these, or give a crop x,y,size"
         )
     return ordered[index - 1]
 

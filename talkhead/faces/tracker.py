@@ -233,11 +233,14 @@ class _Patch:
         self._y = min(max(round(centre_y * factor) - half, 0), max(grey.shape[0] - 2 * half, 0))
         self._reach = max(3, half)
         self._limit = self.MOVED * crop.side * factor
+        self._shape = grey.shape
         self._patch = grey[self._y : self._y + 2 * half, self._x : self._x + 2 * half]
 
     def moved(self, frame: _Small) -> bool:
         """Whether the patch is elsewhere, or nowhere near, in this frame."""
         grey = frame.grey
+        if grey.shape != self._shape:
+            return True  # a picture of another size: nothing is where it was
         left, top = max(self._x - self._reach, 0), max(self._y - self._reach, 0)
         height, width = self._patch.shape
         area = grey[top : self._y + height + self._reach, left : self._x + width + self._reach]

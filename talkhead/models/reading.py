@@ -106,9 +106,8 @@ def prepare_reading(module: nn.Module) -> None:
     if isinstance(module, MotionCompensator | AppearanceCompensator):
         codes, position = module.codebook.codes.detach(), module.position.detach()
         module.layers = nn.ModuleList(
-            CodeReader(layer, position, codes)
+            CodeReader(layer, position, codes) if isinstance(layer, CodeAttentionLayer) else layer
             for layer in module.layers
-            if isinstance(layer, CodeAttentionLayer)
         )
     if isinstance(module, Patches):
         module.embed = token_linear(module.embed.weight, module.embed.bias)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import shutil
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
+from talkhead.files import whole
 from talkhead.video.formats import Container, Encoding, container_for
 from talkhead.video.media import open_media
 from talkhead.video.pictures import numbered, pattern_to_write, picture_files
@@ -36,6 +38,7 @@ GIF_TIME_BASE = Fraction(1, 100)
 GIF_DITHER = "new=1:dither=bayer:bayer_scale=4"  # a fixed grid: still parts do not flicker
 GIF_MIN_DELAY = 2  # browsers show a frame of 1/100 s for 1/10 s
 PNG_HEADER_SIZE = 33  # signature and the IHDR chunk, after which text may stand
+GIF_HEADER_SIZE = 13
 
 
 def assemble(
@@ -57,6 +60,7 @@ def assemble(
     try:
         if kind.name == "gif":
             _draw_gif(workspace, partial, encoding.time_base, timing)
+            _sign_gif(partial, metadata)
         else:
             _mux(workspace, partial, kind, encoding, sound, timing, trim, metadata)
         publish(partial, path)
@@ -228,6 +232,18 @@ def _gif_frames(workspace: Workspace, time_base: Fraction, first: int) -> Iterat
         last = pts
     if left_out:
         log.warning("a GIF shows at most 50 frames per second: %d frames left out", left_out)
+
+
+def _sign_gif(path: Path, texts: Mapping[str, str]) -> None:
+    """Add texts as comments, which FFmpeg's writer leaves out, after the header and its colours."""
+    with path.open("rb") as plain, whole(path) as signed, signed.open("wb") as target:
+        head = plain.read(GIF_HEADER_SIZE)
+        has_colours, colours = head[10] & 0x80, 2 << (head[10] & 7)
+        target.write(head + plain.read(3 * colours if has_colours else 0))
+        for key, text in texts.items():
+            body = f"{key}: {text}".encode()[:255]
+            target.write(b"\x21\xfe" + bytes([len(body)]) + body + b"\0")
+        shutil.copyfileobj(plain, target)
 
 
 def _place_pictures(workspace: Workspace, pattern: Path, metadata: Mapping[str, str]) -> None:

@@ -193,5 +193,5 @@ class Encoding:
         if self.codec.pixel_format.startswith("yuv"):
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = LIMITED
-        if self.codec.encoder == "libx265":
+        if self.codec.encoder in ("libx265", "hevc_nvenc"):
             context.codec_tag = "hvc1"  # Apple's players refuse FFmpeg's default, hev1

@@ -15,9 +15,8 @@ from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
 
-VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".gif")
-)
+VIDEO_ENDINGS = "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts wmv flv ogv 3gp gif"
+VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in VIDEO_ENDINGS.split())
 GPU = "cuda"  # FFmpeg's name for decoding with NVDEC
 # FFmpeg draws plain text as a film of a terminal; to us a text file is no video.
 NOT_MEDIA = {"tty", "bin", "xbin", "adf", "idf"}
@@ -119,6 +118,15 @@ def _why_not_opened(path: Path) -> str:
     return (
         f"{path} is not a video that can be read, or it is damaged; pass an mp4, mov, mkv or webm"
     )
+
+
+def clock_start(container: InputContainer) -> Fraction:
+    """Seconds that a file's clock shows at its beginning, where that says nothing: broadcasts.
+
+    In all other formats a late start is meant.
+    """
+    broadcast = container.format.name in ("mpegts", "mpeg")
+    return Fraction(container.start_time or 0, av.time_base) if broadcast else Fraction(0)
 
 
 def picture_stream(container: InputContainer, path: Path | str) -> VideoStream:

@@ -15,8 +15,18 @@ from talkhead.image import read_image
 from talkhead.video.media import VideoInfo
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jp2"}
+SLOWEST, QUICKEST = 0.01, 1000  # frames per second
 NUMBER = re.compile(r"%0?(\d*)d")
 IN_FOLDER = "%06d.png"  # what the pictures of a folder are called that is written
+
+
+def frame_rate(rate: float) -> Fraction:
+    """Frames per second as a fraction that video formats can hold. Raises TalkheadError."""
+    if not SLOWEST <= rate <= QUICKEST:
+        raise TalkheadError(
+            f"the frame rate must lie between {SLOWEST:g} and {QUICKEST:g} per second, not {rate:g}"
+        )
+    return Fraction(rate).limit_denominator(1001)
 
 
 def is_picture_sequence(path: Path) -> bool:

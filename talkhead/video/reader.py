@@ -20,12 +20,13 @@ from talkhead.errors import TalkheadError
 from talkhead.structs import Frame
 from talkhead.video.media import (
     VideoInfo,
+    clock_start,
     describe,
     open_media,
     picture_stream,
     stream_seconds,
 )
-from talkhead.video.pictures import PictureSource, is_picture_sequence
+from talkhead.video.pictures import PictureSource, frame_rate, is_picture_sequence
 from talkhead.video.pixels import Developer
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class MediaSource:
                 raise TalkheadError(
                     f"{path} has no frame that can be decoded; it is damaged or cut off"
                 )
+            self._clock = round(clock_start(container) / (stream.time_base or 1))
             self._developer = Developer(Fraction(stream.sample_aspect_ratio or 1))
             self.info = describe(container, stream, first, self._developer.size(first))
             # AVI stores no presentation times, and those guessed for B-frames are wrong: there the
@@ -140,7 +142,8 @@ class MediaSource:
         """When the frame is shown, as far as the file knows."""
         if self._delay is not None:
             return None if frame.dts is None else frame.dts - self._delay
-        return frame.pts if frame.pts is not None else frame.dts
+        pts = frame.pts if frame.pts is not None else frame.dts
+        return None if pts is None else pts - self._clock
 
     def rgb(self, frame: VideoFrame) -> np.ndarray:
         """uint8 (H, W, 3), upright."""
@@ -190,13 +193,11 @@ class VideoReader:
             raise TalkheadError(f"end ({end} s) must come after start ({start or 0} s)")
         if frames is not None and frames < 1:
             raise TalkheadError(f"frames must be at least 1, not {frames}")
-        if rate <= 0:
-            raise TalkheadError(f"the frame rate of pictures must be above 0, not {rate}")
         self._frames = frames
         self._skip = skip
         self._running: Generator[Frame, None, None] | None = None
         self._source: MediaSource | PictureSource = (
-            PictureSource(self.path, Fraction(rate).limit_denominator(1001))
+            PictureSource(self.path, frame_rate(float(rate)))
             if is_picture_sequence(self.path)
             else MediaSource(self.path, hardware)
         )

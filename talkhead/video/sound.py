@@ -18,7 +18,7 @@ from av.packet import Packet
 
 from talkhead.errors import TalkheadError
 from talkhead.video.formats import Container
-from talkhead.video.media import open_media
+from talkhead.video.media import clock_start, open_media
 from talkhead.video.pictures import is_picture_sequence
 
 log = logging.getLogger(__name__)
@@ -71,9 +71,9 @@ class SoundFeed:
     """Adds a stream for one track to an open output and yields its packets in order.
 
     Without a cut, and when the container carries the codec, every packet is copied with its
-    timestamps. Otherwise the sound is decoded, cut to the sample and encoded anew; gaps and
-    damaged packets become silence, so what follows stays in time. More than two channels are
-    mixed down to two when encoding.
+    timestamps (less what a broadcast's clock shows at its beginning). Otherwise the sound is
+    decoded, cut to the sample and encoded anew; gaps and damaged packets become silence, so what
+    follows stays in time. More than two channels are mixed down to two when encoding.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class SoundFeed:
         self._path = sound.path
         self._input: AudioStream = source.streams.audio[sound.track]
         self._cut = cut
+        self._clock = clock_start(source)
         self._copied = cut is None and sound.codec in kind.copied_sound
         if self._copied:
             self._output = output.add_stream_from_template(self._input)
@@ -120,8 +121,11 @@ class SoundFeed:
             log.warning("the sound of %s breaks off: %s", self._path, error.strerror)
 
     def _copy(self) -> Iterator[Packet]:
+        clock = round(self._clock / (self._input.time_base or 1))
         for packet in self._demux():
             packet.stream = self._output
+            packet.pts = None if packet.pts is None else packet.pts - clock
+            packet.dts = None if packet.dts is None else packet.dts - clock
             yield packet
 
     def _encode(self) -> Iterator[Packet]:
@@ -164,7 +168,7 @@ class SoundFeed:
 
     def _decoded(self, rate: int) -> Iterator[tuple[int, np.ndarray]]:
         """Decoded sound from about a second before the cut: sample index, float (channels, n)."""
-        earliest = self._cut.start - 1 if self._cut else None
+        earliest = self._cut.start + self._clock - 1 if self._cut else None
         damaged = 0
         converters: dict[tuple[str, str, int], AudioResampler] = {}
         for packet in self._demux():
@@ -182,7 +186,7 @@ class SoundFeed:
                     converters[key] = AudioResampler("fltp", self._output.layout.name, rate)
                 if frame.pts is None or frame.time_base is None:
                     continue
-                at = round(frame.pts * frame.time_base * rate)
+                at = round((frame.pts * frame.time_base - self._clock) * rate)
                 for converted in converters[key].resample(frame):
                     samples = converted.to_ndarray()
                     yield at, samples

@@ -9,18 +9,24 @@ import os
 import re
 import shutil
 import struct
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from talkhead.errors import TalkheadError
+
+if sys.platform != "win32":
+    import fcntl
 
 log = logging.getLogger(__name__)
 
 HEADER = struct.Struct("<4sII")  # magic, coded width, coded height
 PACKET = struct.Struct("<qBI")  # pts, is it a key frame, bytes that follow
 MAGIC = b"THS1"
+LOCK = "lock"
 SEGMENT_NAME = re.compile(r"(\d{9})-(\d{9})\.segment")
 
 
@@ -64,21 +70,38 @@ class Workspace:
         if not output.parent.is_dir():
             raise TalkheadError(f"the folder {output.parent} does not exist; create it first")
         self._segments: list[Path] = []
+        with explained(output, 0):
+            self.folder.mkdir(exist_ok=True)
+            self._lock = self._claim()
         self._adopt()
+
+    def _claim(self) -> BinaryIO:
+        """Keep other renders of the same output away for as long as this object lives."""
+        lock = (self.folder / LOCK).open("wb")
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.close()
+                raise TalkheadError(
+                    f"{self._output} is being rendered already; wait, or choose another name"
+                ) from error
+        return lock
 
     def _adopt(self) -> None:
         """Take over an earlier run's segments, or begin with an empty folder."""
         note = self.folder / "settings.json"
         found = self._find_segments()
-        if self.folder.exists() and (not note.exists() or note.read_text() != self._settings):
-            if found:
-                log.warning("%s: an unfinished render with other settings is dropped", self._output)
-            self.remove()
-            found = []
         with explained(self._output, 0):
-            self.folder.mkdir(exist_ok=True)
+            if not note.exists() or note.read_text() != self._settings:
+                if found:
+                    log.warning(
+                        "%s: an unfinished render with other settings is dropped", self._output
+                    )
+                note.unlink(missing_ok=True)
+                found = []
             for path in self.folder.iterdir():
-                if path != note and path not in found:
+                if path not in (note, self.folder / LOCK, *found):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
             if not note.exists():
                 partial = note.with_suffix(".partial")
@@ -136,7 +159,7 @@ class Workspace:
         for path in self._segments:
             coded = list(_times(path))
             shown = {pts: rank for rank, pts in enumerate(sorted(coded))}
-            reorder = max(reorder, *(index - shown[pts] for index, pts in enumerate(coded)))
+            reorder = max([reorder, *(index - shown[pts] for index, pts in enumerate(coded))])
             earliest = sorted([*earliest, *coded])[:2]
             last, count = max(coded), count + len(coded)
         if not count:
@@ -144,8 +167,13 @@ class Workspace:
         return Timing(earliest[0], earliest[-1], last, count, reorder)
 
     def remove(self) -> None:
-        """Delete the folder and everything in it."""
+        """Delete the folder and everything in it, and let go of the output."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let others render this output."""
+        self._lock.close()
 
 
 class Segment:

@@ -204,6 +204,7 @@ class VideoWriter:
             log.debug("the last segment is lost: %s", error)
         if self.frames_done == 0:
             self._workspace.remove()
+        self._workspace.release()
 
     def __enter__(self) -> VideoWriter:
         return self
