@@ -107,7 +107,10 @@ def ablate(options: AblationOptions, preparing: Preparing = nullcontext) -> Eval
         raise TalkheadError("ablate runs in one process; start it without torchrun")
     if options.table not in TABLES:
         raise TalkheadError(f"no table {options.table!r}; there are {', '.join(TABLES)}")
+    if options.data is not None and not (options.data / "test").is_dir():
+        raise TalkheadError(f"{options.data} has no test/ with clips of other people to score on")
     data = options.data or draw_heads(options.out, preparing)
+    trials = plan_trials("reconstruction", data, every=options.every)
     contenders: list[Contender] = []
     engines: list[Engine] = []
     for name, row, seed in runs(options):
@@ -119,7 +122,7 @@ def ablate(options: AblationOptions, preparing: Preparing = nullcontext) -> Eval
     metrics = [name for name in METRICS if name != "keypoints"]
     with preparing() as progress:
         result = evaluate(
-            plan_trials("reconstruction", data, every=options.every),
+            trials,
             contenders,
             seat_judges(metrics, engines[0]),
             options.out,

@@ -18,7 +18,7 @@ from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.output import check_output, stamps
 from talkhead.pipeline import RunBehind
-from talkhead.recording import Motion, save_motion
+from talkhead.recording import Motion, read_driving, save_motion
 from talkhead.settings import Settings
 from talkhead.source import Source, load_source
 from talkhead.structs import Keypoints
@@ -62,9 +62,9 @@ class Animator:
 
     def __call__(
         self,
-        source: Path | Sequence[Path],
-        driving: Path | Motion,
-        output: Path,
+        source: str | Path | Sequence[str | Path],
+        driving: str | Path | Motion,
+        output: str | Path,
         settings: Settings | None = None,
         *,
         sound: Path | None = None,
@@ -81,12 +81,16 @@ class Animator:
         Raises TalkheadError for anything that a person can mend: files, faces, settings, disk.
         """
         settings = settings or Settings()
-        paths = [source] if isinstance(source, Path) else list(source)
+        several = [source] if isinstance(source, str | Path) else source
+        paths, output = [Path(each) for each in several], Path(output)
+        driving = Path(driving) if isinstance(driving, str) else driving
         if len(paths) != 1 and settings.layout != "grid":
             raise TalkheadError("several sources in one output need the layout `grid`")
         check_output(output, [*paths, driving], overwrite)
         if motion_out is not None:
-            check_output(motion_out, [*paths, driving, output], overwrite)
+            check_output(motion_out, [*paths, driving], overwrite)
+            if motion_out.resolve() == output.resolve():
+                raise TalkheadError(f"{output} is also where the motion goes; rename one of them")
         if settings.motion == "avd":
             self.engine.require_avd()
         started = time.perf_counter()
@@ -247,6 +251,5 @@ def animate(
 
     What `talkhead animate` does, in one call. For several renders keep an `Animator`.
     """
-    engine = Engine.load(Path(weights) if weights else None, device, precision, batch_size)
-    render = Animator(engine)
-    return render(Path(source), Path(driving), Path(output), settings, overwrite=overwrite)
+    render = Animator(Engine.load(weights, device, precision, batch_size))
+    return render(source, read_driving(Path(driving)), output, settings, overwrite=overwrite)

@@ -127,7 +127,7 @@ def load(path: Path) -> tuple[Network, Header]:
     try:
         with torch.device("meta"):  # nothing is drawn at random only to be replaced
             model = build(header.config)
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except TalkheadError as error:
         raise TalkheadError(f"{path} describes a model that cannot be built: {error}") from error
     try:
         with safe_open(path, framework="pt") as file:

@@ -91,7 +91,7 @@ class CodebookConfig:
         sensible with `blend_source`, whose warped source keeps its full size.
     """
 
-    family: str = "codebook"
+    family: Literal["codebook"] = "codebook"
     image_size: int = 256
     channels: tuple[int, ...] = (256, 128, 128, 64)
     norm_groups: int = 32
@@ -152,7 +152,7 @@ class McnetConfig:
     keypoints: 15, as the paper and the released weights have it (the release's file says 10).
     """
 
-    family: str = "mcnet"
+    family: Literal["mcnet"] = "mcnet"
     image_size: int = 256
     channels: tuple[int, ...] = (512, 256, 128, 64)
     keypoints: KeypointConfig = field(default_factory=KeypointConfig)
@@ -174,7 +174,7 @@ class FommConfig:
     memory:        MCNet's memory on the warped feature, None as published.
     """
 
-    family: str = "fomm"
+    family: Literal["fomm"] = "fomm"
     image_size: int = 256
     channels: tuple[int, ...] = (256, 128, 64)
     num_residual: int = 6
@@ -200,7 +200,7 @@ class TpsmmConfig:
     memory:     MCNet's memory on the warped features, None as published.
     """
 
-    family: str = "tpsmm"
+    family: Literal["tpsmm"] = "tpsmm"
     image_size: int = 256
     channels: tuple[int, ...] = (512, 256, 128, 64)
     num_groups: int = 10

@@ -23,6 +23,7 @@ from talkhead.recording import Motion
 from talkhead.settings import Settings
 from talkhead.structs import Crop, Frame, Keypoints
 from talkhead.video import VideoReader
+from talkhead.video.pictures import PICTURE_SUFFIXES, is_picture_sequence
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int | None], None]  # stage, frames done, frames expected
@@ -81,6 +82,8 @@ class Driver:
     def __init__(
         self, path: Path, engine: Engine, settings: Settings, progress: Progress | None = None
     ) -> None:
+        if path.suffix.lower() in PICTURE_SUFFIXES and not is_picture_sequence(path):
+            raise TalkheadError(f"{path} is one picture; the driving video comes last")
         self.reader = VideoReader(
             path,
             start=settings.start,

@@ -69,7 +69,7 @@ class Engine:
     @classmethod
     def load(
         cls,
-        weights: Path | None = None,
+        weights: str | Path | None = None,
         device: str = "auto",
         precision: str = "fp32",
         batch_size: int | None = None,
@@ -78,7 +78,7 @@ class Engine:
         """Read weights (None: the bundled ones) for a device and precision named as in the CLI."""
         place = choose_device(device)
         dtype = choose_precision(precision, place)
-        path = weights or checkpoint.default_weights()
+        path = Path(weights) if weights else checkpoint.default_weights()
         model, header = checkpoint.load(path)
         log.info("weights: %s; licence: %s", header.provenance.origin, header.provenance.licence)
         return cls(model, place, dtype, batch_size, checkpoint.sha256(path), compiled)

@@ -17,6 +17,7 @@ import numpy as np
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import centre_square
 
+DEEPEST = 3  # folders between a root of clips and a clip
 MESH = 478
 CLASSIC = 68
 
@@ -35,6 +36,20 @@ class Landmarks(NamedTuple):
     def by_name(self) -> dict[str, np.ndarray]:
         """Points (P, 2) by the name of a picture."""
         return dict(zip(self.names, self.points, strict=True))
+
+
+def find_landmarks(folder: Path, clip: Path, name: str) -> Path | None:
+    """The landmark file of a clip called `name`: as deep in the folder as the clip lies, or above.
+
+    For `clips/test/anna/1.mp4` that is `test/anna/1.npz`, `anna/1.npz` or `1.npz`, whichever of
+    these comes first.
+    """
+    places = [Path(), *(Path(*clip.parent.parts[-depth:]) for depth in range(1, DEEPEST + 1))]
+    for place in reversed(places):
+        file = folder / place / f"{name}.npz"
+        if file.is_file():
+            return file
+    return None
 
 
 def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH, CLASSIC)) -> Landmarks:

@@ -27,11 +27,14 @@ def stamps(inputs: Iterable[Path | Motion]) -> list[tuple[str, int, int]]:
 
 
 def check_output(output: Path, inputs: Iterable[Path | Motion], overwrite: bool) -> None:
-    """Refuse an output that cannot or should not be written, before any work is done.
+    """Refuse inputs that are not there and an output that cannot or should not be written, first.
 
     Numbered pictures are looked at one by one. Raises TalkheadError.
     """
     paths = [path for path in inputs if isinstance(path, Path)]
+    for path in files_of(paths):
+        if not path.exists():
+            raise TalkheadError(f"{path} does not exist; check the path")
     read = {path.resolve() for path in (*paths, *files_of(paths))}
     pattern = pattern_to_write(output)
     replaced = [output, *(picture_files(pattern) if pattern else [])]

@@ -18,6 +18,7 @@ from talkhead.tensors import save_tensors
 
 _FORMAT = "talkhead-motion"
 _VERSION = "1"
+MOTION_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,11 @@ def _tensors(motion: Motion) -> dict[str, Tensor]:
     if motion.keypoints.jacobian is not None:
         tensors["jacobian"] = motion.keypoints.jacobian
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def read_driving(path: Path) -> Path | Motion:
+    """What a path to drive with stands for: a motion file is read, all else stays a path."""
+    return load_motion(path) if path.suffix.lower() == MOTION_SUFFIX else path
 
 
 def load_motion(path: str | Path) -> Motion:

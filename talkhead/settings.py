@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import parse_crop
@@ -12,6 +12,11 @@ from talkhead.layout import Layout
 from talkhead.transfer import Mode
 
 Motion = Mode | Literal["avd"]
+CHOICES = {
+    "motion": (*get_args(Mode), "avd"),
+    "detector": get_args(Detector),
+    "layout": get_args(Layout),
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,17 @@ class Settings:
     hardware: bool = False
 
     def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise TalkheadError(
+                    f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}"
+                )
+        if not 0 <= self.smooth <= 1:
+            raise TalkheadError(f"smooth lies between 0 and 1, not {self.smooth:g}")
+        for name, least in (("face", 1), ("driving_face", 1), ("frames", 1), ("track", 0)):
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise TalkheadError(f"{name} is counted from {least}, not {number}")
         if self.anchor not in ("auto", "first") and not self.anchor.isdecimal():
             raise TalkheadError(
                 f"the anchor is auto, first or a frame number from 0, not {self.anchor!r}"

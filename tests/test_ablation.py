@@ -54,6 +54,12 @@ def test_an_unknown_table_names_the_known_ones(tmp_path: Path) -> None:
         ablate(AblationOptions("fomm", tmp_path))
 
 
+def test_data_without_test_clips_is_refused_before_any_row_is_trained(tmp_path: Path) -> None:
+    write_clips(tmp_path / "clips").joinpath("test").rename(tmp_path / "elsewhere")
+    with pytest.raises(TalkheadError, match="no test/"):
+        ablate(AblationOptions("codebook", tmp_path / "out", data=tmp_path / "clips"))
+
+
 def test_a_table_is_trained_once_and_scored_with_the_baseline_of_doing_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from test_folding import FAMILIES
 from torch import nn
 from typer.testing import CliRunner, Result
 
+from talkhead.benchmark.landmarks import landmarks
 from talkhead.benchmark.loop import PlainLoop
 from talkhead.benchmark.stages import count_work
 from talkhead.benchmark.subject import Subject, load_subject, resized, untrained
@@ -25,6 +26,7 @@ from talkhead.benchmark.timing import REST, Effort, Landmark, Part, Timeline, Ti
 from talkhead.cli import app
 from talkhead.config import preset
 from talkhead.errors import TalkheadError
+from talkhead.models import build
 
 CPU = torch.device("cpu")
 
@@ -145,6 +147,13 @@ def test_model_grows_with_the_pictures_or_says_why_not() -> None:
     trained = replace(toy, weights="abc")
     with pytest.raises(TalkheadError, match="does not work at 128"):
         trained.at_size(128)
+
+
+def test_a_reduced_working_size_grows_with_the_picture_and_names_its_parts() -> None:
+    config = preset("codebook-lite")
+    assert resized(config, 512).working_size == 2 * config.working_size
+    parts = [mark.part((2,)) for mark in landmarks(build(config))]  # of the finest scale
+    assert max(part.size for part in parts if part.size) == config.working_size == 128
 
 
 def test_unknown_model_and_doubled_choice_are_refused(tmp_path: Path) -> None:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import typer
 from media import frame_seconds, make_clip, make_sound
 from PIL import Image
 from typer.testing import CliRunner
 
 from talkhead import __version__
+from talkhead.animation import Animator
 from talkhead.cli import app
+from talkhead.engine import Engine
+from talkhead.errors import TalkheadError
+from talkhead.settings import Settings
+from talkhead.video import VideoWriter
 
+CENTRED = Settings(crop_source="none", crop_driving="none")
 SQUARE = ["--crop-source", "none", "--crop-driving", "none"]
 
 
@@ -133,7 +142,8 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
     out = ["-o", folder / "out.mp4", *SQUARE]
     return {
         "missing source": ([folder / "no.png", clip, *out], "no.png"),
-        "missing driving": ([good, folder / "no.mp4", *out], "no.mp4"),
+        "missing driving": ([good, folder / "no.mp4", *out], "no.mp4 does not exist"),
+        "a picture drives": ([good, good, *out], "one picture"),
         "empty driving": ([good, empty, *out], "empty.mp4"),
         "driving is text": ([good, text, *out], "notes.txt"),
         "source is text": ([text, clip, *out], "notes.txt"),
@@ -183,16 +193,14 @@ def test_misuse_exits_with_two(tmp_path: Path) -> None:
 
 
 def test_readme_shows_real_commands() -> None:
-    """Every `talkhead` line of the README parses: its options exist."""
+    """Every `talkhead` line of the README parses: its options exist and take these values."""
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     lines = [line.strip() for line in readme.splitlines() if line.strip().startswith("talkhead ")]
-    assert lines
+    assert len(lines) > 20
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for line in lines:
-        words = line.split("#")[0].split()[1:]
-        options = [word.split("=")[0] for word in words if word.startswith("--")]
-        shown = CliRunner().invoke(app, [words[0], "--help"], terminal_width=200).stdout
-        for option in options:
-            assert option in shown, f"{line}: no {option}"
+        _, name, *words = re.split(" [#|<]", line)[0].split()
+        commands[name].make_context(name, words)  # raises where a word is not understood
 
 
 @pytest.mark.parametrize("example", ["animate_photo.py", "own_frames.py"])
@@ -234,3 +242,67 @@ def test_choices_that_exclude_each_other_are_refused(run, portrait: Path, tmp_pa
         code, _, told = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE, *options)
         assert code == 1
         assert "pasted back" in told
+
+
+def test_a_fault_of_ours_is_one_line_and_shown_whole_with_debug(
+    run,  # type: ignore[no-untyped-def]
+    portrait: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr("talkhead.engine.Engine.encode", fail)
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    code, _, told = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE)
+    assert (code, told.count("\n")) == (1, 1)
+    assert told.startswith("error: unexpected IndexError: list index out of range; run the command")
+    with pytest.raises(AssertionError):  # the error itself came through
+        run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE, "--debug")
+
+
+def test_an_interrupted_render_says_what_it_keeps(
+    run,  # type: ignore[no-untyped-def]
+    portrait: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    written = []
+    write = VideoWriter.write
+
+    def interrupted(self: VideoWriter, rgb: np.ndarray, pts: int) -> None:
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(pts)
+        write(self, rgb, pts)
+
+    monkeypatch.setattr(VideoWriter, "write", interrupted)
+    driving = make_clip(tmp_path / "drive.mp4", frames=6)
+    code, _, told = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE)
+    assert code == 130
+    assert "3 frames are kept in" in caplog.text
+    assert told.endswith("interrupted\n")
+
+
+def test_settings_are_checked_where_they_are_made() -> None:
+    for wrong in (
+        {"layout": "rows"},
+        {"detector": "eyes"},
+        {"smooth": 5},
+        {"face": 0},
+        {"track": -1},
+    ):
+        with pytest.raises(TalkheadError, match=next(iter(wrong))):
+            Settings(**wrong)
+
+
+def test_animator_takes_names_as_text(
+    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_clip(tmp_path / "drive.mp4", frames=2)
+    monkeypatch.chdir(tmp_path)
+    report = Animator(engine)(str(portrait), "drive.mp4", "out.mp4", CENTRED)
+    assert report.output == "out.mp4"
+    assert len(frame_seconds(tmp_path / "out.mp4")) == 2

@@ -14,7 +14,7 @@ from PIL import Image
 from toys import SIZE, film, mesh, toy_library, write_clips
 
 from talkhead.errors import TalkheadError
-from talkhead.landmarks import in_square, read_landmarks
+from talkhead.landmarks import find_landmarks, in_square, read_landmarks
 from talkhead.training.batches import NOWHERE, Batches
 from talkhead.training.data import find_clips, identity_of, load_landmarks
 from talkhead.training.frames import ArrayFrames, Library, StreamedFrames, load_library, read_clip
@@ -182,3 +182,28 @@ def test_landmarks_of_fewer_frames_than_the_clip_do_not_stop_a_run() -> None:
     batch = Batches(library, recipe, size=SIZE, seed=0).batch(0)
     assert batch.marked.any()
     assert not batch.marked.all()
+
+
+def test_people_of_both_sides_are_told_and_a_lone_test_folder_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = write_clips(tmp_path / "clips")
+    find_clips([data])
+    assert not caplog.records
+    (clip,) = (data / "test").iterdir()
+    (data / "test" / "id00001#v#000#006.mp4").write_bytes(clip.read_bytes())
+    find_clips([data])
+    assert "1 identities are in train and in test, such as id00001" in caplog.text
+    (data / "train").rename(tmp_path / "elsewhere")
+    with pytest.raises(TalkheadError, match="no train/"):
+        find_clips([data])
+
+
+def test_landmark_files_may_lie_as_deep_as_the_clips(tmp_path: Path) -> None:
+    clip = tmp_path / "clips" / "test" / "anna" / "1.mp4"
+    assert find_landmarks(tmp_path, clip, "1") is None
+    for place in ("", "anna", "test/anna"):
+        file = tmp_path / place / "1.npz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        assert find_landmarks(tmp_path, clip, "1") == file

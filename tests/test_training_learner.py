@@ -18,7 +18,7 @@ from talkhead.training.keypoint_start import fit_teacher
 from talkhead.training.learner import Compute, Learner
 from talkhead.training.objective import Objective, keypoint_distance
 from talkhead.training.recipe import Adversarial, Recipe, Weights
-from talkhead.training.recipes import RECIPES, recipe_for
+from talkhead.training.recipes import RECIPES, recipe_for, with_landmarks
 
 CPU = torch.device("cpu")
 
@@ -250,7 +250,7 @@ def test_seeded_codes_lie_among_the_data_and_more_of_them_live() -> None:
 
 def test_help_for_the_motion_is_computed_and_taught() -> None:
     """Landmarks, optical flow and mask choice of the recipe for little data."""
-    recipe = replace(recipe_for("codebook-lite", "codebook", landmarks=True), batch_size=2)
+    recipe = replace(with_landmarks(recipe_for("codebook-lite", "codebook")), batch_size=2)
     torch.manual_seed(0)
     model = build(CODEBOOK)
     teacher = fit_teacher(toy_library(marks=True))
@@ -262,7 +262,7 @@ def test_help_for_the_motion_is_computed_and_taught() -> None:
 
 
 def test_tether_lets_go() -> None:
-    recipe = recipe_for("mcnet", "mcnet", landmarks=True)
+    recipe = with_landmarks(recipe_for("mcnet", "mcnet"))
     objective = Objective(recipe)
     assert objective.tether_weight(0.0) == 1
     assert objective.tether_weight(0.05) == pytest.approx(0.5)

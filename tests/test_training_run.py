@@ -24,6 +24,7 @@ from talkhead.models import build
 from talkhead.training import run
 from talkhead.training.options import TrainOptions, plan
 from talkhead.training.run import inspect_data, train
+from talkhead.training.state import initialise
 
 
 @pytest.fixture(autouse=True)
@@ -193,6 +194,112 @@ def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(
         settings = ("recipe.adversarial=null", f"recipe.embolden={wish}")
         train(options(clips, tmp_path / wish, steps=1, landmarks=tmp_path, settings=settings))
     assert len(done) == 1
+
+
+def test_what_fails_at_the_end_loses_nothing_and_scores_are_of_the_weights_that_are_saved(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (clips / "train").iterdir():
+        np.savez(tmp_path / f"{path.stem}.npz", points=(mesh() + 1) * (SIZE / 2))
+    wanted = options(
+        clips,
+        tmp_path / "run",
+        steps=2,
+        validate_steps=2,
+        landmarks=tmp_path,
+        settings=("recipe.adversarial=null", "recipe.embolden=true"),
+    )
+
+    def fail(*_: object) -> list[float]:
+        raise TalkheadError("no more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "embolden", fail)
+        with pytest.raises(TalkheadError, match="no more"):
+            train(wanted)
+
+    _, header = checkpoint.load(wanted.out / "weights.safetensors")
+    before = header.provenance.notes["validation"]["l1"]
+
+    def change(model: torch.nn.Module, *_: object) -> list[float]:
+        for parameter in model.parameters():
+            parameter.mul_(0.5)
+        return [1.0]
+
+    monkeypatch.setattr(run, "embolden", change)
+    outcome = train(replace(wanted, resume=True))
+    assert outcome is not None
+    assert outcome.steps == 2  # all had been kept
+    _, header = checkpoint.load(Path(outcome.weights))
+    assert outcome.score is not None
+    assert header.provenance.notes["validation"]["l1"] == outcome.score.l1 != before
+
+
+def test_a_changed_rate_counts_after_resuming(clips: Path, tmp_path: Path) -> None:
+    quiet = ("recipe.adversarial.start=1", "recipe.adversarial.base_channels=4")
+    wanted = options(clips, tmp_path / "run", steps=2, settings=quiet)
+    train(wanted)
+    still = ("recipe.learning_rate=0", "recipe.keypoint_rate=0", "recipe.ema=0.0")
+    train(replace(wanted, steps=4, resume=True, settings=(*quiet, *still)))
+    state = torch.load(wanted.out / "state.pt", weights_only=True)
+    rates = [g["lr"] for g in state["optimizer"]["param_groups"]]
+    assert rates == [0, 0]
+    assert [g["lr"] for g in state["discriminator_optimizer"]["param_groups"]] == [0]
+
+
+def test_landmarks_help_whichever_way_a_recipe_was_chosen(clips: Path, tmp_path: Path) -> None:
+    given = TrainOptions((clips,), tmp_path / "run", landmarks=tmp_path)
+    _, by_preset = plan(given)
+    _, by_name = plan(replace(given, recipe="lite"))
+    assert by_name == by_preset
+    assert by_name.attention > 0
+    for setting in ("recipe.attention=5", "recipe.weights.landmark_flow=8", "recipe.embolden=true"):
+        with pytest.raises(TalkheadError, match="needs --landmarks"):
+            plan(replace(given, landmarks=None, settings=(setting,)))
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "reason"),
+    [
+        ("codebook", {"settings": ("recipe.motion_only=true",)}, "adversary"),
+        ("tpsmm", {"recipe": "lite"}, "mask_choice"),
+        ("codebook-lite", {"settings": ("model.keypoints.num_keypoints=15",)}, "20 entries for 15"),
+        ("codebook-lite", {"steps": 0}, "steps must be at least 1"),
+        ("codebook-lite", {"settings": ("model.dense_motion.size=0",)}, "does not fit"),
+        ("codebook", {"settings": ('model.family="fomm"',)}, "which is not"),
+    ],
+)
+def test_contradictions_are_refused_before_anything_is_read(
+    preset: str, changes: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    given = TrainOptions((tmp_path,), tmp_path / "run", preset=preset)
+    with pytest.raises(TalkheadError, match=reason):
+        plan(replace(given, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("setting", ["model.norm_groups=7", "model.motion_codebook.scales=[7]"])
+def test_sizes_that_cannot_be_built_are_one_sentence(
+    setting: str, clips: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TalkheadError, match="cannot be built"):
+        train(options(clips, tmp_path / "run", settings=(setting,)))
+
+
+def test_more_keypoints_move_almost_as_fewer_did(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    few = build(CODEBOOK).eval()
+    checkpoint.save(tmp_path / "few.safetensors", few, checkpoint.Provenance("test", "MIT"))
+    more = build(replace(CODEBOOK, keypoints=replace(CODEBOOK.keypoints, num_keypoints=20))).eval()
+    initialise(more, tmp_path / "few.safetensors")
+    pictures = torch.rand(2, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        drawn = []
+        for model in (few, more):
+            source = model.encode_source(pictures[:1])
+            driving = model.detect(pictures[1:])
+            drawn.append(model.dense_motion(source.small, source.keypoints, driving))
+    assert drawn[1].mask[:, 16:].max() < 0.02
+    assert (drawn[0].deformation - drawn[1].deformation).abs().max() < 0.05
 
 
 def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from talkhead.benchmark.timing import Landmark, Part
+from talkhead.config import CodebookConfig
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.memory import FaceMemory, MemoryPort
@@ -19,7 +20,11 @@ def landmarks(model: nn.Module) -> list[Landmark]:
     """Of drawing; a model of no known family has none."""
     if not isinstance(model, Network):
         return []
-    sizes = [model.config.image_size >> i for i in range(len(model.config.channels))][::-1]
+    config = model.config
+    if isinstance(config, CodebookConfig):
+        sizes = list(config.scale_sizes)
+    else:
+        sizes = [config.image_size >> i for i in range(len(config.channels))][::-1]
     found = [inside(model.dense_motion, "dense motion"), inside(model.decoder, "decoder", sizes[0])]
     if isinstance(model, CodebookModel):
         return found + _codebook(model, sizes)

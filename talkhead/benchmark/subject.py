@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from talkhead import checkpoint
-from talkhead.config import ModelConfig, TpsmmConfig, preset
+from talkhead.config import CodebookConfig, ModelConfig, TpsmmConfig, preset
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.models import Network, build
@@ -135,6 +135,8 @@ def resized(config: ModelConfig, size: int) -> ModelConfig:
     motion = replace(motion, size=size // shrink)
     if isinstance(config, TpsmmConfig):
         return replace(config, image_size=size, dense_motion=motion)
+    if isinstance(config, CodebookConfig) and config.working_size is not None:
+        config = replace(config, working_size=size * config.working_size // config.image_size)
     points = config.keypoints
     points = replace(points, input_size=size * points.input_size // config.image_size)
     return replace(config, image_size=size, dense_motion=motion, keypoints=points)

@@ -132,6 +132,7 @@ def animate(
         from talkhead.animation import Animator
         from talkhead.engine import Engine
         from talkhead.output import check_output
+        from talkhead.recording import MOTION_SUFFIX, read_driving
         from talkhead.settings import Settings
 
         settings = Settings(
@@ -176,6 +177,8 @@ def animate(
         if motion_out is not None:
             if len(drivings) != 1:
                 raise TalkheadError("--motion-out takes the motion of one driver; give only one")
+            if motion_out.suffix.lower() != MOTION_SUFFIX:
+                raise TalkheadError(f"--motion-out {motion_out}: end its name with {MOTION_SUFFIX}")
             check_output(motion_out, [*sources, *drivings], overwrite)
         jobs = plan(sources, drivings, output, grid=layout is LayoutName.grid)
         for portraits, driver, target in jobs:
@@ -221,7 +224,7 @@ def plan(
     groups = [sources] if grid else [[source] for source in sources]
     if len(groups) * len(drivings) == 1:
         return [(groups[0], drivings[0], output)]
-    if output.suffix:
+    if output.suffix and not output.is_dir():
         raise TalkheadError(
             f"{len(groups) * len(drivings)} videos do not fit into {output}; give a folder with -o"
         )
@@ -234,15 +237,6 @@ def plan(
     if len({target for _, _, target in jobs}) < len(jobs):
         raise TalkheadError("two of the inputs have the same name; rename one of them")
     return jobs
-
-
-def read_driving(path: Path) -> Any:
-    """A driving video stays a path; a motion file is read."""
-    if path.suffix != ".safetensors":
-        return path
-    from talkhead.recording import load_motion
-
-    return load_motion(path)
 
 
 def describe(report: Any) -> str:

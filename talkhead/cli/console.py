@@ -55,11 +55,25 @@ def plain_errors(debug: bool, quiet: bool) -> Iterator[None]:
         name = f"{error.filename}: " if error.filename else ""
         typer.echo(f"error: {name}{error.strerror or error}", err=True)
         raise typer.Exit(1) from None
-    except (MemoryError, RuntimeError) as error:
-        if debug or not is_out_of_memory(error):
+    except Exception as error:
+        if debug or isinstance(error, typer.Exit | typer.Abort | typer.BadParameter):
             raise
-        typer.echo("error: memory ran out; use a smaller --batch-size, or --device cpu", err=True)
+        if is_out_of_memory(error):
+            told = "memory ran out; use a smaller --batch-size, or --device cpu"
+        else:
+            told = unexpected(error)
+        typer.echo(f"error: {told}", err=True)
         raise typer.Exit(1) from None
+
+
+def unexpected(error: Exception) -> str:
+    """A fault of ours, in one line."""
+    text = str(error).strip().splitlines()
+    detail = f": {text[0]}" if text else ""
+    return (
+        f"unexpected {type(error).__name__}{detail}; run the command again with --debug and report "
+        "what it shows"
+    )
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import typer
 
 from talkhead.cli.console import AsJson, Debug, Quiet, plain_errors, progress_bar, show
 from talkhead.cli.options import Bf16, Device, Fp16, precision_of
+from talkhead.errors import TalkheadError
 
 
 class ProtocolName(StrEnum):
@@ -123,6 +124,11 @@ def evaluate(
         detector = engines[0]
         if keypoints is not None:
             detector = Engine.load(keypoints, device, precision, batch_size)
+            if detector.image_size != engines[0].image_size:
+                raise TalkheadError(
+                    f"{keypoints} finds keypoints at {detector.image_size} pixels, the pictures "
+                    f"have {engines[0].image_size}"
+                )
         result = run(
             trials,
             contenders,

@@ -57,7 +57,8 @@ def perform(
         target = sys.stdout.buffer
     else:
         streamed(output)
-        check_output(output, [*sources, driving], overwrite)
+        files = [] if str(driving) == PIPE or is_camera(driving) else [driving]
+        check_output(output, [*sources, *files], overwrite)
     reader = open_driver(driving, settings, raw)
     live = Live(sources, reader, engine, settings, keep_up=is_camera(driving), progress=progress)
     return live.run(target)

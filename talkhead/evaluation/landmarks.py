@@ -9,7 +9,7 @@ import numpy as np
 
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import clip_name, frame_size
-from talkhead.landmarks import CLASSIC, MESH, in_square, read_landmarks
+from talkhead.landmarks import CLASSIC, MESH, find_landmarks, in_square, read_landmarks
 
 # Parts of the face, by how many points there are.
 REGIONS = {
@@ -41,7 +41,7 @@ OPENINGS = {
 
 
 class LandmarkFolder:
-    """A folder with `<clip>.npz` for clips; those of the clip asked for last are kept in memory.
+    """A folder with landmarks of clips; those of the clip asked for last are kept in memory.
 
     Raises TalkheadError when there is no such folder.
     """
@@ -57,7 +57,7 @@ class LandmarkFolder:
     @property
     def key(self) -> str:
         """Changes when a file does."""
-        files = sorted(self.folder.glob("*.npz"))
+        files = sorted(self.folder.rglob("*.npz"))
         facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
@@ -67,9 +67,9 @@ class LandmarkFolder:
         None when there is no file for it. Raises TalkheadError for a file that holds no points.
         """
         if self._kept is None or self._kept[:2] != (clip, size):
-            file = self.folder / f"{clip_name(clip)}.npz"
+            file = find_landmarks(self.folder, clip, clip_name(clip))
             points = None
-            if file.is_file():
+            if file is not None:
                 points = size * in_square(read_landmarks(file).points, *frame_size(clip))
             self._kept = (clip, size, points)
         return self._kept[2]

@@ -3,6 +3,7 @@
 from typing import TypeAlias
 
 from talkhead.config import CodebookConfig, FommConfig, McnetConfig, ModelConfig
+from talkhead.errors import TalkheadError
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.fomm import FommModel
 from talkhead.models.mcnet import McnetModel
@@ -16,7 +17,17 @@ __all__ = ["Model", "Network", "build"]
 
 
 def build(config: ModelConfig) -> Network:
-    """An untrained model of the configuration's family."""
+    """An untrained model of the configuration's family.
+
+    Raises TalkheadError when sizes in it contradict each other.
+    """
+    try:
+        return _build(config)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise TalkheadError(f"a model of these sizes cannot be built: {error}") from error
+
+
+def _build(config: ModelConfig) -> Network:
     if isinstance(config, CodebookConfig):
         return CodebookModel(config)
     if isinstance(config, McnetConfig):

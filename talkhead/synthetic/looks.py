@@ -89,8 +89,7 @@ class Identity:
     def sample(cls, rng: np.random.Generator) -> Identity:
         """A random person, over the whole human range of skin tones and ages from 18 to 80."""
         masculine, tone, age = rng.uniform(), rng.uniform(), float(rng.uniform() ** 1.3)
-        light = np.interp(tone * 7, range(8), np.arange(8))
-        skin = np.array([np.interp(light, range(8), _SKINS[:, k]) for k in range(3)])
+        skin = np.array([np.interp(7 * tone, range(8), _SKINS[:, k]) for k in range(3)])
         skin = skin * (1 + rng.normal(0, 0.03) + rng.normal(0, 0.02) * np.array([1, 0, -1]))
         hair, grey = _hair_colour(rng, tone, age)
         man = masculine > 0.5

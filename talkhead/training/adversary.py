@@ -17,7 +17,7 @@ from talkhead.structs import TrainOutputs
 from talkhead.training.discriminator import KeypointDiscriminator, PatchDiscriminator
 from talkhead.training.distributed import Team, share_batch_norm
 from talkhead.training.objective import IMAGE_TERMS, total
-from talkhead.training.optimizer import gradient_norm, set_rates
+from talkhead.training.optimizer import gradient_norm, restore_memory, set_rates
 from talkhead.training.recipe import Adversarial, Recipe
 
 EPSILON = 1e-4  # beside the gradient's norm in the adaptive weight (codebook release)
@@ -114,7 +114,7 @@ class Adversary:
         """From a checkpoint; one without a discriminator leaves the new one as it is."""
         if "discriminator" in state:
             self.discriminator.load_state_dict(state["discriminator"])
-            self.optimizer.load_state_dict(state["discriminator_optimizer"])
+            restore_memory(self.optimizer, state["discriminator_optimizer"])
 
 
 def make_discriminator(how: Adversarial, config: ModelConfig) -> nn.Module:

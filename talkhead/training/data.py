@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.errors import TalkheadError
-from talkhead.landmarks import MESH, in_square, read_landmarks
+from talkhead.landmarks import MESH, find_landmarks, in_square, read_landmarks
 from talkhead.video import VideoInfo, probe
 from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import PICTURE_SUFFIXES
@@ -49,8 +49,8 @@ def find_clips(
     """All clips below the roots.
 
     A root with `train/` (and `test/`) is split as it says; elsewhere, and where no root has test
-    clips, identities in `hold_out`, or else every twentieth, are kept for testing. Clips
-    of identities in `exclude` are left out.
+    clips, every twentieth identity is kept for testing. With `hold_out` these identities are, and
+    no test/ counts. Clips of identities in `exclude` are left out.
 
     Raises TalkheadError for a missing root, a folder of still pictures, or when nothing is left.
     """
@@ -60,6 +60,8 @@ def find_clips(
         if not root.is_dir():
             what = "is a file" if root.is_file() else "does not exist"
             raise TalkheadError(f"{root} {what}; --data takes a folder of clips")
+        if (root / "test").is_dir() and not (root / "train").is_dir():
+            raise TalkheadError(f"{root} has test/ but no train/; --data takes what to learn from")
         train += clips_below(root / "train" if (root / "train").is_dir() else root)
         if (root / "train").is_dir() and (root / "test").is_dir():
             test += clips_below(root / "test")
@@ -73,6 +75,14 @@ def find_clips(
     unknown = set(hold_out) - set(names)
     if unknown:
         raise TalkheadError(f"--hold-out {sorted(unknown)[0]}: there is no such identity")
+    known = sorted({clip.identity for clip in test} & set(names))
+    if known and not hold_out:
+        log.warning(
+            "%d identities are in train and in test, such as %s: scores are of people who were "
+            "learned from",
+            len(known),
+            known[0],
+        )
     if not hold_out and not test:
         hold_out = names[HELD_OUT // 2 :: HELD_OUT]
     if hold_out:
@@ -129,13 +139,13 @@ def identity_of(path: Path, base: Path) -> str:
 
 
 def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.ndarray | None:
-    """Landmarks float32 (F, 478, 2) of a clip from `<clip>.npz`, None where there is no such file.
+    """Landmarks float32 (F, 478, 2) of a clip, None where there is no file for it.
 
     -1 and 1 are the *edges* of the centre square of its frames, which training sees. Raises
     TalkheadError for a file of something else or of a number of frames other than the clip's.
     """
-    path = folder / f"{clip.name}.npz"
-    if not path.is_file():
+    path = find_landmarks(folder, clip.path, clip.name)
+    if path is None:
         return None
     points = read_landmarks(path, (MESH,)).points
     if frames is not None and len(points) != frames:

@@ -7,16 +7,20 @@ it never saw, L1 stayed the same while eyes opened and closed twice as far [own 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from talkhead.errors import TalkheadError
 from talkhead.models import Network
 from talkhead.training.frames import Library
 from talkhead.training.landmarks import EXPRESSIVE, LandmarkTeacher
 from talkhead.training.learner import Compute
+
+log = logging.getLogger(__name__)
 
 FRAMES = 40  # of every clip, at most
 BATCH = 16
@@ -63,7 +67,12 @@ def _samples(library: Library) -> Iterator[tuple[Tensor, Tensor]]:
         known = np.flatnonzero(np.isfinite(marks).all((1, 2)))
         if len(known) > 1:
             some = known[:: -(-len(known) // FRAMES)]
-            yield frames.take(some.tolist()), torch.from_numpy(marks[some])
+            try:
+                pictures = frames.take(some.tolist())
+            except TalkheadError as error:
+                log.warning("left out of emboldening: %s", error)
+                continue
+            yield pictures, torch.from_numpy(marks[some])
 
 
 def _vertical(model: Network, pictures: Tensor, compute: Compute) -> Tensor:

@@ -67,6 +67,10 @@ class Keeper:
             self.notes["codes in use"] = ", ".join(shares)
         self.diary.add_validation(step, found)
 
+    def forget(self) -> None:
+        """The weights have changed since the last validation, whatever step it was at."""
+        self._validated = -1
+
     def save(self, step: int, seconds: float) -> None:
         """Weights, state and `run.json`."""
         notes: dict[str, Any] = {"steps": step, "minutes": round(seconds / 60, 1)}

@@ -112,14 +112,13 @@ def teach_keypoints(
     `batches` must be of `keypoint_recipe`. `report` gets (step, steps, value and jacobian error).
     """
     detector = model.keypoint_detector
-    others = tuple(name for name, _ in model.named_children() if name != "keypoint_detector")
     optimizer = torch.optim.Adam(detector.parameters(), lr=rate, betas=(0.9, 0.99))
-    average = Average(model, EMA, others)
+    average = Average(detector, EMA)
     teacher = teacher.to(compute.device)
     stream = batches.stream(0)
     half = compute.precision is not torch.float32
     for step in range(steps):
-        torch.manual_seed((batches.seed * 1_000_003 + step) * 1009 + team.rank + 500)
+        torch.manual_seed(((batches.seed * 1_000_003 + step) * 1009 + team.rank + 500) % 2**63)
         cosine = 0.5 * (1 + math.cos(math.pi * step / steps)) + 0.005
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / WARMUP_STEPS) * cosine
@@ -142,7 +141,7 @@ def teach_keypoints(
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
             report(step + 1, steps, value.item(), jacobian.item())
     stream.close()
-    detector.load_state_dict(average.model.keypoint_detector.state_dict())
+    detector.load_state_dict(average.model.state_dict())
 
 
 def keypoint_recipe(recipe: Recipe, batch_size: int) -> Recipe:

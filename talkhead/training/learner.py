@@ -100,7 +100,7 @@ class Learner:
         nothing finite comes out for many steps.
         """
         # Every step has its own random numbers, so a resumed run needs no random state.
-        torch.manual_seed((self.seed * 1_000_003 + step) * 1009 + self.team.rank)
+        torch.manual_seed(((self.seed * 1_000_003 + step) * 1009 + self.team.rank) % 2**63)
         factor = rate_factor(self.recipe, step, progress)
         set_rates(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
@@ -191,8 +191,8 @@ class Learner:
             self.scaler.update(self.scaler.get_scale() / 2)
         if self._skipped_in_a_row >= MAX_SKIPPED:
             raise Diverged(
-                f"{culprit} has not been finite for {MAX_SKIPPED} steps; the last checkpoint is "
-                "sound: resume from it with a lower recipe.learning_rate or with --bf16"
+                f"{culprit} has not been finite for {MAX_SKIPPED} steps; go on from "
+                "the last checkpoint, if there is one, with a lower recipe.learning_rate or --bf16"
             )
 
     def _autocast(self) -> torch.autocast:

@@ -161,7 +161,10 @@ def run_loop(
     if keeper:
         if not stop.wanted:
             if finish:
-                finish()
+                keeper.save(step, clock.seconds)  # safe, whatever comes
+                with learner.memory_explained():
+                    finish()
+                keeper.forget()
             keeper.validate(step)
         keeper.save(step, clock.seconds)
         keeper.diary.close()

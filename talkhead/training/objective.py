@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -148,7 +148,7 @@ class Objective:
                 "dense_flow",
                 lambda: losses.dense_flow(outputs.motion, flow, confidence),
             )
-            taught = len(GROUPS) if self.teacher else 0
+            taught = len(GROUPS) if self.recipe.landmark_start else 0
             source, driving = (k.value[:, taught:] for k in (outputs.source, outputs.driving))
             if source.shape[1]:
                 weigh(
@@ -157,7 +157,7 @@ class Objective:
                     "keypoint_flow",
                     lambda: losses.keypoint_flow(source, driving, flow, confidence),
                 )
-        if bool(batch.marked.any()):
+        if weights.landmark_flow and bool(batch.marked.any()):
             weigh(terms, weights, "landmark_flow", lambda: landmark_flow(outputs, batch))
         return terms
 
@@ -227,9 +227,3 @@ def weighted(weights: Weights, found: dict[str, Tensor]) -> dict[str, Tensor]:
 def total(terms: dict[str, Tensor]) -> Tensor:
     """The sum of all terms."""
     return torch.stack(list(terms.values())).sum()
-
-
-def without_landmarks(recipe: Recipe) -> Recipe:
-    """The recipe less all that needs landmark files."""
-    weights = replace(recipe.weights, landmark_flow=0.0)
-    return replace(recipe, weights=weights, landmark_start=None, attention=0.0)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from talkhead.models import Network
 from talkhead.training.recipe import Recipe
+
+M = TypeVar("M", bound=nn.Module)
 
 KEYPOINTS = "keypoint_detector"
 
@@ -52,6 +55,12 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["base"] * factor
 
 
+def restore_memory(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Take over what an optimiser remembers of the past; rates and betas stay as they are now."""
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
+
+
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """Norm of all gradients together; not finite if any of them is not."""
     return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -67,14 +76,14 @@ def clip_gradients(model: nn.Module, recipe: Recipe) -> None:
         torch.nn.utils.clip_grad_norm_(group.values(), largest, norm_type=norm)
 
 
-class Average:
+class Average(Generic[M]):
     """Exponential average of a model's parameters; its `model` is what is saved and judged.
 
     decay:    0: no average, `model` is the model itself.
     excludes: beginnings of the names of parameters that are copied instead. Buffers always are.
     """
 
-    def __init__(self, model: Network, decay: float, excludes: tuple[str, ...] = ()) -> None:
+    def __init__(self, model: M, decay: float, excludes: tuple[str, ...] = ()) -> None:
         self.decay = decay
         self.model = copy.deepcopy(model).eval().requires_grad_(False) if decay else model
         self._fresh = model
@@ -95,8 +104,9 @@ class Average:
             own, fresh = zip(*self._averaged, strict=True)
             torch._foreach_lerp_(list(own), list(fresh), 1 - decay)
         buffers = zip(self.model.buffers(), self._fresh.buffers(), strict=True)
-        for target, value in [*self._copied, *buffers]:
-            target.copy_(value)
+        if copied := [*self._copied, *buffers]:
+            own, fresh = zip(*copied, strict=True)
+            torch._foreach_copy_(list(own), list(fresh))
 
     @torch.no_grad()
     def restart(self) -> None:

@@ -16,7 +16,7 @@ from talkhead.training.landmarks import FREE_STARTS, GROUPS
 from talkhead.training.learner import Compute
 from talkhead.training.overrides import apply_settings
 from talkhead.training.recipe import Recipe
-from talkhead.training.recipes import recipe_for, recipe_named
+from talkhead.training.recipes import recipe_for, recipe_named, with_landmarks
 from talkhead.training.report import LOSSES, RUN
 from talkhead.training.state import STATE, WEIGHTS
 
@@ -68,7 +68,9 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
     if options.recipe is not None:
         recipe = recipe_named(options.recipe)
     else:
-        recipe = recipe_for(options.preset, model_config.family, wanted)
+        recipe = recipe_for(options.preset, model_config.family)
+    if wanted:
+        recipe = with_landmarks(recipe)
     model_config, recipe = apply_settings(model_config, recipe, list(options.settings))
     if options.steps is not None:
         recipe = replace(recipe, steps=options.steps)
@@ -80,7 +82,19 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
         check_landmarks(model_config)
     elif options.keypoint_steps or options.portraits:
         raise TalkheadError("--keypoint-steps and --portraits need --landmarks DIR")
+    elif lean := [name for name, leans in leanings(recipe).items() if leans]:
+        raise TalkheadError(f"recipe.{lean[0]} needs --landmarks DIR")
     return model_config, recipe
+
+
+def leanings(recipe: Recipe) -> dict[str, bool]:
+    """What a recipe can only do with landmark files, and whether it does."""
+    return {
+        "attention": recipe.attention > 0,
+        "embolden": recipe.embolden,
+        "landmark_start": recipe.landmark_start is not None,
+        "weights.landmark_flow": recipe.weights.landmark_flow > 0,
+    }
 
 
 def choose_compute(options: TrainOptions, device_name: str) -> Compute:
@@ -138,12 +152,18 @@ def check_landmarks(config: ModelConfig) -> None:
 def check_sizes(config: ModelConfig) -> None:
     """Whether the sizes of a model's parts fit each other; raises TalkheadError if not."""
     dense = config.dense_motion
-    parts = {"dense_motion.size": (dense.size, dense.num_blocks)}
     keypoints: KeypointConfig | None = getattr(config, "keypoints", None)
+    sigmas: tuple[float, ...] | None = getattr(dense, "prior_sigmas", None)
+    if keypoints and sigmas is not None and len(sigmas) != keypoints.num_keypoints:
+        raise TalkheadError(
+            f"model.dense_motion.prior_sigmas has {len(sigmas)} entries for "
+            f"{keypoints.num_keypoints} keypoints; give as many, or null"
+        )
+    parts = {"dense_motion.size": (dense.size, dense.num_blocks)}
     if keypoints is not None:
         parts["keypoints.input_size"] = (keypoints.input_size, keypoints.num_blocks)
     for name, (size, blocks) in parts.items():
-        if size % 2**blocks or config.image_size % size:
+        if size < 1 or size % 2**blocks or config.image_size % size:
             raise TalkheadError(
                 f"model.{name}={size} does not fit: it must divide the image size "
                 f"{config.image_size} and be a multiple of {2**blocks} ({blocks} blocks halve it)"
@@ -185,5 +205,21 @@ def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
             f"{config.family} has no layer at which a hinge loss could be balanced; use "
             "--set recipe.adversarial=null, or --recipe fomm-adversarial"
         )
-    if recipe.batch_size < 1:
-        raise TalkheadError(f"the batch size must be at least 1, not {recipe.batch_size}")
+    if recipe.motion_only and adversarial:
+        raise TalkheadError(
+            "motion_only draws no image that an adversary could judge; add --set "
+            "recipe.adversarial=null"
+        )
+    weights = recipe.weights
+    if adversarial and not (weights.pixel or weights.perceptual or weights.pyramid):
+        raise TalkheadError(
+            "an adversary needs an image term beside it: pixel, perceptual or pyramid"
+        )
+    if weights.mask_choice and isinstance(config, TpsmmConfig):
+        raise TalkheadError(
+            "weights.mask_choice needs a model that chooses among keypoints' motions"
+        )
+    for name, least in (("batch_size", 1), ("steps", 1), ("epochs", 1)):
+        value = getattr(recipe, name)
+        if value is not None and value < least:
+            raise TalkheadError(f"recipe.{name} must be at least {least}, not {value}")

@@ -160,18 +160,19 @@ def recipe_named(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def recipe_for(preset: str, family: str, landmarks: bool) -> Recipe:
-    """The recipe of a preset: its family's publication's, or ours for `codebook-lite`.
+def recipe_for(preset: str, family: str) -> Recipe:
+    """The recipe of a preset: its family's publication's, or ours for `codebook-lite`."""
+    return LITE if preset == "codebook-lite" else RECIPES[family]
 
-    With landmark files the lite recipe leans on them for good; the published ones are started by
-    them (a tenth of the run) and then released.
+
+def with_landmarks(recipe: Recipe) -> Recipe:
+    """A recipe that is helped by landmark files.
+
+    The lite recipe leans on them for good; the published ones are started by them (a tenth of the
+    run) and then released.
     """
-    if preset != "codebook-lite":
-        recipe = RECIPES[family]
-        start = LandmarkStart(weights=(1.0, 0.0), until=0.1)
-        return replace(recipe, landmark_start=start) if landmarks else recipe
-    if not landmarks:
-        return LITE
+    if recipe is not LITE:
+        return replace(recipe, landmark_start=LandmarkStart(weights=(1.0, 0.0), until=0.1))
     return replace(
         LITE,
         landmark_start=LandmarkStart(),

@@ -21,6 +21,7 @@ from talkhead.errors import TalkheadError
 from talkhead.files import whole
 from talkhead.models import Network
 from talkhead.training.learner import Learner
+from talkhead.training.optimizer import restore_memory
 from talkhead.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -108,8 +109,9 @@ def restore(content: dict[str, Any], learner: Learner) -> tuple[int, float]:
     """Put what was read into a learner built by the same command; steps and seconds done."""
     try:
         learner.model.load_state_dict(content["model"])
-        learner.optimizer.load_state_dict(content["optimizer"])
-        learner.scaler.load_state_dict(content["scaler"])
+        restore_memory(learner.optimizer, content["optimizer"])
+        if content["scaler"]:  # a run in other precisions had none
+            learner.scaler.load_state_dict(content["scaler"])
         if learner.average.decay:
             learner.average.model.load_state_dict(content.get("average", content["model"]))
         if learner.adversary is not None:
@@ -150,7 +152,7 @@ def differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]
 
 def initialise(model: Network, path: Path) -> None:
     """Take from other weights all tensors that fit; position embeddings are resized, and a model
-    with more keypoints moves as the other did until it learns to use them.
+    with more keypoints moves almost as the other did until it learns to use them.
 
     Raises TalkheadError when none fits.
     """
@@ -175,6 +177,7 @@ def initialise(model: Network, path: Path) -> None:
 
 
 # What has a width of the number of keypoints; those of other weights come first.
+UNLIKELY = -5.0  # log-weight of candidate motions that are new
 PER_KEYPOINT = ("keypoint_detector.", "dense_motion.", "motion.keypoint_query.")
 
 
@@ -184,7 +187,7 @@ def _fit(name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
     if tensor.shape == shape:
         return tensor
     if name.startswith(PER_KEYPOINT) and tensor.ndim == own.ndim:
-        return _widen(tensor, own)
+        return _widen(name, tensor, own)
     if not name.endswith("position") or tensor.shape[1] != shape[1]:
         return None
     old, new = int(tensor.shape[0] ** 0.5), int(shape[0] ** 0.5)
@@ -193,13 +196,15 @@ def _fit(name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
     return resized.flatten(2)[0].T.contiguous()
 
 
-def _widen(tensor: Tensor, own: Tensor) -> Tensor | None:
+def _widen(name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
     """Our own tensor with the other in its first rows and columns; what is new is not heard yet."""
     if any(small > large for small, large in zip(tensor.shape, own.shape, strict=True)):
         return None
     wide = own.clone()
     if own.ndim > 1:
         wide[:, tensor.shape[1] :] = 0
+    if name.startswith("dense_motion.mask."):  # one row for each candidate motion
+        wide[tensor.shape[0] :] = 0 if own.ndim > 1 else UNLIKELY
     wide[tuple(slice(size) for size in tensor.shape)] = tensor
     return wide
 

@@ -53,8 +53,11 @@ class Validation:
             pair = torch.stack([source, driving]).to(device).float() / 255
             half = precision is not torch.float32
             with torch.autocast(device.type, precision, enabled=half):
-                outputs = stage.reconstruct(pair[:1], pair[1:])
-            drawn.append(outputs.image.float().clamp(0, 1).cpu())
+                if stage is model:  # what `animate` draws
+                    image = model.render(model.encode_source(pair[:1]), model.detect(pair[1:]))
+                else:
+                    image = stage.reconstruct(pair[:1], pair[1:]).image
+            drawn.append(image.float().clamp(0, 1).cpu())
         model.train(training)
         images = torch.cat(drawn)
         wanted, still = self.driving.float() / 255, self.source.float() / 255

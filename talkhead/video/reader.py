@@ -35,6 +35,7 @@ DEFAULT_RATE = Fraction(25)
 SEEKABLE = ("mov,mp4", "matroska")  # containers whose index leads to exact presentation times
 SEEK_FROM = 5.0  # seconds; decoding less than this is quicker than seeking
 SEEK_MARGIN = 1.0  # seconds; an index may count decoding times, which run ahead of presentation
+LATEST = 1e7  # seconds, four months
 MISSING_SECONDS = 0.5  # a file that ends this much before its header says is reported
 
 
@@ -277,8 +278,8 @@ def _seconds(name: str, value: float | None) -> Fraction | None:
     """Seconds as a person types them: 0.1 means exactly one tenth."""
     if value is None:
         return None
-    if not 0 <= value < float("inf"):
-        raise TalkheadError(f"{name} must be 0 seconds or more, not {value}")
+    if not 0 <= value <= LATEST:
+        raise TalkheadError(f"{name} must lie between 0 and {LATEST:.0e} seconds, not {value:g}")
     return Fraction(value).limit_denominator(1_000_000)
 
 

@@ -204,6 +204,12 @@ class VideoWriter:
             log.debug("the last segment is lost: %s", error)
         if self.frames_done == 0:
             self._workspace.remove()
+        else:
+            log.warning(
+                "%d frames are kept in %s: the same command goes on from there",
+                self.frames_done,
+                self._workspace.folder,
+            )
         self._workspace.release()
 
     def __enter__(self) -> VideoWriter:
