@@ -10,7 +10,7 @@ from toys import mesh
 
 from talkhead.structs import Keypoints
 from talkhead.training.data import Clip
-from talkhead.training.expression import BOLDEST, embolden
+from talkhead.training.expression import BOLDEST, FLOOR, embolden
 from talkhead.training.frames import ArrayFrames, Library
 from talkhead.training.keypoint_start import fit_teacher
 from talkhead.training.landmarks import EXPRESSIVE, GROUPS, LEFT_EYE
@@ -83,6 +83,20 @@ def test_what_does_not_follow_the_landmarks_is_left_alone_and_nothing_grows_with
     assert hardly[EXPRESSIVE.index(LEFT)] == BOLDEST
     bold = embolden(Seer({LEFT: 3 * full}), library, teacher, COMPUTE)
     assert bold[EXPRESSIVE.index(LEFT)] == 1.0
+
+
+def test_no_jacobian_comes_near_to_none() -> None:
+    library = winking()
+    teacher = fit_teacher(library)
+    taught = teacher(torch.from_numpy(library.marks[0])).jacobian[:, LEFT, 1, 1]
+    slope = 0.45 * float(taught[-1] - taught[0])
+    model = Seer({LEFT: slope})
+    model.keypoint_detector.jacobian.bias.fill_(0.54 * slope)  # so little that 2 would be too much
+    images = library.frames[0].take(range(13)).permute(0, 3, 1, 2).float() / 255
+    factor = embolden(model, library, teacher, COMPUTE)[EXPRESSIVE.index(LEFT)]
+    assert 1 < factor < 1 / 0.45
+    after = model.says(images)[:, LEFT]
+    assert float(after.min() / after.mean()) == pytest.approx(FLOOR, rel=1e-3)
 
 
 def test_without_landmarks_nothing_changes() -> None:
