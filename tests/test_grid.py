@@ -1,11 +1,11 @@
-"""However a warp is computed, it is the same warp."""
+"""However a warp is computed, it is the same warp; pictures are reduced in any precision."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import thin, warp, warp_thin
+from talkhead.models.grid import shrink, thin, warp, warp_thin
 
 
 def features_and_grid(shared: bool) -> tuple[Tensor, Tensor]:
@@ -47,3 +47,10 @@ def test_a_place_that_is_no_number_gives_none() -> None:
 def test_warping_what_is_looked_at_equals_looking_at_what_is_warped(size: int) -> None:
     features, grid = features_and_grid(shared=False)
     assert torch.equal(warp_thin(features, grid, size), thin(warp(features, grid), size))
+
+
+def test_pictures_are_reduced_in_half_precision_as_in_full() -> None:
+    images = torch.rand(1, 3, 32, 32)
+    halves = shrink(images.bfloat16(), 16)
+    assert halves.dtype is torch.bfloat16
+    assert (halves.float() - shrink(images, 16)).abs().max() < 0.01

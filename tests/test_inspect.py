@@ -224,6 +224,7 @@ def test_the_command_draws_and_refuses_in_one_sentence(
     code, out, _ = run(driving, "-o", tmp_path / "o.png", "--only", "codes", "--json")
     assert code == 0
     assert json.loads(out)["figures"] == ["codes"]
+    (tmp_path / "m.safetensors").touch()
     before = sorted(tmp_path.rglob("*"))
     cases = {
         "9": [driving, "-o", tmp_path / "p.png", "--frame", 9],

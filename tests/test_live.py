@@ -176,15 +176,16 @@ def test_what_needs_the_whole_video_is_refused(engine: Engine, portrait: Path) -
 
 
 def test_newest_frames_are_kept_when_nobody_takes_them() -> None:
-    taken = threading.Event()
+    sent, taken = threading.Event(), threading.Event()
 
     def frames() -> Iterator[int]:
         yield from range(10)
+        sent.set()
         taken.wait(5)
         yield 10
 
     with KeepUp(frames(), depth=2) as items:
-        time.sleep(0.1)
+        assert sent.wait(5)
         iterator = iter(items)
         found = [next(iterator), next(iterator)]
         taken.set()

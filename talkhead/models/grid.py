@@ -31,9 +31,10 @@ def shrink(images: Tensor, size: int) -> Tensor:
     """Images (B, C, H, W) reduced to (B, C, size, size) without aliasing, centres in place."""
     if images.shape[-2:] == (size, size):
         return images
-    return F.interpolate(
-        images, size=(size, size), mode="bilinear", align_corners=True, antialias=True
+    shrunk = F.interpolate(  # in float32: a CPU cannot in half precision
+        images.float(), size=(size, size), mode="bilinear", align_corners=True, antialias=True
     )
+    return shrunk.to(images.dtype)
 
 
 def thin(features: Tensor, size: int) -> Tensor:
