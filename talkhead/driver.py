@@ -217,6 +217,7 @@ class Roll:
         self._pts: list[int] = []
 
     def add(self, keypoints: Keypoints, pts: list[int]) -> None:
+        """The next batch: keypoints of B frames, and their B times."""
         self._values.extend(keypoints.value.flatten().tolist())
         if keypoints.jacobian is not None:
             self._jacobians.extend(keypoints.jacobian.flatten().tolist())

@@ -54,6 +54,12 @@ def options(clips: Path, out: Path, **changes: object) -> TrainOptions:
     return replace(few, **changes)  # type: ignore[arg-type]
 
 
+def write_marks(clips: Path, folder: Path) -> None:
+    """Landmarks of every training clip, in pixels."""
+    for path in (clips / "train").iterdir():
+        np.savez(folder / f"{path.stem}.npz", points=(mesh() + 1) * (SIZE / 2))
+
+
 def losses(run: Path) -> list[dict[str, float]]:
     lines = [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
@@ -167,8 +173,7 @@ def test_two_processes_learn_what_one_learns(clips: Path, tmp_path: Path) -> Non
 def test_landmarks_start_the_keypoints(clips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "marks"
     folder.mkdir()
-    for path in (clips / "train").iterdir():
-        np.savez(folder / f"{path.stem}.npz", points=(mesh() + 1) * (SIZE / 2))
+    write_marks(clips, folder)
     wanted = options(
         clips,
         tmp_path / "run",
@@ -188,8 +193,7 @@ def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(
 ) -> None:
     done = []
     monkeypatch.setattr(run, "embolden", lambda model, *_: done.append(model) or [1.0])
-    for path in (clips / "train").iterdir():
-        np.savez(tmp_path / f"{path.stem}.npz", points=(mesh() + 1) * (SIZE / 2))
+    write_marks(clips, tmp_path)
     for wish in ("true", "false"):
         settings = ("recipe.adversarial=null", f"recipe.embolden={wish}")
         train(options(clips, tmp_path / wish, steps=1, landmarks=tmp_path, settings=settings))
@@ -199,8 +203,7 @@ def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(
 def test_what_fails_at_the_end_loses_nothing_and_scores_are_of_the_weights_that_are_saved(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for path in (clips / "train").iterdir():
-        np.savez(tmp_path / f"{path.stem}.npz", points=(mesh() + 1) * (SIZE / 2))
+    write_marks(clips, tmp_path)
     wanted = options(
         clips,
         tmp_path / "run",

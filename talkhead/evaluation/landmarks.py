@@ -57,8 +57,10 @@ class LandmarkFolder:
     @property
     def key(self) -> str:
         """Changes when a file does."""
-        files = sorted(self.folder.rglob("*.npz"))
-        facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        found = [
+            (file.relative_to(self.folder), file.stat()) for file in self.folder.rglob("*.npz")
+        ]
+        facts = [(str(file), stat.st_size, stat.st_mtime_ns) for file, stat in sorted(found)]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
     def points(self, clip: Path, size: int) -> np.ndarray | None:
