@@ -18,7 +18,7 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 from talkhead.benchmark.landmarks import landmarks
-from talkhead.benchmark.loop import PlainLoop
+from talkhead.benchmark.loop import PlainLoop, Task, run_apart
 from talkhead.benchmark.stages import count_work
 from talkhead.benchmark.subject import Subject, load_subject, resized, untrained
 from talkhead.benchmark.table import comparison_table, figures, read_result
@@ -135,6 +135,12 @@ def test_plain_loop_draws_what_the_engine_draws() -> None:
     again = engine.render(encoded, encoded.keypoints)
     assert np.abs(drawn[0].astype(int) - again[0]).max() <= 1
     assert drawn[0].std() > 1
+
+
+def test_what_the_loops_process_refuses_is_told_here(tmp_path: Path) -> None:
+    task = Task(tmp_path / "clip.mp4", np.zeros((64, 64, 3), np.uint8), tmp_path / "out.mp4", 2)
+    with pytest.raises(TalkheadError, match="no preset 'shrew'"):
+        run_apart("shrew", None, CPU, task)
 
 
 def test_model_grows_with_the_pictures_or_says_why_not() -> None:

@@ -18,7 +18,7 @@ import torch
 
 from talkhead import __version__
 from talkhead.animation import Animator, reenact
-from talkhead.benchmark.loop import PlainLoop
+from talkhead.benchmark import loop
 from talkhead.benchmark.machine import Machine, PeakMemory, matrix_peak, waiter
 from talkhead.benchmark.media import RENDERED, write_driving, write_portrait
 from talkhead.benchmark.result import AtSize, Comparison, Options, Render, Result
@@ -249,8 +249,10 @@ class Benchmark:
         size = engine.image_size
         clip = self.clip(size, size, self.frames)
         portrait = read_image(self.portrait(size))
-        loop = PlainLoop(self.subject.model, self.device)
-        theirs, pictures = loop.run(clip, portrait, self._folder / "loop.mp4", self.loop_frames)
+        shown = loop.Task(clip, portrait, self._folder / "loop.mp4", self.loop_frames)
+        theirs, pictures = loop.run_apart(
+            self.options.model, self.options.weights, self.device, shown
+        )
         with VideoReader(clip, frames=self.loop_frames) as reader:
             crops = [cut_centre(f.rgb, size) for f in reader]
         drawn = list(reenact(portrait, crops, engine))

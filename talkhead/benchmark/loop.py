@@ -5,11 +5,18 @@ encoded. Float32, default memory layout. For each frame the source is encoded an
 found again. Attention is taken in steps, as by the layers of the releases, which return its maps.
 What they do beyond that without need (features warped twice, attention maps averaged, the memory
 conditioned three times) is left out, so this loop is no slower than theirs.
+
+It runs in a process of its own, as theirs do: nothing that ours has set (see `heap`) helps it, and
+its peak of memory is its own.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +27,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from talkhead.benchmark.machine import PeakMemory, waiter
 from talkhead.benchmark.media import RATE
+from talkhead.benchmark.subject import load_subject
+from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.models import Network
 from talkhead.structs import Keypoints
@@ -50,6 +59,38 @@ class LoopRun:
 Drawn = tuple[LoopRun, list[np.ndarray]]
 
 
+@dataclass(frozen=True)
+class Task:
+    """What a loop is given: a clip whose first `frames` drive a portrait, and where to write."""
+
+    clip: Path
+    portrait: np.ndarray
+    output: Path
+    frames: int
+
+
+def run_apart(model: str | None, weights: Path | None, device: torch.device, task: Task) -> Drawn:
+    """Run the loop in a fresh process; `model` and `weights` as `load_subject` takes them."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_end_quietly) as pool:
+        try:
+            return pool.submit(_run, model, weights, device, task).result()
+        except BrokenProcessPool as error:
+            raise TalkheadError(
+                "the plain loop was stopped from outside (out of memory?); --loop-frames 0 "
+                "leaves it out"
+            ) from error
+
+
+def _end_quietly() -> None:
+    """An interrupt is for the parent to tell about."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _run(model: str | None, weights: Path | None, device: torch.device, task: Task) -> Drawn:
+    return PlainLoop(load_subject(model, weights).model, device).run(task)
+
+
 class PlainLoop:
     """model: float32, in default memory layout; moved to the device."""
 
@@ -57,12 +98,12 @@ class PlainLoop:
         self._model = model.to(device)
         self._device = device
 
-    def run(self, clip: Path, portrait: np.ndarray, output: Path, frames: int) -> Drawn:
-        """The first `frames` of a clip drive the portrait; one frame before them warms up."""
-        size = portrait.shape[0]
+    def run(self, task: Task) -> Drawn:
+        """One frame before the measured ones warms up."""
+        portrait, size = task.portrait, task.portrait.shape[0]
         memory = PeakMemory(self._device)
         started = time.perf_counter()
-        with VideoReader(clip, frames=frames) as reader:
+        with VideoReader(task.clip, frames=task.frames) as reader:
             driving = [cut_centre(f.rgb, size) for f in reader]
         decoded = time.perf_counter()
         self.draw(portrait, driving[:1])
@@ -70,7 +111,7 @@ class PlainLoop:
         warm = time.perf_counter()
         pictures = self.draw(portrait, driving)
         drawn = time.perf_counter()
-        with VideoWriter(output, time_base=1 / RATE, rate=RATE) as writer:
+        with VideoWriter(task.output, time_base=1 / RATE, rate=RATE) as writer:
             for pts, picture in enumerate(pictures):
                 writer.write(picture, pts)
         encoded = time.perf_counter()
