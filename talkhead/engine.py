@@ -176,7 +176,14 @@ class Engine:
         return copy.deepcopy(self._model).float()
 
     def to_tensor(self, pictures: Sequence[np.ndarray]) -> Tensor:
-        """Pictures as a batch (B, 3, S, S) in [0, 1] on the device."""
+        """Pictures as a batch (B, 3, S, S) in [0, 1] on the device; of another kind: ValueError."""
+        side = self.image_size
+        for picture in pictures:
+            if picture.shape != (side, side, 3) or picture.dtype != np.uint8:
+                raise ValueError(
+                    f"a picture is {picture.dtype} {picture.shape}; this model takes uint8 "
+                    f"({side}, {side}, 3)"
+                )
         stacked = upload(torch.from_numpy(np.stack(pictures)), self.device)
         return stacked.permute(0, 3, 1, 2).float() / 255
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -36,6 +36,10 @@ class Transfer:
     source: Keypoints
     anchor: Keypoints | None = None
     adapt_scale: bool = True
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise TalkheadError(f"motion is {' or '.join(get_args(Mode))}, not {self.mode!r}")
 
     def __call__(self, driving: Keypoints) -> Keypoints:
         """Any batch of driving keypoints to as many keypoints to render, in float32."""

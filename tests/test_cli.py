@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from talkhead import __version__
 from talkhead.animation import Animator
 from talkhead.cli import app
+from talkhead.cli.animate import expand
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.settings import Settings
@@ -160,6 +161,12 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
         "fp16 on a cpu": ([good, clip, *out, "--device", "cpu", "--fp16"], "GPU"),
         "no such track": ([good, clip, *out, "--track", "7"], "track"),
         "anchor nonsense": ([good, clip, *out, "--anchor", "soon"], "anchor"),
+        "anchor of nothing": (
+            [good, clip, *out, "--motion", "absolute", "--anchor", "2"],
+            "anchor",
+        ),
+        "track of no sound": ([good, clip, *out, "--no-sound", "--track", "0"], "track"),
+        "no such quality": ([good, clip, *out, "--crf", "52"], "between 0 and 51"),
     }
 
 
@@ -185,6 +192,17 @@ def test_damaged_weights_are_refused(portrait: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*command, "--weights", str(weights), *SQUARE])
     assert result.exit_code == 1
     assert "bad.safetensors" in result.stderr
+
+
+def test_a_pattern_may_lie_in_a_folder_with_brackets(tmp_path: Path) -> None:
+    folder = tmp_path / "takes [1]"
+    folder.mkdir()
+    for name in ("b.png", "a.png", "a.txt"):
+        (folder / name).touch()
+    assert expand(f"{folder}/*.png") == [folder / "a.png", folder / "b.png"]
+    assert expand(f"{tmp_path}/takes*/a.png") == [folder / "a.png"]
+    with pytest.raises(TalkheadError, match="nothing matches"):
+        expand(f"{folder}/*.jpg")
 
 
 def test_misuse_exits_with_two(tmp_path: Path) -> None:
@@ -293,6 +311,7 @@ def test_settings_are_checked_where_they_are_made() -> None:
         {"smooth": 5},
         {"face": 0},
         {"track": -1},
+        {"motion": "absolute", "anchor": "first"},
     ):
         with pytest.raises(TalkheadError, match=next(iter(wrong))):
             Settings(**wrong)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from miniatures import FAMILIES, mini, mini_config
+from PIL import Image
 from typer.testing import CliRunner
 
 from talkhead import checkpoint
@@ -153,6 +154,15 @@ def test_the_command_refuses_a_hostile_and_a_strange_file_in_one_sentence(tmp_pa
         assert words in result.stderr
         assert "Traceback" not in result.stderr
         assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_is_no_checkpoint_at_all_is_told_apart(tmp_path):
+    picture, own = tmp_path / "photo.jpg", tmp_path / "own.safetensors"
+    Image.new("RGB", (64, 64)).save(picture)
+    checkpoint.save(own, mini("fomm"), OURS)
+    for path, words in ((picture, r"no torch checkpoint.*used$"), (own, "used as they are")):
+        with pytest.raises(TalkheadError, match=words):
+            convert.convert([path], tmp_path / "w.safetensors")
 
 
 def test_damaged_missing_and_unpacked_files_are_named(release, tmp_path):

@@ -117,6 +117,13 @@ def test_compiled_engine_draws_whole_batches_and_gives_back_what_was_asked(
     assert np.abs(drawn.astype(int) - again).max() <= 1
 
 
+def test_pictures_of_another_kind_are_refused(toy_weights: Path) -> None:
+    engine = Engine.load(toy_weights, "cpu")
+    for picture in (np.zeros((65, 64, 3), np.uint8), np.zeros((64, 64, 3), np.float32)):
+        with pytest.raises(ValueError, match=r"takes uint8 \(64, 64, 3\)"):
+            engine.detect([picture])
+
+
 def test_batch_is_filled_up_with_its_last() -> None:
     keypoints = Keypoints(torch.arange(4.0).view(2, 1, 2))
     assert fill_up(keypoints, 4).value[:, 0, 0].tolist() == [0, 2, 2, 2]

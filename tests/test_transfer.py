@@ -92,6 +92,11 @@ def test_a_degenerate_anchor_and_a_missing_one_are_errors():
         Transfer("relative", SOURCE)(DRIVING)
 
 
+def test_a_mode_that_nobody_knows_is_refused():
+    with pytest.raises(TalkheadError, match="relative or absolute, not 'relativ'"):
+        Transfer("relativ", SOURCE, ANCHOR)
+
+
 def test_the_closest_pose_is_found_whatever_its_place_and_size():
     value = DRIVING.value.clone()
     value[4] = SOURCE.value[0] * 0.3 + torch.tensor([0.4, -0.2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -208,10 +208,12 @@ def inputs(positional: list[str], more_drivings: list[str]) -> tuple[list[Path],
 
 
 def expand(text: str) -> list[Path]:
-    """A path, or all that a quoted pattern finds, in order."""
-    if Path(text).exists() or not any(mark in text for mark in "*?["):
-        return [Path(text)]
-    found = sorted(glob(text))
+    """A path, or all that a quoted pattern finds, in order. Folders may have brackets in names."""
+    path = Path(text)
+    if path.exists() or not any(mark in text for mark in "*?["):
+        return [path]
+    folder = escape(str(path.parent)) if path.parent.is_dir() else str(path.parent)
+    found = sorted(glob(f"{folder}/{path.name}"))
     if not found:
         raise TalkheadError(f"nothing matches {text}")
     return [Path(each) for each in found]

@@ -89,6 +89,11 @@ def read_torch(path: Path) -> dict[str, Any]:
         raise TalkheadError(
             f"{path} is a folder; give the file as downloaded (a .pth.tar is no archive to unpack)"
         )
+    if path.suffix == ".safetensors":
+        raise TalkheadError(
+            f"{path} is no torch checkpoint of a release; talkhead's own weights are used as they "
+            "are, with --weights"
+        )
     try:
         mmap = zipfile.is_zipfile(path)  # the format before torch 1.6 cannot be mapped
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
@@ -96,8 +101,8 @@ def read_torch(path: Path) -> dict[str, Any]:
         raise TalkheadError(f"no file {path}") from error
     except pickle.UnpicklingError as error:
         raise TalkheadError(
-            f"{path} is damaged or holds more than tensors and plain containers, so nothing in it "
-            f"was used ({_unpickler_complaint(str(error))})"
+            f"{path} is no torch checkpoint, damaged, or holds more than tensors and plain "
+            f"containers, so nothing in it was used{_unpickler_complaint(str(error))}"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -108,9 +113,10 @@ def read_torch(path: Path) -> dict[str, Any]:
 
 
 def _unpickler_complaint(text: str) -> str:
-    """What the safe unpickler stumbled over, without its advice to be less safe."""
+    """What the safe unpickler stumbled over, in brackets, without its advice to be less safe."""
     found = re.search(r"WeightsUnpickler error: ([^\n]*)", text)
-    return (found[1] if found else text.splitlines()[0]).split(" was not an allowed")[0]
+    complaint = (found[1] if found else text.partition("\n")[0]).split(" was not an allowed")[0]
+    return f" ({complaint.strip()})" if complaint.strip() else ""
 
 
 def _save_torch(content: dict[str, Any], path: Path) -> Path:

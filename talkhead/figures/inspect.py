@@ -23,6 +23,7 @@ from talkhead.output import check_output
 from talkhead.settings import Settings
 from talkhead.source import load_source
 from talkhead.video import VideoWriter
+from talkhead.video.formats import CONTAINERS
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def inspect(
     settings = settings or Settings()
     check_output(output, [source, driving], overwrite)
     if not video:
+        if output.suffix and output.suffix.lower() in CONTAINERS:
+            raise TalkheadError(f"{output} is a video; give --video for a sheet of every frame")
         check_ending(output)
     started = time.perf_counter()
     inspector = Inspector(engine, source, driving, settings, progress)

@@ -59,7 +59,7 @@ class Codec:
     """One encoder: its FFmpeg name, pixel format, fixed options, default quality and speed.
 
     crf is None where quality is not chosen that way; `crf_option` and `preset_option` name the
-    settings of quality and speed.
+    settings of quality and speed; `worst` is the end of that scale, which begins at 0.
     """
 
     encoder: str
@@ -69,13 +69,20 @@ class Codec:
     preset: str | None = None
     preset_option: str = "preset"
     crf_option: str = "crf"
+    worst: int = 51
+
+    def quality(self, crf: int | None) -> str:
+        """The value of `crf_option`; raises TalkheadError for one that is not on the scale."""
+        if crf is not None and not 0 <= crf <= self.worst:
+            raise TalkheadError(f"crf lies between 0 and {self.worst} here, not {crf}")
+        return str(self.crf if crf is None else crf)
 
 
 CODECS = {
     "h264": Codec("libx264", "yuv420p", (), 18, "medium"),
     "hevc": Codec("libx265", "yuv420p", (("x265-params", "log-level=error"),), 20, "medium"),
-    "vp9": Codec("libvpx-vp9", "yuv420p", (("row-mt", "1"),), 24, "4", "cpu-used"),
-    "av1": Codec("libsvtav1", "yuv420p", (), 24, "8"),
+    "vp9": Codec("libvpx-vp9", "yuv420p", (("row-mt", "1"),), 24, "4", "cpu-used", worst=63),
+    "av1": Codec("libsvtav1", "yuv420p", (), 24, "8", worst=63),
     "prores": Codec("prores_ks", "yuv422p10le", (("profile", "hq"),)),
     "ffv1": Codec("ffv1", "bgr0", (("level", "3"), ("g", "1"))),
     "png": Codec("png", "rgb24"),
@@ -152,10 +159,9 @@ class Encoding:
                     f"what is written to {path} has no {what} to choose; leave it out"
                 )
         options = dict(chosen.options)
-        crf = chosen.crf if crf is None else crf
         preset = preset or chosen.preset
         if chosen.crf is not None:
-            options[chosen.crf_option] = str(crf)
+            options[chosen.crf_option] = chosen.quality(crf)
         if chosen.preset is not None and preset is not None:
             options[chosen.preset_option] = preset
         if chosen.encoder == "libsvtav1":

@@ -136,7 +136,7 @@ def live_encoding(
     chosen = CODECS[name]
     options = {
         **dict(chosen.options),
-        "crf": str(chosen.crf if crf is None else crf),
+        "crf": chosen.quality(crf),
         "preset": preset or SPEED,
         "tune": "zerolatency",
     }
