@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import toys
 from PIL import Image
 
-from talkhead import checkpoint
+from talkhead import checkpoint, config
 from talkhead.config import (
     AppearanceCodebookConfig,
     CodebookConfig,
@@ -60,3 +61,11 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photos") / "portrait.png"
     Image.fromarray(rgb).save(path)
     return path
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Toy clips in the VoxCeleb layout, and the presets "toy" and "toy-splines" to learn them."""
+    monkeypatch.setitem(config.PRESETS, "toy", toys.CODEBOOK)
+    monkeypatch.setitem(config.PRESETS, "toy-splines", toys.TPSMM)
+    return toys.write_clips(tmp_path / "clips")

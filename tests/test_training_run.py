@@ -4,60 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import socket
 import subprocess
 import sys
-from dataclasses import asdict, replace
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from toys import CODEBOOK, SIZE, TPSMM, mesh, write_clips
+from toys import CODEBOOK, SIZE, run_options, write_marks
 
-from talkhead import checkpoint, config
+from talkhead import checkpoint
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.training import run
-from talkhead.training.options import TrainOptions, plan
-from talkhead.training.run import inspect_data, train
+from talkhead.training.options import TrainOptions
+from talkhead.training.run import train
 from talkhead.training.state import initialise
-
-
-@pytest.fixture(autouse=True)
-def _toy_preset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(config.PRESETS, "toy", CODEBOOK)
-    monkeypatch.setitem(config.PRESETS, "toy-splines", TPSMM)
-
-
-@pytest.fixture
-def clips(tmp_path: Path) -> Path:
-    return write_clips(tmp_path / "clips")
-
-
-def options(clips: Path, out: Path, **changes: object) -> TrainOptions:
-    few = TrainOptions(
-        data=(clips,),
-        out=out,
-        preset="toy",
-        steps=4,
-        batch_size=2,
-        device="cpu",
-        workers=1,
-        quiet=True,
-        report_steps=1,
-        settings=("recipe.adversarial.start=2", "recipe.adversarial.base_channels=4"),
-    )
-    return replace(few, **changes)  # type: ignore[arg-type]
-
-
-def write_marks(clips: Path, folder: Path) -> None:
-    """Landmarks of every training clip, in pixels."""
-    for path in (clips / "train").iterdir():
-        np.savez(folder / f"{path.stem}.npz", points=(mesh() + 1) * (SIZE / 2))
 
 
 def losses(run: Path) -> list[dict[str, float]]:
@@ -68,7 +33,7 @@ def losses(run: Path) -> list[dict[str, float]]:
 def test_weights_of_a_run_draw_pictures_and_say_where_they_come_from(
     clips: Path, tmp_path: Path
 ) -> None:
-    outcome = train(options(clips, tmp_path / "run", steps=2))
+    outcome = train(run_options(clips, tmp_path / "run", steps=2))
     assert outcome is not None
     assert outcome.steps == 2
     assert outcome.score is not None
@@ -86,7 +51,7 @@ def test_weights_of_a_run_draw_pictures_and_say_where_they_come_from(
 
 
 def test_a_resumed_run_goes_on_bit_for_bit(clips: Path, tmp_path: Path) -> None:
-    whole = options(clips, tmp_path / "whole", steps=6)
+    whole = run_options(clips, tmp_path / "whole", steps=6)
     train(whole)
     # The same schedule, interrupted after three steps.
     part = replace(whole, out=tmp_path / "part")
@@ -174,7 +139,7 @@ def test_landmarks_start_the_keypoints(clips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "marks"
     folder.mkdir()
     write_marks(clips, folder)
-    wanted = options(
+    wanted = run_options(
         clips,
         tmp_path / "run",
         steps=2,
@@ -196,7 +161,7 @@ def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(
     write_marks(clips, tmp_path)
     for wish in ("true", "false"):
         settings = ("recipe.adversarial=null", f"recipe.embolden={wish}")
-        train(options(clips, tmp_path / wish, steps=1, landmarks=tmp_path, settings=settings))
+        train(run_options(clips, tmp_path / wish, steps=1, landmarks=tmp_path, settings=settings))
     assert len(done) == 1
 
 
@@ -204,7 +169,7 @@ def test_what_fails_at_the_end_loses_nothing_and_scores_are_of_the_weights_that_
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_marks(clips, tmp_path)
-    wanted = options(
+    wanted = run_options(
         clips,
         tmp_path / "run",
         steps=2,
@@ -240,7 +205,7 @@ def test_what_fails_at_the_end_loses_nothing_and_scores_are_of_the_weights_that_
 
 def test_a_changed_rate_counts_after_resuming(clips: Path, tmp_path: Path) -> None:
     quiet = ("recipe.adversarial.start=1", "recipe.adversarial.base_channels=4")
-    wanted = options(clips, tmp_path / "run", steps=2, settings=quiet)
+    wanted = run_options(clips, tmp_path / "run", steps=2, settings=quiet)
     train(wanted)
     still = ("recipe.learning_rate=0", "recipe.keypoint_rate=0", "recipe.ema=0.0")
     train(replace(wanted, steps=4, resume=True, settings=(*quiet, *still)))
@@ -248,44 +213,6 @@ def test_a_changed_rate_counts_after_resuming(clips: Path, tmp_path: Path) -> No
     rates = [g["lr"] for g in state["optimizer"]["param_groups"]]
     assert rates == [0, 0]
     assert [g["lr"] for g in state["discriminator_optimizer"]["param_groups"]] == [0]
-
-
-def test_landmarks_help_whichever_way_a_recipe_was_chosen(clips: Path, tmp_path: Path) -> None:
-    given = TrainOptions((clips,), tmp_path / "run", landmarks=tmp_path)
-    _, by_preset = plan(given)
-    _, by_name = plan(replace(given, recipe="lite"))
-    assert by_name == by_preset
-    assert by_name.attention > 0
-    for setting in ("recipe.attention=5", "recipe.weights.landmark_flow=8", "recipe.embolden=true"):
-        with pytest.raises(TalkheadError, match="needs --landmarks"):
-            plan(replace(given, landmarks=None, settings=(setting,)))
-
-
-@pytest.mark.parametrize(
-    ("preset", "changes", "reason"),
-    [
-        ("codebook", {"settings": ("recipe.motion_only=true",)}, "adversary"),
-        ("tpsmm", {"recipe": "lite"}, "mask_choice"),
-        ("codebook-lite", {"settings": ("model.keypoints.num_keypoints=15",)}, "20 entries for 15"),
-        ("codebook-lite", {"steps": 0}, "steps must be at least 1"),
-        ("codebook-lite", {"settings": ("model.dense_motion.size=0",)}, "does not fit"),
-        ("codebook", {"settings": ('model.family="fomm"',)}, "which is not"),
-    ],
-)
-def test_contradictions_are_refused_before_anything_is_read(
-    preset: str, changes: dict[str, object], reason: str, tmp_path: Path
-) -> None:
-    given = TrainOptions((tmp_path,), tmp_path / "run", preset=preset)
-    with pytest.raises(TalkheadError, match=reason):
-        plan(replace(given, **changes))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("setting", ["model.norm_groups=7", "model.motion_codebook.scales=[7]"])
-def test_sizes_that_cannot_be_built_are_one_sentence(
-    setting: str, clips: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(TalkheadError, match="cannot be built"):
-        train(options(clips, tmp_path / "run", settings=(setting,)))
 
 
 def test_more_keypoints_move_almost_as_fewer_did(tmp_path: Path) -> None:
@@ -305,43 +232,17 @@ def test_more_keypoints_move_almost_as_fewer_did(tmp_path: Path) -> None:
     assert (drawn[0].deformation - drawn[1].deformation).abs().max() < 0.05
 
 
-def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    with pytest.raises(TalkheadError, match="nothing to resume"):
-        train(options(clips, run, resume=True))
-    with pytest.raises(TalkheadError, match=r"no setting model\.chanels"):
-        train(options(clips, run, settings=("model.chanels=3",)))
-    with pytest.raises(TalkheadError, match=r"size is .big., which is not int"):
-        train(options(clips, run, settings=("model.dense_motion.size=big",)))
-    with pytest.raises(TalkheadError, match=r"needs model\.dense_motion\.size=32, not 16"):
-        train(options(clips, run, settings=("model.image_size=128",)))
-    with pytest.raises(TalkheadError, match=r"model\.working_size=20 does not fit"):
-        train(options(clips, run, settings=("model.working_size=20",)))
-    deep = ("model.dense_motion.num_blocks=5",)
-    with pytest.raises(TalkheadError, match="multiple of 32"):
-        train(options(clips, run, settings=deep))
-    with pytest.raises(TalkheadError, match="need --landmarks"):
-        train(options(clips, run, keypoint_steps=3))
-    with pytest.raises(TalkheadError, match="nope does not exist"):
-        train(options(tmp_path / "nope", run))
-    train(options(clips, run, steps=1))
-    with pytest.raises(TalkheadError, match="holds a run already"):
-        train(options(clips, run, steps=1))
-    with pytest.raises(TalkheadError, match=r"another model: .*family is codebook there"):
-        train(options(clips, run, resume=True, preset="toy-splines", settings=()))
-
-
 def test_overwriting_keeps_the_old_run_until_the_new_one_can_begin(
     clips: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    train(options(clips, run, steps=1))
+    train(run_options(clips, run, steps=1))
     kept = (run / "state.pt").read_bytes()
     (tmp_path / "nothing").mkdir()
     with pytest.raises(TalkheadError, match="no clips in"):
-        train(options(tmp_path / "nothing", run, overwrite=True))
+        train(run_options(tmp_path / "nothing", run, overwrite=True))
     assert (run / "state.pt").read_bytes() == kept
-    assert train(options(clips, run, steps=2, overwrite=True)) is not None
+    assert train(run_options(clips, run, steps=2, overwrite=True)) is not None
     assert [line["step"] for line in losses(run)] == [1, 2]
 
 
@@ -349,10 +250,10 @@ def test_steps_after_the_last_checkpoint_are_taken_back_from_the_diary(
     clips: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    train(options(clips, run, steps=3))
+    train(run_options(clips, run, steps=3))
     with (run / "losses.jsonl").open("a") as file:  # as if killed in the middle of a line
         file.write('{"step": 4, "seconds": 9.0, "pixel": 0.5}\n{"step": 5, "sec')
-    train(options(clips, run, steps=5, resume=True))
+    train(run_options(clips, run, steps=5, resume=True))
     assert [line["step"] for line in losses(run)] == [1, 2, 3, 4, 5]
     assert "pixel" in losses(run)[3]
     assert losses(run)[3]["pixel"] != 0.5
@@ -370,7 +271,7 @@ def test_a_run_that_loses_its_data_saves_before_it_gives_up(clips: Path, tmp_pat
             raise TalkheadError("20 clips in a row could not be read")
         return whole(self, step)
 
-    wanted = options(clips, tmp_path / "run", steps=6)
+    wanted = run_options(clips, tmp_path / "run", steps=6)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batches, "batch", gone)
         with pytest.raises(TalkheadError, match="in a row"):
@@ -381,30 +282,11 @@ def test_a_run_that_loses_its_data_saves_before_it_gives_up(clips: Path, tmp_pat
     assert outcome.steps == 6
 
 
-def test_a_disk_without_room_for_checkpoints_is_noticed_before_training(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import shutil
-
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(TalkheadError, match=r"room for 0 MB, but checkpoints of this run take"):
-        train(options(clips, tmp_path / "run"))
-    assert not (tmp_path / "run" / "losses.jsonl").exists()
-
-
-def test_a_perceptual_network_is_refused_where_nothing_uses_it(clips: Path, tmp_path: Path) -> None:
-    unused = options(clips, tmp_path / "run", vgg=tmp_path / "vgg.pth")
-    with pytest.raises(TalkheadError, match="no perceptual loss"):
-        train(replace(unused, settings=(*unused.settings, "recipe.weights.perceptual=0")))
-    with pytest.raises(TalkheadError, match=r"no file .*vgg\.pth"):
-        train(unused)
-
-
 def test_a_full_disk_is_said_and_the_checkpoint_before_is_kept(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
-    train(options(clips, run, steps=1))
+    train(run_options(clips, run, steps=1))
     before = (run / "state.pt").read_bytes()
 
     def full(content: object, path: Path) -> None:
@@ -413,16 +295,16 @@ def test_a_full_disk_is_said_and_the_checkpoint_before_is_kept(
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(TalkheadError, match="the checkpoint before is untouched"):
-        train(options(clips, run, steps=2, resume=True))
+        train(run_options(clips, run, steps=2, resume=True))
     assert (run / "state.pt").read_bytes() == before
     assert not list(run.glob(".*part"))
 
 
 def test_init_takes_what_fits_and_resizes_positions(clips: Path, tmp_path: Path) -> None:
-    train(options(clips, tmp_path / "small", steps=1))
+    train(run_options(clips, tmp_path / "small", steps=1))
     weights = tmp_path / "small" / "weights.safetensors"
     outcome = train(
-        options(
+        run_options(
             clips,
             tmp_path / "large",
             steps=1,
@@ -442,46 +324,3 @@ def test_init_takes_what_fits_and_resizes_positions(clips: Path, tmp_path: Path)
     assert large.state_dict()["motion.position"].shape == (256, 8)
     name = "decoder.out.weight"
     assert torch.equal(small.state_dict()[name], large.state_dict()[name])
-
-
-def test_one_identity_is_allowed_and_warned_about(
-    clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    alone = options(clips, tmp_path / "run", steps=1, exclude=("id00001", "id00002"))
-    assert train(alone) is not None
-    assert "all clips show one identity" in caplog.text
-
-
-def test_check_data_counts_and_names_broken_files(clips: Path) -> None:
-    (clips / "train" / "id00009#v#0#9.mp4").write_bytes(b"no video at all")
-    found = inspect_data(TrainOptions(data=(clips,), out=Path("unused")))
-    assert (found.clips, found.identities, found.test_clips) == (3, 3, 1)
-    assert found.frames == 18
-    assert [Path(path).name for path in found.broken] == ["id00009#v#0#9.mp4"]
-    assert json.dumps(asdict(found))
-
-
-def test_every_published_recipe_has_its_numbers() -> None:
-    _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="codebook"))
-    assert (recipe.steps, recipe.batch_size, recipe.learning_rate) == (250_000, 16, 8e-5)
-    assert recipe.weights.motion_reconstruction == 32
-    _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="mcnet"))
-    assert recipe.num_steps(identities=64) == 100 * 75
-
-
-@pytest.mark.parametrize("script", ["train_small.sh", "train_lite.sh"])
-def test_the_settings_of_example_scripts_are_still_accepted(script: str) -> None:
-    text = (Path(__file__).parent.parent / "examples" / script).read_text().replace("\\\n", " ")
-    commands = [
-        shlex.split(line) for line in text.splitlines() if line.startswith("talkhead train")
-    ]
-    assert commands
-    for command in commands:
-        given = dict(pairwise(command))
-        settings = tuple(value for name, value in pairwise(command) if name == "--set")
-        landmarks = Path("marks") if "--landmarks" in command else None
-        preset = given.get("--preset", "codebook-lite")
-        wanted = TrainOptions(
-            (), Path("out"), preset=preset, settings=settings, landmarks=landmarks
-        )
-        build(plan(wanted)[0])

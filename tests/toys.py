@@ -24,6 +24,7 @@ from talkhead.config import (
 from talkhead.training.batches import Batch, Batches
 from talkhead.training.data import Clip
 from talkhead.training.frames import ArrayFrames, Library
+from talkhead.training.options import TrainOptions
 from talkhead.training.recipe import Recipe
 
 SIZE = 64
@@ -120,3 +121,26 @@ def write_clips(folder: Path, identities: int = 3) -> Path:
         path = part / f"id{i:05d}#v#000#006.mp4"
         make_clip(path, size=(SIZE, SIZE), audio=False, pictures=list(film(40 * i)), frames=6)
     return folder
+
+
+def write_marks(clips: Path, folder: Path) -> None:
+    """Landmarks of every training clip of `write_clips`, in pixels."""
+    for path in (clips / "train").iterdir():
+        np.savez(folder / f"{path.stem}.npz", points=(mesh() + 1) * (SIZE / 2))
+
+
+def run_options(clips: Path, out: Path, **changes: object) -> TrainOptions:
+    """Of a run of four steps that any machine can do."""
+    few = TrainOptions(
+        data=(clips,),
+        out=out,
+        preset="toy",
+        steps=4,
+        batch_size=2,
+        device="cpu",
+        workers=1,
+        quiet=True,
+        report_steps=1,
+        settings=("recipe.adversarial.start=2", "recipe.adversarial.base_channels=4"),
+    )
+    return replace(few, **changes)  # type: ignore[arg-type]
