@@ -89,8 +89,10 @@ class Settings:
             raise TalkheadError("a result that is pasted back has no layout; choose one of both")
         if self.paste_back and self.size is not None:
             raise TalkheadError("a result that is pasted back is as large as the photo: no size")
-        if self.motion == "absolute" and self.anchor != "auto":
-            raise TalkheadError("absolute motion is not measured from an anchor; leave it out")
+        if self.motion != "relative" and self.anchor != "auto":
+            raise TalkheadError(
+                f"{self.motion} motion is not measured from an anchor; leave it out"
+            )
         if self.track is not None and not self.sound:
             raise TalkheadError(f"no sound is kept, so there is no track {self.track} to choose")
         for name in ("crop_source", "crop_driving"):

@@ -312,6 +312,7 @@ def test_settings_are_checked_where_they_are_made() -> None:
         {"face": 0},
         {"track": -1},
         {"motion": "absolute", "anchor": "first"},
+        {"motion": "avd", "anchor": "3"},
     ):
         with pytest.raises(TalkheadError, match=next(iter(wrong))):
             Settings(**wrong)

@@ -89,7 +89,7 @@ def read_torch(path: Path) -> dict[str, Any]:
         raise TalkheadError(
             f"{path} is a folder; give the file as downloaded (a .pth.tar is no archive to unpack)"
         )
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and path.exists():
         raise TalkheadError(
             f"{path} is no torch checkpoint of a release; talkhead's own weights are used as they "
             "are, with --weights"
