@@ -231,7 +231,9 @@ def reenact(
     transfer = None
     for batch in batches(frames, engine.batch_size):
         keypoints = engine.detect(batch)
-        transfer = transfer or Transfer(motion, encoded.keypoints, keypoints[:1])
+        transfer = transfer or Transfer(
+            motion, encoded.keypoints, keypoints[:1], landmarks=engine.landmarks
+        )
         yield from engine.render(encoded, transfer(keypoints))
 
 

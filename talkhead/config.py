@@ -12,10 +12,16 @@ from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, g
 
 from talkhead.errors import TalkheadError
 
+HEAD_POINTS = 15  # of a head, as many as `head.POINTS` has
+
 
 @dataclass(frozen=True)
 class KeypointConfig:
-    """Keypoint detector (FOMM section 3.1; sizes of the VoxCeleb 256 releases)."""
+    """Keypoint detector (FOMM section 3.1; sizes of the VoxCeleb 256 releases).
+
+    landmarks: the first keypoints are points of a head, those of `head.POINTS`. Not so as
+        published; training with landmark files to the end makes it so.
+    """
 
     num_keypoints: int = 15
     input_size: int = 64
@@ -23,6 +29,13 @@ class KeypointConfig:
     max_channels: int = 1024
     num_blocks: int = 5
     temperature: float = 0.1
+    landmarks: bool = False
+
+    def __post_init__(self) -> None:
+        if self.landmarks and self.num_keypoints < HEAD_POINTS:
+            raise TalkheadError(
+                f"{self.num_keypoints} keypoints cannot be the {HEAD_POINTS} landmarks of a head"
+            )
 
 
 @dataclass(frozen=True)
@@ -224,6 +237,12 @@ def _check_scales(memory: MemoryConfig | None, num_scales: int) -> None:
 
 
 ModelConfig: TypeAlias = CodebookConfig | McnetConfig | FommConfig | TpsmmConfig
+
+
+def has_landmarks(config: ModelConfig) -> bool:
+    """Whether a model's keypoints are points of a head that are known by name."""
+    return not isinstance(config, TpsmmConfig) and config.keypoints.landmarks
+
 
 _FULL = CodebookConfig()
 _NO_MOTION = MotionCodebookConfig(scales=())

@@ -98,4 +98,6 @@ def choose_transfer(
     """What turns driving keypoints into those that are drawn, for one source."""
     if settings.motion == "avd":
         return partial(engine.disentangle, source)
-    return Transfer(settings.motion, source.keypoints, anchor, settings.adapt_scale)
+    return Transfer(
+        settings.motion, source.keypoints, anchor, settings.adapt_scale, engine.landmarks
+    )

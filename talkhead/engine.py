@@ -16,7 +16,7 @@ from torch import Tensor
 from talkhead import checkpoint
 from talkhead.batching import DEFAULT_BATCH, best_batch
 from talkhead.compiling import Compiled
-from talkhead.config import TpsmmConfig
+from talkhead.config import TpsmmConfig, has_landmarks
 from talkhead.device import choose_device, choose_precision
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
@@ -86,6 +86,11 @@ class Engine:
     @property
     def family(self) -> str:
         return self._model.config.family
+
+    @property
+    def landmarks(self) -> bool:
+        """Whether the keypoints are those of `head`; for `Transfer`."""
+        return has_landmarks(self._model.config)
 
     @property
     def model(self) -> Network:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
+from talkhead.head import turned
 from talkhead.structs import Keypoints
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Transfer:
 
     source and anchor are batches of one. Without `adapt_scale` the scale is 1, except for
     keypoints without jacobians, where it is always adapted (as TPSMM defines relative motion).
+    landmarks: the keypoints are those of `head`; relative motion then turns the head in space.
     Raises TalkheadError when relative motion has no anchor or one whose tilt cannot be undone.
     """
 
@@ -36,6 +38,7 @@ class Transfer:
     source: Keypoints
     anchor: Keypoints | None = None
     adapt_scale: bool = True
+    landmarks: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -46,7 +49,11 @@ class Transfer:
         driving = driving.map(Tensor.float)
         if self.mode == "absolute":
             return driving
-        return _move(driving, self._anchor, self.source, self.scale, self._tilt)
+        moved = _move(driving, self._anchor, self.source, self.scale, self._tilt)
+        if not self.landmarks:
+            return moved
+        values = (driving.value, self._anchor.value, self.source.value.float())
+        return replace(moved, value=moved.value + turned(*values, self.scale))
 
     @cached_property
     def scale(self) -> float:

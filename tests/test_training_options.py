@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from toys import run_options
 
+from talkhead.config import has_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.training.options import TrainOptions, plan
@@ -123,6 +124,15 @@ def test_every_published_recipe_has_its_numbers() -> None:
     assert recipe.weights.motion_reconstruction == 32
     _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="mcnet"))
     assert recipe.num_steps(identities=64) == 100 * 75
+
+
+def test_weights_say_that_their_keypoints_are_landmarks_where_they_stay_so(tmp_path: Path) -> None:
+    given = TrainOptions((tmp_path,), tmp_path / "run", landmarks=tmp_path)
+    assert has_landmarks(plan(given)[0])
+    assert not has_landmarks(plan(replace(given, landmarks=None))[0])
+    assert not has_landmarks(plan(replace(given, preset="codebook"))[0])  # for a tenth of the run
+    released = ("recipe.landmark_start.until=0.5",)
+    assert not has_landmarks(plan(replace(given, settings=released))[0])
 
 
 @pytest.mark.parametrize("script", ["train_small.sh", "train_lite.sh"])

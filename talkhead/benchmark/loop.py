@@ -28,6 +28,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from talkhead.benchmark.machine import PeakMemory, waiter
 from talkhead.benchmark.media import RATE
 from talkhead.benchmark.subject import load_subject
+from talkhead.config import has_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.models import Network
@@ -131,10 +132,11 @@ class PlainLoop:
         image = self._to_tensor(portrait)
         source = to_cpu(self._model.detect(image))
         anchor = to_cpu(self._model.detect(self._to_tensor(driving[0])))
+        known = has_landmarks(self._model.config)
         pictures = []
         for picture in driving:
             keypoints = to_cpu(self._model.detect(self._to_tensor(picture)))
-            moved = Transfer("relative", source, anchor)(keypoints)
+            moved = Transfer("relative", source, anchor, landmarks=known)(keypoints)
             with sdpa_kernel(SDPBackend.MATH):
                 state = self._model.encode_source(image)
                 drawn = self._model.render(state, moved.map(lambda t: t.to(self._device)))

@@ -79,7 +79,8 @@ class Scene:
     def make(cls, engine: Engine, portrait: np.ndarray, pictures: list[np.ndarray]) -> Scene:
         source = engine.encode(portrait)
         anchor = engine.detect(pictures[:1])
-        return cls(engine, source, pictures, Transfer("relative", source.keypoints, anchor))
+        transfer = Transfer("relative", source.keypoints, anchor, landmarks=engine.landmarks)
+        return cls(engine, source, pictures, transfer)
 
     def batch(self, size: int) -> list[np.ndarray]:
         """So many pictures, from the beginning as often as needed."""

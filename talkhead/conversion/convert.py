@@ -328,6 +328,8 @@ def _settle(config: Any) -> Any:
             part = values[name]
             widest = min(part.max_channels, part.base_channels << part.num_blocks)
             values[name] = replace(part, max_channels=widest)
+    if "keypoints" in values:
+        values["keypoints"] = replace(values["keypoints"], landmarks=False)
     if values.get("memory"):
         values["memory"] = replace(values["memory"], noise=False)
     return type(config)(**values)

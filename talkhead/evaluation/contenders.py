@@ -62,7 +62,10 @@ class Weights:
         if anchor is None:
             transfer = Transfer("absolute", encoded.keypoints)
         else:
-            transfer = Transfer("relative", encoded.keypoints, self._engine.detect([anchor]))
+            keypoints = self._engine.detect([anchor])
+            transfer = Transfer(
+                "relative", encoded.keypoints, keypoints, landmarks=self._engine.landmarks
+            )
 
         def draw(driving: Pictures) -> np.ndarray:
             return self._engine.render(encoded, transfer(self._engine.detect(driving)))

@@ -30,7 +30,8 @@ class KeypointJudge:
         wanted = self._engine.detect(list(shots.driving))
         if shots.anchor is not None:
             source, anchor = (self._engine.detect([p]) for p in (shots.source, shots.anchor))
-            wanted = Transfer("relative", source, anchor)(wanted)
+            known = self._engine.landmarks
+            wanted = Transfer("relative", source, anchor, landmarks=known)(wanted)
         found = self._engine.detect(list(shots.results))
         # -1 and 1 are the centres of the border pixels.
         pixels = (found.value - wanted.value) * (shots.source.shape[0] - 1) / 2

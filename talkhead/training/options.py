@@ -80,6 +80,7 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
     check_recipe(recipe, model_config)
     if wanted:
         check_landmarks(model_config)
+        model_config = name_keypoints(model_config, recipe)
     elif options.keypoint_steps or options.portraits:
         raise TalkheadError("--keypoint-steps and --portraits need --landmarks DIR")
     elif lean := [name for name, leans in leanings(recipe).items() if leans]:
@@ -147,6 +148,14 @@ def check_landmarks(config: ModelConfig) -> None:
             f"landmarks teach {len(GROUPS)} keypoints and start {len(FREE_STARTS)} more, the model "
             f"has {keypoints.num_keypoints}; add --set model.keypoints.num_keypoints={len(GROUPS)}"
         )
+
+
+def name_keypoints(config: ModelConfig, recipe: Recipe) -> ModelConfig:
+    """Note in the configuration that keypoints are landmarks, where the recipe holds them there."""
+    start = recipe.landmark_start
+    if isinstance(config, TpsmmConfig) or start is None or not start.holds:
+        return config
+    return replace(config, keypoints=replace(config.keypoints, landmarks=True))
 
 
 def check_sizes(config: ModelConfig) -> None:

@@ -115,6 +115,11 @@ class LandmarkStart:
     keypoint_rate: float = 2e-3  # of the steps that train the detector alone [L]
     keypoint_batch: int = 32
 
+    @property
+    def holds(self) -> bool:
+        """Whether keypoints stay landmarks to the end of the run."""
+        return self.until >= 1 and self.weights[1] > 0
+
 
 @dataclass(frozen=True)
 class Recipe:
