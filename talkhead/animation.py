@@ -22,7 +22,7 @@ from talkhead.recording import Motion, read_driving, save_motion
 from talkhead.settings import Settings
 from talkhead.source import Source, load_source
 from talkhead.structs import Keypoints
-from talkhead.transfer import AnchorSearch, Mode, Transfer
+from talkhead.transfer import AnchorSearch, Mode
 from talkhead.video import VideoWriter
 
 QUEUE_FRAMES = 16  # how many drawn frames may wait for the encoder, or else two batches
@@ -231,9 +231,7 @@ def reenact(
     transfer = None
     for batch in batches(frames, engine.batch_size):
         keypoints = engine.detect(batch)
-        transfer = transfer or Transfer(
-            motion, encoded.keypoints, keypoints[:1], landmarks=engine.landmarks
-        )
+        transfer = transfer or engine.transfer(motion, encoded.keypoints, keypoints[:1])
         yield from engine.render(encoded, transfer(keypoints))
 
 

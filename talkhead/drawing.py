@@ -16,7 +16,7 @@ from talkhead.layout import arrange
 from talkhead.settings import Settings
 from talkhead.source import Source
 from talkhead.structs import Keypoints
-from talkhead.transfer import Smoother, Transfer
+from talkhead.transfer import Smoother
 from talkhead.video import VideoWriter
 
 
@@ -98,6 +98,4 @@ def choose_transfer(
     """What turns driving keypoints into those that are drawn, for one source."""
     if settings.motion == "avd":
         return partial(engine.disentangle, source)
-    return Transfer(
-        settings.motion, source.keypoints, anchor, settings.adapt_scale, engine.landmarks
-    )
+    return engine.transfer(settings.motion, source.keypoints, anchor, settings.adapt_scale)

@@ -23,6 +23,7 @@ from talkhead.models import Network
 from talkhead.models.folding import fold
 from talkhead.models.tpsmm import TpsmmModel
 from talkhead.structs import Keypoints, SourceState
+from talkhead.transfer import Mode, Transfer
 from talkhead.transport import Download, upload
 
 log = logging.getLogger(__name__)
@@ -88,11 +89,6 @@ class Engine:
         return self._model.config.family
 
     @property
-    def landmarks(self) -> bool:
-        """Whether the keypoints are those of `head`; for `Transfer`."""
-        return has_landmarks(self._model.config)
-
-    @property
     def model(self) -> Network:
         """The network as it runs here, to look at."""
         return self._model
@@ -127,6 +123,16 @@ class Engine:
             source.state.keypoints, driving.map(lambda tensor: tensor.to(self.device))
         )
         return moved.map(Tensor.cpu)
+
+    def transfer(
+        self,
+        mode: Mode,
+        source: Keypoints,
+        anchor: Keypoints | None = None,
+        adapt_scale: bool = True,
+    ) -> Transfer:
+        """How these weights' keypoints are carried from driver to source; see `Transfer`."""
+        return Transfer(mode, source, anchor, adapt_scale, has_landmarks(self._model.config))
 
     def render(self, source: EncodedSource, keypoints: Keypoints) -> np.ndarray:
         """The source moved to a batch of keypoints: uint8 (B, S, S, 3)."""

@@ -9,11 +9,9 @@ import torch
 from miniatures import mini, mini_config
 
 from talkhead.config import HEAD_POINTS, KeypointConfig
-from talkhead.drawing import choose_transfer
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.head import POINTS, RIGIDITY, poses, turned
-from talkhead.settings import Settings
 from talkhead.structs import Keypoints
 from talkhead.training.landmarks import GROUPS
 from talkhead.transfer import Transfer
@@ -99,8 +97,8 @@ def test_motion_of_weights_that_know_the_head_turns_it():
     for known in (True, False):
         keypoints = replace(config.keypoints, num_keypoints=16, landmarks=known)
         engine = Engine(mini(replace(config, keypoints=keypoints)), torch.device("cpu"))
-        source = engine.encode(picture)
-        assert choose_transfer(engine, source, source.keypoints, Settings()).landmarks is known
+        source = engine.detect([picture])
+        assert engine.transfer("relative", source, source).landmarks is known
 
 
 def test_too_few_keypoints_cannot_be_a_head():

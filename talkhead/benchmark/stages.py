@@ -79,7 +79,7 @@ class Scene:
     def make(cls, engine: Engine, portrait: np.ndarray, pictures: list[np.ndarray]) -> Scene:
         source = engine.encode(portrait)
         anchor = engine.detect(pictures[:1])
-        transfer = Transfer("relative", source.keypoints, anchor, landmarks=engine.landmarks)
+        transfer = engine.transfer("relative", source.keypoints, anchor)
         return cls(engine, source, pictures, transfer)
 
     def batch(self, size: int) -> list[np.ndarray]:

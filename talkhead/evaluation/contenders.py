@@ -11,7 +11,6 @@ import numpy as np
 from talkhead.checkpoint import default_weights, read_header
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
-from talkhead.transfer import Transfer
 
 Pictures = Sequence[np.ndarray]
 Draw = Callable[[Pictures], np.ndarray]
@@ -60,12 +59,10 @@ class Weights:
     def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
         encoded = self._engine.encode(source)
         if anchor is None:
-            transfer = Transfer("absolute", encoded.keypoints)
+            transfer = self._engine.transfer("absolute", encoded.keypoints)
         else:
             keypoints = self._engine.detect([anchor])
-            transfer = Transfer(
-                "relative", encoded.keypoints, keypoints, landmarks=self._engine.landmarks
-            )
+            transfer = self._engine.transfer("relative", encoded.keypoints, keypoints)
 
         def draw(driving: Pictures) -> np.ndarray:
             return self._engine.render(encoded, transfer(self._engine.detect(driving)))

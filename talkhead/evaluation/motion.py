@@ -7,7 +7,6 @@ import numpy as np
 from talkhead.engine import Engine
 from talkhead.evaluation.judging import Shots
 from talkhead.evaluation.landmarks import REGIONS, LandmarkFolder
-from talkhead.transfer import Transfer
 
 MARGIN = 0.04  # of the picture's side, around the box of a region's points
 
@@ -30,8 +29,7 @@ class KeypointJudge:
         wanted = self._engine.detect(list(shots.driving))
         if shots.anchor is not None:
             source, anchor = (self._engine.detect([p]) for p in (shots.source, shots.anchor))
-            known = self._engine.landmarks
-            wanted = Transfer("relative", source, anchor, landmarks=known)(wanted)
+            wanted = self._engine.transfer("relative", source, anchor)(wanted)
         found = self._engine.detect(list(shots.results))
         # -1 and 1 are the centres of the border pixels.
         pixels = (found.value - wanted.value) * (shots.source.shape[0] - 1) / 2
