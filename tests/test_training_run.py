@@ -19,6 +19,7 @@ from talkhead import checkpoint
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.models import build
+from talkhead.models.grid import warp
 from talkhead.training import run
 from talkhead.training.options import TrainOptions
 from talkhead.training.run import train
@@ -48,6 +49,28 @@ def test_weights_of_a_run_draw_pictures_and_say_where_they_come_from(
     assert story["steps_done"] == 2
     assert 0 < story["validations"][-1]["motion_codes_used"] <= 1
     assert (tmp_path / "run" / "pictures" / "0000002.png").is_file()
+
+
+def test_sharpened_weights_show_the_warped_source_more_and_differ_in_nothing_else(
+    clips: Path, tmp_path: Path
+) -> None:
+    plain = run_options(clips, tmp_path / "plain", steps=1, settings=("model.blend_source=true",))
+    plain = replace(plain, settings=(*plain.settings, "recipe.adversarial=null"))
+    sharp = replace(plain, out=tmp_path / "sharp")
+    sharp = replace(sharp, settings=(*sharp.settings, "recipe.sharpen=30"))
+    models = []
+    for options in (plain, sharp):
+        train(options)
+        model, _ = checkpoint.load(options.out / "weights.safetensors")
+        models.append(model.eval())
+    one, other = (model.state_dict() for model in models)
+    assert [name for name in one if not torch.equal(one[name], other[name])] == ["decoder.out.bias"]
+    moved = other["decoder.out.bias"] - one["decoder.out.bias"]
+    assert torch.allclose(moved, torch.tensor([0.0, 0, 0, 30]))
+    pair = torch.rand(2, 1, 3, SIZE, SIZE)
+    with torch.inference_mode():
+        shown = models[1].reconstruct(*pair)
+    assert torch.allclose(shown.image, warp(pair[0], shown.motion.clamp(-1, 1)), atol=1e-3)
 
 
 def test_a_resumed_run_goes_on_bit_for_bit(clips: Path, tmp_path: Path) -> None:

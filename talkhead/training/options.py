@@ -203,6 +203,11 @@ def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
         isinstance(config, CodebookConfig) and config.motion_codebook.scales
     ):
         raise TalkheadError("motion_only needs a codebook model with a motion codebook")
+    if recipe.sharpen and not (isinstance(config, CodebookConfig) and config.blend_source):
+        raise TalkheadError(
+            "recipe.sharpen needs a codebook model that shows the source: add --set "
+            "model.blend_source=true, or --set recipe.sharpen=0"
+        )
     if recipe.weights.disentangling and not (isinstance(config, TpsmmConfig) and config.avd):
         raise TalkheadError(
             "this recipe trains the disentangling network of a tpsmm model: use --preset tpsmm "

@@ -141,6 +141,7 @@ class Recipe:
     attention:    extra weight of pixels at mouth and eyes, where landmarks say where they are.
     seed_codes:   fill the codebooks with encoded data before the first step.
     embolden:     at the end, let jacobians of eyes and mouth vary as far as landmarks say.
+    sharpen:      at the end, added to the logit with which `blend_source` shows the warped source.
     motion_only:  train detector, dense motion and motion codebook against the warped source.
     """
 
@@ -170,6 +171,7 @@ class Recipe:
     attention: float = 0.0
     seed_codes: bool = False
     embolden: bool = False
+    sharpen: float = 0.0
     motion_only: bool = False
     weights: Weights = field(default_factory=Weights)
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -46,6 +46,7 @@ from talkhead.training.options import (
 from talkhead.training.perceptual import PerceptualPyramid, find_vgg, load_vgg
 from talkhead.training.recipe import LandmarkStart, Recipe
 from talkhead.training.report import Diary, NoScreen, choose_screen
+from talkhead.training.sharpness import sharpen
 from talkhead.training.state import check_room, count_parameters, initialise, read, restore
 from talkhead.training.validation import validation_pairs
 
@@ -135,6 +136,8 @@ def _train(
         if recipe.embolden and teacher is not None:
             factors = embolden(learner.average.model, library, teacher, compute)
             log.info("eyes and mouth emboldened by %s", ", ".join(f"{x:.2f}" for x in factors))
+        if recipe.sharpen:
+            sharpen(learner.average.model, recipe.sharpen)
 
     outcome = run_loop(
         learner,
