@@ -8,6 +8,7 @@ a head the keypoints are, the difference can be told.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # The keypoints that training with landmarks teaches, in its order (`training.landmarks.GROUPS`), on
@@ -33,23 +34,29 @@ POINTS = (
 RIGIDITY = (1.0, 0.3, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.0)
 
 
-def turned(driving: Tensor, anchor: Tensor, source: Tensor, scale: float) -> Tensor:
-    """What relative motion misses of keypoints (B, K, 2), for one anchor and source (1, K, 2).
+class Turn:
+    """What relative motion misses, for one anchor and one source, keypoints (1, K, 2) each.
 
     The rotation from anchor to driving, done to the source's head in space, moves its points
-    otherwise than it moved the driver's (times `scale`); the difference is returned, (B, K, 2). It
-    is 0 for a source in the anchor's pose, for a driver that only shifts, for keypoints after those
-    of `POINTS` and where keypoints lie on a line.
+    otherwise than it moved the driver's (times `scale`). The difference is 0 for a source in the
+    anchor's pose, for a driver that only shifts, for keypoints after those of `POINTS` and where
+    keypoints lie on a line.
     """
-    sizes, rotations = poses(torch.cat([source, anchor, driving]))
-    (source_size, anchor_size), driving_size = sizes[:2], sizes[2:]
-    (source_pose, anchor_pose), driving_pose = rotations[:2], rotations[2:]
-    drawn_pose = driving_pose @ anchor_pose.T @ source_pose
-    drawn = _project(source_size + scale * (driving_size - anchor_size), drawn_pose)
-    there = drawn - _project(source_size, source_pose)
-    here = _project(driving_size, driving_pose) - _project(anchor_size, anchor_pose)
-    missed = torch.nan_to_num(there - scale * here, nan=0.0, posinf=0.0, neginf=0.0)
-    return torch.nn.functional.pad(missed, (0, 0, 0, driving.shape[1] - len(POINTS)))
+
+    def __init__(self, anchor: Tensor, source: Tensor, scale: float) -> None:
+        (size, anchor_size), (pose, anchor_pose) = poses(torch.cat([source, anchor]))
+        self._scale = scale
+        self._carry = anchor_pose.T @ pose
+        self._size = size - scale * anchor_size
+        self._start = _project(size, pose) - scale * _project(anchor_size, anchor_pose)
+
+    def __call__(self, driving: Tensor) -> Tensor:
+        """What is to be added to moved keypoints, (B, K, 2), for driving ones of that shape."""
+        size, pose = poses(driving)
+        drawn = _project(self._size + self._scale * size, pose @ self._carry)
+        missed = drawn - self._scale * _project(size, pose) - self._start
+        missed = torch.nan_to_num(missed, nan=0.0, posinf=0.0, neginf=0.0)
+        return F.pad(missed, (0, 0, 0, driving.shape[1] - len(POINTS)))
 
 
 def poses(value: Tensor) -> tuple[Tensor, Tensor]:

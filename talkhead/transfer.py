@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
-from talkhead.head import turned
+from talkhead.head import Turn
 from talkhead.structs import Keypoints
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ class Transfer:
         moved = _move(driving, self._anchor, self.source, self.scale, self._tilt)
         if not self.landmarks:
             return moved
-        values = (driving.value, self._anchor.value, self.source.value.float())
-        return replace(moved, value=moved.value + turned(*values, self.scale))
+        return replace(moved, value=moved.value + self._turn(driving.value))
 
     @cached_property
     def scale(self) -> float:
@@ -67,6 +66,10 @@ class Transfer:
         if self.anchor is None:
             raise TalkheadError("relative motion needs an anchor frame; use absolute motion")
         return self.anchor.map(Tensor.float)
+
+    @cached_property
+    def _turn(self) -> Turn:
+        return Turn(self._anchor.value, self.source.value.float(), self.scale)
 
     @cached_property
     def _tilt(self) -> Tensor | None:

@@ -11,7 +11,7 @@ from miniatures import mini, mini_config
 from talkhead.config import HEAD_POINTS, KeypointConfig
 from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
-from talkhead.head import POINTS, RIGIDITY, poses, turned
+from talkhead.head import POINTS, RIGIDITY, Turn, poses
 from talkhead.structs import Keypoints
 from talkhead.training.landmarks import GROUPS
 from talkhead.transfer import Transfer
@@ -73,22 +73,22 @@ def test_a_portrait_from_the_side_turns_on_as_a_head_does():
 
 def test_nothing_is_missed_in_the_anchors_pose_or_of_a_shift():
     side, front = seen(rotation(20, 5)), seen(rotation(0), 0.5)
-    assert turned(seen(rotation(-10)), side, side, 1.0).abs().max() < 1e-5
-    assert turned(seen(rotation(-10), 0.7), front, front * 2, 2.0).abs().max() < 1e-5
+    assert Turn(side, side, 1.0)(seen(rotation(-10))).abs().max() < 1e-5
+    assert Turn(front, front * 2, 2.0)(seen(rotation(-10), 0.7)).abs().max() < 1e-5
     shifted = front + torch.tensor([0.1, 0.2])
-    assert turned(shifted, front, side, 1.5).abs().max() < 1e-5
+    assert Turn(front, side, 1.5)(shifted).abs().max() < 1e-5
 
 
 def test_keypoints_beyond_the_head_and_collapsed_ones_are_left_alone():
     extra = torch.rand(3, 5, 2)
     turns = torch.cat([seen(rotation(angle)) for angle in (-20, 0, 20)])
     driving = torch.cat([turns, extra], dim=1)
-    missed = turned(driving, driving[1:2], driving[:1], 1.0)
+    missed = Turn(driving[1:2], driving[:1], 1.0)(driving)
     assert missed.shape == (3, 20, 2)
     assert missed[:, :15].abs().max() > 0.01
     assert torch.equal(missed[:, 15:], torch.zeros(3, 5, 2))
     line = torch.linspace(-1, 1, 15)[None, :, None].expand(1, 15, 2)
-    assert torch.equal(turned(turns, line, turns[:1], 1.0), torch.zeros(3, 15, 2))
+    assert torch.equal(Turn(line, turns[:1], 1.0)(turns), torch.zeros(3, 15, 2))
 
 
 def test_motion_of_weights_that_know_the_head_turns_it():

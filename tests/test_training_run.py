@@ -226,6 +226,19 @@ def test_what_fails_at_the_end_loses_nothing_and_scores_are_of_the_weights_that_
     assert header.provenance.notes["validation"]["l1"] == outcome.score.l1 != before
 
 
+def test_a_finished_run_that_is_resumed_does_not_learn_from_how_it_ended(
+    clips: Path, tmp_path: Path
+) -> None:
+    settings = ("model.blend_source=true", "recipe.adversarial=null", "recipe.sharpen=3")
+    wanted = run_options(clips, tmp_path / "run", steps=2, settings=settings)
+    train(wanted)
+    first, _ = checkpoint.load(wanted.out / "weights.safetensors")
+    train(replace(wanted, resume=True))  # nothing is left to learn
+    again, _ = checkpoint.load(wanted.out / "weights.safetensors")
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
 def test_a_changed_rate_counts_after_resuming(clips: Path, tmp_path: Path) -> None:
     quiet = ("recipe.adversarial.start=1", "recipe.adversarial.base_channels=4")
     wanted = run_options(clips, tmp_path / "run", steps=2, settings=quiet)

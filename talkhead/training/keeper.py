@@ -13,7 +13,7 @@ from talkhead.training.batches import Batches
 from talkhead.training.codes import code_use
 from talkhead.training.learner import Learner
 from talkhead.training.report import Diary
-from talkhead.training.state import save
+from talkhead.training.state import save, save_finished
 from talkhead.training.validation import Score, Validation
 
 CODE_BATCHES = 2  # whose vectors say which codes live
@@ -73,9 +73,17 @@ class Keeper:
 
     def save(self, step: int, seconds: float) -> None:
         """Weights, state and `run.json`."""
+        save(self.folder, self.learner, step, seconds, self._provenance(step, seconds))
+        self.diary.write(step, seconds, skipped_steps=self.learner.skipped)
+
+    def save_finished(self, step: int, seconds: float) -> None:
+        """The same after a run's end has changed the weights, which the state is not to know."""
+        save_finished(self.folder, self.learner, self._provenance(step, seconds))
+        self.diary.write(step, seconds, skipped_steps=self.learner.skipped)
+
+    def _provenance(self, step: int, seconds: float) -> Provenance:
+        """Where the weights come from, with their length of training and last score."""
         notes: dict[str, Any] = {"steps": step, "minutes": round(seconds / 60, 1)}
         if self.score is not None:
             notes["validation"] = asdict(self.score)
-        provenance = Provenance(self.provenance.origin, self.provenance.licence, notes=notes)
-        save(self.folder, self.learner, step, seconds, provenance)
-        self.diary.write(step, seconds, skipped_steps=self.learner.skipped)
+        return Provenance(self.provenance.origin, self.provenance.licence, notes=notes)

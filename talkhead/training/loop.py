@@ -159,14 +159,15 @@ def run_loop(
         stream.close()
         screen.close()
     if keeper:
-        if not stop.wanted:
-            if finish:
-                keeper.save(step, clock.seconds)  # safe, whatever comes
-                with learner.memory_explained():
-                    finish()
-                keeper.forget()
+        if not stop.wanted and not finish:
             keeper.validate(step)
-        keeper.save(step, clock.seconds)
+        keeper.save(step, clock.seconds)  # before the end changes anything: safe, whatever comes
+        if not stop.wanted and finish:
+            with learner.memory_explained():
+                finish()
+            keeper.forget()
+            keeper.validate(step)
+            keeper.save_finished(step, clock.seconds)
         keeper.diary.close()
     if stop.wanted:
         raise KeyboardInterrupt

@@ -60,6 +60,17 @@ def save(folder: Path, learner: Learner, step: int, seconds: float, provenance: 
         raise TalkheadError(_not_saved(folder, error)) from error
 
 
+def save_finished(folder: Path, learner: Learner, provenance: Provenance) -> None:
+    """Write the averaged weights alone, changed as a run's end does; the state stays as it was.
+
+    So a finished run that is resumed goes on from what it had learned. Raises like `save`.
+    """
+    try:
+        checkpoint.save(folder / WEIGHTS, learner.average.model, provenance)
+    except (OSError, RuntimeError, TalkheadError) as error:
+        raise TalkheadError(_not_saved(folder, error)) from error
+
+
 def _not_saved(folder: Path, error: Exception) -> str:
     """What went wrong, and what is left."""
     full = shutil.disk_usage(folder).free < NO_ROOM
