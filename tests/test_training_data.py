@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from toys import SIZE, film, mesh, toy_library, write_clips
 
 from talkhead.errors import TalkheadError
 from talkhead.landmarks import find_landmarks, in_square, read_landmarks
+from talkhead.training.ahead import in_processes
 from talkhead.training.batches import NOWHERE, Batches
 from talkhead.training.data import find_clips, identity_of, load_landmarks
 from talkhead.training.frames import ArrayFrames, Library, StreamedFrames, load_library, read_clip
@@ -118,6 +120,30 @@ def test_data_are_a_function_of_seed_and_step() -> None:
     halves = [Batches(toy_library(), recipe, size=SIZE, seed=3, share=(r, 2)) for r in (0, 1)]
     shared = torch.cat([half.batch(5).driving for half in halves])
     assert torch.equal(shared, one.batch(5).driving)
+
+
+def test_processes_draw_what_threads_draw_and_tell_what_they_cannot() -> None:
+    batches = Batches(toy_library(marks=True), PLAIN, size=SIZE, seed=3, flow_size=16)
+    draws = in_processes(batches.draw, 5, workers=2)
+    for step in (5, 6, 7):
+        found, wanted = next(draws).finish(), batches.batch(step)
+        assert torch.equal(found.driving, wanted.driving)
+        assert torch.equal(found.driving_marks, wanted.driving_marks)
+        assert found.flow is not None
+        assert wanted.flow is not None
+        assert torch.equal(found.flow, wanted.flow)
+    draws.close()
+
+    def refuse(step: int) -> int:
+        raise TalkheadError(f"no batch {step}")
+
+    def die(step: int) -> int:
+        os._exit(3)
+
+    with pytest.raises(TalkheadError, match=r"^no batch 4$"):
+        next(in_processes(refuse, 4, workers=1))
+    with pytest.raises(TalkheadError, match="was ended"):
+        next(in_processes(die, 4, workers=1))
 
 
 def test_both_frames_of_a_pair_show_one_person_and_one_change() -> None:

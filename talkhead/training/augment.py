@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid, warp
+from talkhead.models.grid import identity_grid, inverse_2x2, matmul_2x2, resize_grid, warp
 from talkhead.training.equivariance import COARSE, CONTROL_POINTS, bend, reflect
 from talkhead.training.recipe import Augmentation
 
@@ -37,6 +38,15 @@ class Change:
     offset: Tensor
     gamma: Tensor
     moves: bool
+
+    def to(self, device: torch.device) -> Change:
+        """The same on a device."""
+        moved: dict[str, Any] = {
+            each.name: value.to(device)
+            for each in fields(self)
+            if isinstance(value := getattr(self, each.name), Tensor)
+        }
+        return replace(self, **moved)
 
 
 def draw(rng: np.random.Generator, how: Augmentation) -> dict[str, np.ndarray]:
@@ -87,40 +97,52 @@ def stack(numbers: list[dict[str, np.ndarray]], how: Augmentation) -> Change:
     return Change(**floats, bend=spline if how.bend else None, moves=moves)
 
 
-def augment(images: Tensor, marks: Tensor, change: Change, mirror: Tensor) -> tuple[Tensor, Tensor]:
-    """Change pairs of images (B, 2, 3, S, S) in [0, 1] and their landmarks (B, 2, n, 2).
+def as_images(pixels: Tensor) -> Tensor:
+    """Pixels uint8 (B, 2, S, S, 3) as images (B, 2, 3, S, S) in [0, 1]."""
+    return pixels.permute(0, 1, 4, 2, 3).float() / 255
 
-    Landmarks are in [-1, 1] at the centres of the border pixels. `mirror` (n,) says which landmark
-    each one becomes in the mirrored picture.
-    """
-    device = images.device
+
+def move(images: Tensor, change: Change) -> Tensor:
+    """Warp and mirror pairs of images (B, 2, C, S, S)."""
     if change.moves:
-        grid = backward_grid(change, images.shape[-1], device)
-        images = warp(images.flatten(1, 2), grid).unflatten(1, (2, 3))
-        marks = move_points(marks, change)
-    flip = change.flip.to(device)[:, None, None, None, None]
-    images = torch.where(flip, images.flip(-1), images)
-    mirrored = marks[:, :, mirror] * marks.new_tensor([-1.0, 1.0])
-    marks = torch.where(change.flip[:, None, None, None], mirrored, marks)
-    colour, offset, gamma = (x.to(device) for x in (change.colour, change.offset, change.gamma))
-    images = torch.einsum("bij,bkjhw->bkihw", colour, images) + offset[:, None, None, None, None]
-    return images.clamp(0, 1) ** gamma[:, None, None, None, None], marks
+        grid = backward_grid(change, images.shape[-1])
+        images = warp(images.flatten(1, 2), grid).unflatten(1, images.shape[1:3])
+    return torch.where(change.flip[:, None, None, None, None], images.flip(-1), images)
 
 
-def backward_grid(change: Change, size: int, device: torch.device) -> Tensor:
+def recolour(images: Tensor, change: Change) -> Tensor:
+    """Change colours and light of pairs of images (B, 2, 3, S, S) in [0, 1]."""
+    offset, gamma = (x[:, None, None, None, None] for x in (change.offset, change.gamma))
+    images = torch.einsum("bij,bkjhw->bkihw", change.colour, images) + offset
+    return images.clamp(0, 1) ** gamma
+
+
+def move_points(points: Tensor, change: Change, mirror: Tensor) -> Tensor:
+    """Where landmarks (B, 2, n, 2) of the old pictures lie in the changed ones.
+
+    They are in [-1, 1] at the centres of the border pixels. `mirror` (n,) says which landmark each
+    one becomes in the mirrored picture.
+    """
+    if change.moves:
+        points = _warp_points(points, change)
+    mirrored = points[:, :, mirror] * points.new_tensor([-1.0, 1.0])
+    return torch.where(change.flip[:, None, None, None], mirrored, points)
+
+
+def backward_grid(change: Change, size: int) -> Tensor:
     """Where each pixel of the changed picture comes from: (B, S, S, 2), inside the picture."""
     count = len(change.matrix)
-    grid = identity_grid(COARSE, COARSE).flatten(0, 1).expand(count, -1, -1)
+    grid = identity_grid(COARSE, COARSE, change.matrix.device).flatten(0, 1).expand(count, -1, -1)
     bent = grid + _bend(change, grid)
-    back = torch.linalg.inv(change.matrix)[:, None]
+    back = inverse_2x2(change.matrix)[:, None]
     moved = matmul_2x2(back, (bent - change.shift[:, None])[..., None])[..., 0]
-    moved = resize_grid(moved.unflatten(1, (COARSE, COARSE)).to(device), (size, size))
-    clamp = change.clamp.to(device)[:, None, None, None]
+    moved = resize_grid(moved.unflatten(1, (COARSE, COARSE)), (size, size))
+    clamp = change.clamp[:, None, None, None]
     return torch.where(clamp, moved.clamp(-1, 1), reflect(moved))
 
 
-def move_points(points: Tensor, change: Change) -> Tensor:
-    """Where points (B, 2, n, 2) of the old pictures lie in the changed ones.
+def _warp_points(points: Tensor, change: Change) -> Tensor:
+    """Where points (B, 2, n, 2) are taken by the warp alone.
 
     Pixels look back from z to matrix^-1 (z + bend(z) - shift), so a point p moves to the z that
     solves z = matrix p + shift - bend(z).
@@ -137,5 +159,5 @@ def move_points(points: Tensor, change: Change) -> Tensor:
 def _bend(change: Change, points: Tensor) -> Tensor:
     """The thin-plate part of the change at points (B, n, 2)."""
     if change.bend is None:
-        return torch.zeros(1)
+        return torch.zeros(1, device=points.device)
     return bend(points, change.bend, "l1")

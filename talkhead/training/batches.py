@@ -7,9 +7,8 @@ pairs with the same changes.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,6 +19,8 @@ from torch import Tensor
 from talkhead.errors import TalkheadError
 from talkhead.landmarks import MESH
 from talkhead.training import augment
+from talkhead.training.ahead import in_processes, in_threads
+from talkhead.training.augment import Change
 from talkhead.training.equivariance import RandomWarp, draw_warp, stack_warps
 from talkhead.training.flow import optical_flow
 from talkhead.training.frames import Library
@@ -29,7 +30,6 @@ from talkhead.training.recipe import Recipe
 log = logging.getLogger(__name__)
 
 NOWHERE = 10.0  # coordinate of landmarks that are not known: far outside the picture
-AHEAD = 3  # batches that are prepared while one is being learned
 CHOICES = 8  # driving frames to choose from
 ATTEMPTS = 20  # other clips that are tried when one turns out to be broken
 
@@ -54,15 +54,6 @@ class Batch:
     flow: Tensor | None = None
     confidence: Tensor | None = None
 
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        moved: dict[str, Any] = {
-            each.name: value.to(device)
-            for each in fields(self)
-            if isinstance(value := getattr(self, each.name), Tensor | RandomWarp)
-        }
-        return replace(self, **moved)
-
     def __len__(self) -> int:
         return len(self.source)
 
@@ -74,6 +65,47 @@ class Batch:
             if isinstance(value := getattr(self, each.name), Tensor | RandomWarp)
         }
         return replace(self, **parts)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """B pairs as they are on disk, and what is to be done to their pixels.
+
+    pixels: uint8 (B, 2, S, S, 3). marks: (B, 2, 478, 2), already where the change puts them.
+    The rest is as in `Batch`.
+    """
+
+    pixels: Tensor
+    marks: Tensor
+    marked: Tensor
+    change: Change
+    warp: RandomWarp
+    flow: Tensor | None = None
+    confidence: Tensor | None = None
+
+    def to(self, device: torch.device) -> Draw:
+        """The same on a device."""
+        moved: dict[str, Any] = {
+            each.name: value.to(device)
+            for each in fields(self)
+            if isinstance(value := getattr(self, each.name), Tensor | RandomWarp | Change)
+        }
+        return replace(self, **moved)
+
+    def finish(self) -> Batch:
+        """Change the pixels, where they are."""
+        images = augment.as_images(self.pixels)
+        images = augment.recolour(augment.move(images, self.change), self.change)
+        return Batch(
+            source=images[:, 0].contiguous(memory_format=torch.channels_last),
+            driving=images[:, 1].contiguous(memory_format=torch.channels_last),
+            source_marks=self.marks[:, 0],
+            driving_marks=self.marks[:, 1],
+            marked=self.marked,
+            warp=self.warp,
+            flow=self.flow,
+            confidence=self.confidence,
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +125,8 @@ class Batches:
     size:    of the pictures. flow_size: of the optical flow, None: not wanted.
     share:   (number of this process, number of processes) of every global batch.
     mirror:  (478,), which landmark each one becomes in the mirrored picture.
+    workers: threads or processes that prepare what comes next.
+    device:  where batches are wanted; their pixels are changed there.
     """
 
     def __init__(
@@ -106,6 +140,7 @@ class Batches:
         share: tuple[int, int] = (0, 1),
         mirror: Tensor | None = None,
         workers: int = 1,
+        device: torch.device | None = None,
     ) -> None:
         self.library = library
         self.recipe = recipe
@@ -115,25 +150,28 @@ class Batches:
         self.share = share
         self.mirror = torch.arange(MESH) if mirror is None else mirror
         self.workers = workers
+        self.device = device or torch.device("cpu")
         self._identities = list(library.identities.values())
         self._broken: set[int] = set()
 
     def stream(self, step: int) -> Generator[Batch, None, None]:
-        """The batches from a step on, endlessly, prepared by threads that run ahead."""
-        waiting: deque[Future[Batch]] = deque()
-        with ThreadPoolExecutor(max(1, self.workers)) as pool:
-            try:
-                while True:
-                    while len(waiting) < AHEAD + self.workers:
-                        waiting.append(pool.submit(self.batch, step))
-                        step += 1
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        """The batches from a step on, endlessly; workers run ahead.
+
+        Where a GPU learns, threads would hold up the one that feeds it: processes draw.
+        """
+        if self.device.type != "cuda" or not self.library.in_memory:
+            yield from in_threads(self.batch, step, self.workers)
+            return
+        with closing(in_processes(self.draw, step, self.workers)) as draws:
+            for draw in draws:
+                yield draw.to(self.device).finish()
 
     def batch(self, step: int) -> Batch:
         """This process's part of the batch of a step."""
+        return self.draw(step).to(self.device).finish()
+
+    def draw(self, step: int) -> Draw:
+        """The same before its pixels are changed, where the library keeps them."""
         rank, processes = self.share
         own = self.recipe.batch_size // processes
         first = step * self.recipe.batch_size + rank * own
@@ -191,24 +229,18 @@ class Batches:
             return unknown
         return marks[frames] * (self.size / (self.size - 1))  # from edges to pixel centres
 
-    def assemble(self, items: list[Item]) -> Batch:
-        """Stack items and change them."""
+    def assemble(self, items: list[Item]) -> Draw:
+        """Stack items, move their landmarks, find the flow."""
         how = self.recipe
-        images = torch.stack([item.pixels for item in items]).permute(0, 1, 4, 2, 3).float() / 255
-        marks = torch.from_numpy(np.stack([item.marks for item in items]))
+        pixels = torch.stack([item.pixels for item in items])
         change = augment.stack([item.change for item in items], how.augmentation)
-        images, marks = augment.augment(images, marks, change, self.mirror)
         marked = torch.tensor([item.marked for item in items])
+        marks = torch.from_numpy(np.stack([item.marks for item in items]))
+        marks = augment.move_points(marks, change, self.mirror)
         marks = torch.where(marked[:, None, None, None], marks, torch.tensor(NOWHERE))
-        batch = Batch(
-            source=images[:, 0].contiguous(memory_format=torch.channels_last),
-            driving=images[:, 1].contiguous(memory_format=torch.channels_last),
-            source_marks=marks[:, 0],
-            driving_marks=marks[:, 1],
-            marked=marked,
-            warp=stack_warps([item.warp for item in items], how.equivariance_kernel),
-        )
+        warp = stack_warps([item.warp for item in items], how.equivariance_kernel)
+        draw = Draw(pixels, marks, marked, change, warp)
         if self.flow_size is None:
-            return batch
-        flow, confidence = optical_flow(images.cpu(), self.flow_size)
-        return replace(batch, flow=flow, confidence=confidence)
+            return draw
+        flow, confidence = optical_flow(pixels, change, self.flow_size)
+        return replace(draw, flow=flow, confidence=confidence)

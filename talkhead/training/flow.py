@@ -10,22 +10,23 @@ import torch
 from torch import Tensor
 
 from talkhead.models.grid import resize
+from talkhead.training.augment import Change, move
 
 FLOW_SIZE = 128  # pixels; more is slower and not better for a motion grid of 64
 TRUST_RADIUS = 1.0  # pixels of forward-backward disagreement that cost 40 % of the trust
 
 
-def optical_flow(images: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Where each point of the driving image comes from, and how far to trust that.
+def optical_flow(pixels: Tensor, change: Change, size: int) -> tuple[Tensor, Tensor]:
+    """Where each point of the changed driving image comes from, and how far to trust that.
 
-    images (B, 2, 3, S, S) in [0, 1], source first, on the CPU. Returns absolute source
-    coordinates (B, size, size, 2) in [-1, 1] and a confidence (B, size, size) in [0, 1].
+    pixels uint8 (B, 2, S, S, 3), source first. Returns absolute source coordinates
+    (B, size, size, 2) in [-1, 1] and a confidence (B, size, size) in [0, 1], on the CPU.
     """
-    grey = images.mean(2)
-    side = min(FLOW_SIZE, images.shape[-1])
+    grey = pixels.float().mean(-1)
+    side = min(FLOW_SIZE, grey.shape[-1])
     if grey.shape[-1] > side:
         grey = torch.nn.functional.interpolate(grey, (side, side), mode="area")
-    pictures = (grey.clamp(0, 1) * 255).byte().numpy()
+    pictures = move(grey.cpu()[:, :, None], change)[:, :, 0].byte().numpy()
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     pairs = [_match(method, source, driving) for source, driving in pictures]
     places = torch.from_numpy(np.stack([place for place, _ in pairs])).permute(0, 3, 1, 2)

@@ -109,6 +109,11 @@ class Library:
     broken: dict[str, str]
 
     @property
+    def in_memory(self) -> bool:
+        """Whether frames are where every process of this machine reaches them."""
+        return not any(isinstance(frames, DeviceFrames) for frames in self.frames)
+
+    @property
     def identities(self) -> dict[str, list[int]]:
         """Numbers of the clips of every identity."""
         found: dict[str, list[int]] = {}
@@ -131,7 +136,7 @@ def load_library(
     """Make the frames of clips available.
 
     cache: "memory", "gpu", "none" (decode for every pair), a folder for decoded frames, or "auto":
-        the GPU or memory if they fit, else none. `processes` share this machine's memory.
+        memory or the GPU if they fit, else none. `processes` share this machine's memory.
 
     Unusable clips are skipped, with one warning; TalkheadError if none is left.
     """
@@ -172,19 +177,22 @@ def load_library(
 def choose_cache(
     clips: Sequence[Clip], size: int, device: torch.device | None, processes: int
 ) -> str:
-    """Where all frames fit, by the headers of a few clips."""
+    """Where all frames fit, by the headers of a few clips.
+
+    Memory before the GPU: from there processes can prepare pairs, and a batch crosses in a moment.
+    """
     counts = []
     for clip in clips[:: max(1, len(clips) // PROBED)]:
         with contextlib.suppress(TalkheadError):  # reported when all clips are opened
             counts.append(frame_count(probe(clip.path)))
     need = int(np.mean(counts or [0]) * len(clips) * size * size * 3)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if need * processes < memory * MEMORY_SHARE:
+        return "memory"
     if device is not None and device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         if need < free * GPU_SHARE:
             return "gpu"
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if need * processes < memory * MEMORY_SHARE:
-        return "memory"
     log.warning(
         "the frames (%.0f GB) do not fit into memory and are decoded for every pair; "
         "--cache FOLDER on a fast disk is quicker",

@@ -60,7 +60,7 @@ class Keeper:
             f"PSNR {self.score.psnr:.2f} dB"
         )
         if isinstance(model, CodebookModel):
-            some = (self.batches.batch(n).to(compute.device) for n in range(CODE_BATCHES))
+            some = (self.batches.batch(n) for n in range(CODE_BATCHES))
             use = code_use(model, some)
             found |= {f"{name}_codes_used": share for name, share in use.items()}
             shares = (f"{name} {share:.0%}" for name, share in use.items())

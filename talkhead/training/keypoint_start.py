@@ -122,8 +122,7 @@ def teach_keypoints(
         cosine = 0.5 * (1 + math.cos(math.pi * step / steps)) + 0.005
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / WARMUP_STEPS) * cosine
-        batch = next(stream).to(compute.device)
-        pictures, marks, known = _pictures(batch)
+        pictures, marks, known = _pictures(next(stream))
         with torch.autocast(compute.device.type, compute.precision, enabled=half):
             found = model.detect(pictures)
         wanted = teacher.with_free(marks, found.value.shape[1] - len(GROUPS))

@@ -136,7 +136,7 @@ def run_loop(
     try:
         with stop.watch(), learner.memory_explained():
             while (progress := share_done(learner, limits, step, clock)) < 1:
-                terms = learner.learn(next(stream).to(device), step, progress)
+                terms = learner.learn(next(stream), step, progress)
                 step += 1
                 reporter.add(terms, step)
                 if keeper and step % limits.validate_steps == 0:

@@ -257,6 +257,7 @@ def make_batches(
         share=(members.rank, members.size),
         mirror=mirror_order(teacher.offsets.cpu()) if teacher else None,
         workers=options.workers,
+        device=learner.compute.device,
     )
 
 
@@ -284,6 +285,7 @@ def start(
             share=batches.share,
             mirror=batches.mirror,
             workers=options.workers,
+            device=compute.device,
         )
 
         def report(done: int, steps: int, value: float, jacobian: float) -> None:
@@ -304,7 +306,7 @@ def start(
         )
     if recipe.seed_codes and not options.init and isinstance(learner.model, CodebookModel):
         generator = torch.Generator().manual_seed(options.seed)
-        some = (batches.batch(step).to(compute.device) for step in range(SEEDING_BATCHES))
+        some = (batches.batch(step) for step in range(SEEDING_BATCHES))
         seed_codes(learner.model, some, generator)
 
 
