@@ -175,8 +175,8 @@ def draw_codes(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
     ]
     return Figure(
         "Code use",
-        "the code nearest to each token: where, and how often; motion: of the flow that enters, "
-        "appearance: of the driving frame",
+        "the code nearest to each token: where, how often, and which most; motion: of the flow "
+        "that enters, appearance: of the driving frame",
         rows,
     )
 
@@ -188,7 +188,7 @@ def code_panel(use: CodeUse, total: int) -> Panel:
     chart = bars(counts, total, LARGE - SMALL - GAP // 2, SMALL)
     used, top = int((counts > 0).sum()), int(counts.argmax())
     share = counts[top] / counts.sum()
-    label = f"{use.kind} {use.size} px: {used} of {use.allocated}, most no. {top} ({share:.0%})"
+    label = f"{use.kind} {use.size} px: {used} of {use.allocated}, no. {top} at {share:.0%}"
     return Panel(np.concatenate([tokens, gap, chart], axis=1), label)
 
 
