@@ -24,4 +24,4 @@ talkhead train --data "$clips" --landmarks "$landmarks" --portraits "$portraits"
 talkhead train --data "$clips" --landmarks "$landmarks" --portraits "$portraits" \
     --out "$folder/joint" --bf16 --init "$folder/motion/weights.safetensors" \
     --minutes "$joint_minutes" --batch-size 6 --set recipe.keypoint_rate=1.5e-4 \
-    --set "recipe.landmark_start.weights=[0.5,0.1]" --set recipe.sharpen=0.5
+    --set "recipe.landmark_start.weights=[0.5,0.1]" --set recipe.sharpen=0.3
