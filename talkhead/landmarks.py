@@ -23,19 +23,27 @@ CLASSIC = 68
 
 
 class Landmarks(NamedTuple):
-    """What one file holds: points float32 (N, P, 2) in pixels, and what each row belongs to."""
+    """What one file holds, and what each row belongs to.
 
-    points: np.ndarray
+    meshes: float32 (N, P, 2 or 3), in pixels, with depth where the file has it.
+    """
+
+    meshes: np.ndarray
     frames: list[int]
     names: list[str]
+
+    @property
+    def points(self) -> np.ndarray:
+        """x and y alone, (N, P, 2)."""
+        return self.meshes[..., :2]
 
     def by_frame(self) -> dict[int, np.ndarray]:
         """Points (P, 2) by frame number."""
         return dict(zip(self.frames, self.points, strict=True))
 
     def by_name(self) -> dict[str, np.ndarray]:
-        """Points (P, 2) by the name of a picture."""
-        return dict(zip(self.names, self.points, strict=True))
+        """Meshes (P, 2 or 3) by the name of a picture."""
+        return dict(zip(self.names, self.meshes, strict=True))
 
 
 def find_landmarks(folder: Path, clip: Path, name: str) -> Path | None:
@@ -73,15 +81,15 @@ def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH, CLASSIC)) -> Lan
         )
     if not len(points) == len(frames) == len(names):
         raise TalkheadError(f"{file} has {len(points)} faces, but numbers or names another count")
-    return Landmarks(points[..., :2], frames, names)
+    return Landmarks(points[..., :3], frames, names)
 
 
 def in_square(points: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Pixels of a frame as fractions of its centre square: 0 and 1 are its edges.
+    """Pixels (..., 2 or 3) of a frame as fractions of its centre square: 0 and 1 are its edges.
 
-    Both training and evaluation look at that square.
+    Both training and evaluation look at that square. Depth is in the same unit.
     """
     square = centre_square(width, height)
-    corner = np.array([square.x, square.y], np.float32)
+    corner = np.array([square.x, square.y, 0], np.float32)[: points.shape[-1]]
     found: np.ndarray = (points - corner) / np.float32(square.side)
     return found

@@ -66,6 +66,17 @@ def test_portraits_come_with_meshes_of_their_own_or_in_one_file(tmp_path: Path) 
     assert len(library.frames[0]) == 3
     assert library.marks[0] is not None
     assert np.allclose(library.marks[0][2], mesh(2)[0], atol=1e-5)
+    assert library.marks[0].shape[-1] == 2
+    deep = np.concatenate([points, np.full((2, 478, 1), SIZE / 2)], axis=-1)
+    np.savez(marks / "portraits.npz", names=np.array(["anna", "bert"]), points=deep)
+    library = load_portraits(pictures, marks, SIZE)
+    assert library.marks[0] is not None
+    assert library.marks[0].shape == (3, 478, 2)  # one of them has no depth
+    deep[1, 7] = np.nan
+    np.savez(marks / "portraits.npz", names=np.array(["bert", "anna"]), points=deep)
+    (marks / "carl.npz").unlink()
+    with pytest.raises(TalkheadError, match="fewer than two pictures with landmarks"):
+        load_portraits(pictures, marks, SIZE)  # no face was found in one of the two
     both = marked_only(toy_library(2), library)
     assert len(both.clips) == 1  # clips without landmarks teach no keypoints
 

@@ -74,6 +74,8 @@ def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> No
         train(run_options(clips, run, settings=deep))
     with pytest.raises(TalkheadError, match="need --landmarks"):
         train(run_options(clips, run, keypoint_steps=3))
+    with pytest.raises(TalkheadError, match=r"recipe\.augmentation\.turned needs --landmarks"):
+        train(run_options(clips, run, settings=("recipe.augmentation.turned=0.5",)))
     with pytest.raises(TalkheadError, match="nope does not exist"):
         train(run_options(tmp_path / "nope", run))
     train(run_options(clips, run, steps=1))

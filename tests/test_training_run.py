@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toys import CODEBOOK, SIZE, run_options, write_marks
+from PIL import Image
+from toys import CODEBOOK, SIZE, film, mesh, run_options, write_marks
 
 from talkhead import checkpoint
 from talkhead.engine import Engine
@@ -174,6 +175,31 @@ def test_landmarks_start_the_keypoints(clips: Path, tmp_path: Path) -> None:
     first, last = losses(wanted.out)
     assert first["tether"] > 0
     assert "tether" not in last  # released after a tenth of the run
+
+
+def test_portraits_are_learned_from_beside_the_clips_if_their_heads_can_be_turned(
+    clips: Path, tmp_path: Path
+) -> None:
+    pictures, marks = tmp_path / "pictures", tmp_path / "marks"
+    pictures.mkdir()
+    marks.mkdir()
+    write_marks(clips, marks)
+    flat = (mesh(2) + 1) * (SIZE / 2)
+    for number in range(2):
+        Image.fromarray(film(0, 1)[0]).save(pictures / f"{number}.png")
+    np.savez(marks / "portraits.npz", names=np.array(["0", "1"]), points=flat)
+    settings = ("recipe.adversarial=null", "recipe.augmentation.stills=1")
+    only = run_options(
+        clips, tmp_path / "run", steps=1, landmarks=marks, portraits=pictures, settings=settings
+    )
+    with pytest.raises(TalkheadError, match="no depth, without which heads cannot be turned"):
+        train(only)
+    deep = np.concatenate([flat, flat[..., :1] % 5], axis=-1)
+    np.savez(marks / "portraits.npz", names=np.array(["0", "1"]), points=deep)
+    train(only)
+    clips_alone = replace(only, portraits=None, out=tmp_path / "clips_alone")
+    train(clips_alone)
+    assert losses(only.out)[0]["pixel"] != losses(clips_alone.out)[0]["pixel"]
 
 
 def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(

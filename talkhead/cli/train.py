@@ -72,7 +72,10 @@ def train(
         int, typer.Option(min=0, help="Steps that teach the keypoints alone from landmarks first.")
     ] = 0,
     portraits: Annotated[
-        Path | None, typer.Option(help="Pictures with landmarks for those steps.")
+        Path | None,
+        typer.Option(
+            help="Pictures with landmarks, for those steps and for pairs with turned heads."
+        ),
     ] = None,
     vgg: Annotated[
         Path | None, typer.Option(help="VGG-19 weights (torchvision's) for the perceptual loss.")

@@ -6,7 +6,6 @@ pairs with the same changes.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.errors import TalkheadError
 from talkhead.landmarks import MESH
 from talkhead.training import augment
 from talkhead.training.ahead import in_processes, in_threads
@@ -24,14 +22,10 @@ from talkhead.training.augment import Change
 from talkhead.training.equivariance import RandomWarp, draw_warp, stack_warps
 from talkhead.training.flow import optical_flow
 from talkhead.training.frames import Library
-from talkhead.training.landmarks import openings
+from talkhead.training.pairs import Pair, Pairs
 from talkhead.training.recipe import Recipe
 
-log = logging.getLogger(__name__)
-
 NOWHERE = 10.0  # coordinate of landmarks that are not known: far outside the picture
-CHOICES = 8  # driving frames to choose from
-ATTEMPTS = 20  # other clips that are tried when one turns out to be broken
 
 
 @dataclass(frozen=True)
@@ -110,11 +104,9 @@ class Draw:
 
 @dataclass(frozen=True)
 class Item:
-    """A pair as it is on disk, and the numbers that say how it is changed."""
+    """A pair, and the numbers that say how it is changed."""
 
-    pixels: Tensor  # uint8 (2, S, S, 3)
-    marks: np.ndarray  # (2, 478, 2)
-    marked: bool
+    pair: Pair
     change: dict[str, np.ndarray]
     warp: np.ndarray
 
@@ -123,6 +115,7 @@ class Batches:
     """Draws and prepares the batches of one process.
 
     size:    of the pictures. flow_size: of the optical flow, None: not wanted.
+    portraits: pictures with landmarks, of which pairs are made by turning heads.
     share:   (number of this process, number of processes) of every global batch.
     mirror:  (478,), which landmark each one becomes in the mirrored picture.
     workers: threads or processes that prepare what comes next.
@@ -137,6 +130,7 @@ class Batches:
         size: int,
         seed: int,
         flow_size: int | None = None,
+        portraits: Library | None = None,
         share: tuple[int, int] = (0, 1),
         mirror: Tensor | None = None,
         workers: int = 1,
@@ -147,12 +141,11 @@ class Batches:
         self.size = size
         self.seed = seed
         self.flow_size = flow_size
+        self.pairs = Pairs(library, portraits, recipe.augmentation)
         self.share = share
         self.mirror = torch.arange(MESH) if mirror is None else mirror
         self.workers = workers
         self.device = device or torch.device("cpu")
-        self._identities = list(library.identities.values())
-        self._broken: set[int] = set()
 
     def stream(self, step: int) -> Generator[Batch, None, None]:
         """The batches from a step on, endlessly; workers run ahead.
@@ -178,64 +171,24 @@ class Batches:
         return self.assemble([self.item(first + number) for number in range(own)])
 
     def item(self, number: int) -> Item:
-        """Item `number` of the run: a random identity, clip, pair of frames, and changes."""
-        rng = np.random.default_rng([self.seed, number])
-        for _ in range(ATTEMPTS):
-            clips = self._identities[rng.integers(len(self._identities))]
-            clip = clips[rng.integers(len(clips))]
-            try:
-                count = len(self.library.frames[clip])
-                source, driving = self._pair(rng, clip, count)
-                pixels = self.library.frames[clip].take([source, driving])
-            except TalkheadError as error:
-                if clip not in self._broken:
-                    self._broken.add(clip)
-                    log.warning("skipped %s", error)
-                continue
-            marks = self._marks(clip, [source, driving])
-            how = self.recipe
-            return Item(
-                pixels=pixels,
-                marks=marks,
-                marked=bool((marks != NOWHERE).all()),
-                change=augment.draw(rng, how.augmentation),
-                warp=draw_warp(rng, how.equivariance_affine, how.equivariance_bend),
-            )
-        raise TalkheadError(
-            f"{ATTEMPTS} clips in a row could not be read; run with --check-data to see which"
+        """Item `number` of the run: a random pair, and changes."""
+        rng, how = np.random.default_rng([self.seed, number]), self.recipe
+        return Item(
+            pair=self.pairs.draw(rng),
+            change=augment.draw(rng, how.augmentation),
+            warp=draw_warp(rng, how.equivariance_affine, how.equivariance_bend),
         )
-
-    def _pair(self, rng: np.random.Generator, clip: int, count: int) -> tuple[int, int]:
-        """Two frames, drawn with replacement; perhaps the most different of several choices."""
-        source, *drivings = rng.integers(count, size=1 + CHOICES)
-        marks, how = self.library.marks[clip], self.recipe.augmentation
-        driving, chance = drivings[0], rng.random()
-        if marks is None or len(marks) < count or chance >= how.far_pairs + how.expressive_pairs:
-            return int(source), int(driving)
-        if chance < how.far_pairs:
-            drivings = drivings[:2]
-            change = np.abs(marks[drivings] - marks[source]).mean((1, 2))
-        else:
-            opened = openings(marks[[source, *drivings]])[:, rng.integers(2)]
-            change = np.abs(opened[1:] - opened[0])
-        # A frame in which no face was found (NaN) is not the more different one.
-        driving = drivings[np.nan_to_num(change, nan=-1.0).argmax()]
-        return int(source), int(driving)
-
-    def _marks(self, clip: int, frames: list[int]) -> np.ndarray:
-        marks = self.library.marks[clip]
-        unknown = np.full((2, MESH, 2), NOWHERE, np.float32)
-        if marks is None or max(frames) >= len(marks) or not np.isfinite(marks[frames]).all():
-            return unknown
-        return marks[frames] * (self.size / (self.size - 1))  # from edges to pixel centres
 
     def assemble(self, items: list[Item]) -> Draw:
         """Stack items, move their landmarks, find the flow."""
         how = self.recipe
-        pixels = torch.stack([item.pixels for item in items])
+        pixels = torch.stack([item.pair.pixels for item in items])
         change = augment.stack([item.change for item in items], how.augmentation)
-        marked = torch.tensor([item.marked for item in items])
-        marks = torch.from_numpy(np.stack([item.marks for item in items]))
+        known = [item.pair.marks for item in items]
+        marked = torch.tensor([each is not None for each in known])
+        nothing = np.zeros((2, MESH, 2), np.float32)
+        points = np.stack([nothing if each is None else each[..., :2] for each in known])
+        marks = torch.from_numpy(points) * (self.size / (self.size - 1))  # edges to pixel centres
         marks = augment.move_points(marks, change, self.mirror)
         marks = torch.where(marked[:, None, None, None], marks, torch.tensor(NOWHERE))
         warp = stack_warps([item.warp for item in items], how.equivariance_kernel)

@@ -139,15 +139,16 @@ def identity_of(path: Path, base: Path) -> str:
 
 
 def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.ndarray | None:
-    """Landmarks float32 (F, 478, 2) of a clip, None where there is no file for it.
+    """Landmarks float32 (F, 478, 2 or 3) of a clip, None where there is no file for it.
 
-    -1 and 1 are the *edges* of the centre square of its frames, which training sees. Raises
-    TalkheadError for a file of something else or of a number of frames other than the clip's.
+    -1 and 1 are the *edges* of the centre square of its frames, which training sees; depth, where
+    the file has it, is in the same unit from anywhere. Raises TalkheadError for a file of something
+    else or of a number of frames other than the clip's.
     """
     path = find_landmarks(folder, clip.path, clip.name)
     if path is None:
         return None
-    points = read_landmarks(path, (MESH,)).points
+    points = read_landmarks(path, (MESH,)).meshes
     if frames is not None and len(points) != frames:
         raise TalkheadError(f"{path} has landmarks of {len(points)} frames, the clip has {frames}")
     info = probe(clip.path)

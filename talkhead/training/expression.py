@@ -78,7 +78,7 @@ def _samples(library: Library) -> Iterator[tuple[Tensor, Tensor]]:
             except TalkheadError as error:
                 log.warning("left out of emboldening: %s", error)
                 continue
-            yield pictures, torch.from_numpy(marks[some])
+            yield pictures, torch.from_numpy(marks[some][..., :2])
 
 
 def _vertical(model: Network, pictures: Tensor, compute: Compute) -> Tensor:

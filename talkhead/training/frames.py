@@ -100,7 +100,8 @@ class StreamedFrames:
 class Library:
     """Clips that can be used, their frames, and their landmarks where there are some.
 
-    marks: per clip float32 (F, 478, 2), -1 and 1 at the picture's edges, or None.
+    marks: per clip float32 (F, 478, 2 or 3), -1 and 1 at the picture's edges, or None. The third
+           number is the depth, in the same unit, from anywhere.
     """
 
     clips: tuple[Clip, ...]

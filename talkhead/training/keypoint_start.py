@@ -19,7 +19,7 @@ from talkhead.models import Network
 from talkhead.training.batches import Batch, Batches
 from talkhead.training.data import Clip
 from talkhead.training.distributed import Team
-from talkhead.training.frames import ArrayFrames, Library
+from talkhead.training.frames import ArrayFrames, DeviceFrames, Library
 from talkhead.training.landmarks import GROUPS, LandmarkTeacher
 from talkhead.training.learner import Compute
 from talkhead.training.optimizer import Average
@@ -53,7 +53,7 @@ Report = Callable[[int, int, float, float], None]
 def fit_teacher(library: Library) -> LandmarkTeacher:
     """A teacher with the mean face of the library's landmarks. TalkheadError without any."""
     meshes = [marks[:: max(1, len(marks) // 8)] for marks in library.marks if marks is not None]
-    known = [torch.from_numpy(m[np.isfinite(m).all((1, 2))]) for m in meshes]
+    known = [torch.from_numpy(m[np.isfinite(m).all((1, 2))][..., :2]) for m in meshes]
     if not known or not sum(len(m) for m in known):
         raise TalkheadError(
             "no clip has landmarks; --landmarks takes a folder with <clip>.npz for each clip"
@@ -61,8 +61,10 @@ def fit_teacher(library: Library) -> LandmarkTeacher:
     return LandmarkTeacher.fit(torch.cat(known))
 
 
-def load_portraits(folder: Path, landmarks: Path, size: int) -> Library:
-    """Still pictures with landmarks as a library of one "clip".
+def load_portraits(
+    folder: Path, landmarks: Path, size: int, device: torch.device | None = None
+) -> Library:
+    """Still pictures with landmarks as a library of one "clip", on a device where one is given.
 
     Landmarks are `<picture>.npz`, or all in `portraits.npz` with `names` (n,) and `points`
     (n, 478, 2 or 3) in pixels; pictures without are left out.
@@ -73,16 +75,19 @@ def load_portraits(folder: Path, landmarks: Path, size: int) -> Library:
     pictures, points = [], []
     for file in files:
         own = landmarks / f"{file.stem}.npz"
-        mesh = read_landmarks(own, (MESH,)).points[0] if own.is_file() else known.get(file.stem)
-        if mesh is not None:
+        mesh = read_landmarks(own, (MESH,)).meshes[0] if own.is_file() else known.get(file.stem)
+        if mesh is not None and np.isfinite(mesh).all():
             picture = read_image(file)
             pictures.append(cut_centre(picture, size))
             points.append(2 * in_square(mesh, picture.shape[1], picture.shape[0]) - 1)
     if len(pictures) < 2:
         raise TalkheadError(f"{folder} has fewer than two pictures with landmarks in {landmarks}")
-    marks = np.stack(points)
+    columns = min(mesh.shape[-1] for mesh in points)  # depth only where all have it
+    marks = np.stack([mesh[:, :columns] for mesh in points])
     clip = Clip(folder, f"portraits in {folder}")
-    return Library((clip,), (ArrayFrames(np.stack(pictures)),), (marks,), {})
+    pixels = np.stack(pictures)
+    frames = ArrayFrames(pixels) if device is None else DeviceFrames(pixels, device)
+    return Library((clip,), (frames,), (marks,), {})
 
 
 def marked_only(library: Library, portraits: Library | None) -> Library:

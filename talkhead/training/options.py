@@ -92,6 +92,8 @@ def leanings(recipe: Recipe) -> dict[str, bool]:
     """What a recipe can only do with landmark files, and whether it does."""
     return {
         "attention": recipe.attention > 0,
+        "augmentation.stills": recipe.augmentation.stills > 0,
+        "augmentation.turned": recipe.augmentation.turned > 0,
         "embolden": recipe.embolden,
         "landmark_start": recipe.landmark_start is not None,
         "weights.landmark_flow": recipe.weights.landmark_flow > 0,

@@ -67,6 +67,9 @@ class Augmentation:
     far_pairs: chance that the driving frame is the more different one (by landmarks) of two.
     expressive_pairs: chance that it is, of eight, the one whose mouth, or whose eyes, are opened
               most differently: closed eyes are rare.
+    stills: chance that a pair is a picture of `--portraits`, and the same with the head turned as
+              the source. turned: chance that the source of any other pair is turned so. Both need
+              landmarks with depth.
     """
 
     flip: float = 0.5
@@ -82,6 +85,8 @@ class Augmentation:
     gamma: float = 0.0
     far_pairs: float = 0.0
     expressive_pairs: float = 0.0
+    stills: float = 0.0
+    turned: float = 0.0
 
 
 @dataclass(frozen=True)

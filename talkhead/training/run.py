@@ -118,7 +118,8 @@ def _train(
         teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
         objective = Objective(recipe, perceptual, teacher)
         learner = Learner(model, recipe, objective, compute, members, options.seed)
-        batches = make_batches(options, recipe, learner, library, members, teacher)
+        portraits = read_portraits(options, recipe, library, learner)
+        batches = make_batches(options, recipe, learner, library, portraits, members, teacher)
         if members.leads:
             check_room(options.out, learner)
         done, seconds = 0, 0.0
@@ -127,7 +128,7 @@ def _train(
             batches.seed = learner.seed
         else:
             with learner.memory_explained():
-                start(options, learner, batches, library, teacher, progress)
+                start(options, learner, batches, teacher, progress)
             members.copy_from_leader(learner.model.state_dict().values())
             learner.average.restart()
         keeper = make_keeper(options, recipe, split, library, learner, batches, done)
@@ -216,6 +217,31 @@ def read_data(
     return split, library
 
 
+def read_portraits(
+    options: TrainOptions, recipe: Recipe, library: Library, learner: Learner
+) -> Library | None:
+    """The pictures of `--portraits`, kept where the clips are.
+
+    Raises TalkheadError where they lack what the recipe needs.
+    """
+    if not options.portraits:
+        return None
+    assert options.landmarks is not None
+    portraits = load_portraits(
+        options.portraits,
+        options.landmarks,
+        learner.model.config.image_size,
+        None if library.in_memory else learner.compute.device,
+    )
+    (marks,) = portraits.marks
+    if recipe.augmentation.stills and marks is not None and marks.shape[-1] < 3:
+        raise TalkheadError(
+            f"landmarks of {options.portraits} have no depth, without which heads cannot be "
+            "turned; add --set recipe.augmentation.stills=0"
+        )
+    return portraits
+
+
 def load_perceptual(
     given: Path | None, recipe: Recipe, compute: Compute
 ) -> PerceptualPyramid | None:
@@ -243,6 +269,7 @@ def make_batches(
     recipe: Recipe,
     learner: Learner,
     library: Library,
+    portraits: Library | None,
     members: Team,
     teacher: LandmarkTeacher | None,
 ) -> Batches:
@@ -254,6 +281,7 @@ def make_batches(
         size=size,
         seed=options.seed,
         flow_size=learner.model.config.dense_motion.size if recipe.needs_flow else None,
+        portraits=portraits,
         share=(members.rank, members.size),
         mirror=mirror_order(teacher.offsets.cpu()) if teacher else None,
         workers=options.workers,
@@ -265,7 +293,6 @@ def start(
     options: TrainOptions,
     learner: Learner,
     batches: Batches,
-    library: Library,
     teacher: LandmarkTeacher | None,
     progress: Progress | None,
 ) -> None:
@@ -273,12 +300,8 @@ def start(
     recipe, compute, members = learner.recipe, learner.compute, learner.team
     if options.keypoint_steps and teacher is not None:
         how = recipe.landmark_start or LandmarkStart()
-        portraits = None
-        if options.portraits:
-            assert options.landmarks is not None
-            portraits = load_portraits(options.portraits, options.landmarks, batches.size)
         pictures = Batches(
-            marked_only(library, portraits),
+            marked_only(batches.library, batches.pairs.portraits),
             keypoint_recipe(recipe, how.keypoint_batch * members.size),
             size=batches.size,
             seed=options.seed,

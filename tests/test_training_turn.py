@@ -1,0 +1,120 @@
+"""Heads that are turned aside, and the pairs made of them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toys import SIZE, film, mesh, toy_library
+
+from talkhead.training.batches import Batches
+from talkhead.training.frames import ArrayFrames, Library
+from talkhead.training.recipe import Augmentation, Recipe
+from talkhead.training.turn import FARTHEST, LEFT_EAR, OVAL, RIGHT_EAR, draw_angle, turn, yaw_of
+
+SIDE = 128
+RADIUS = 0.5  # of the head, in half image sides
+NOSE = 1
+SKIN, GROUND, NEAR, FAR = (200, 150, 120), (40, 60, 90), (250, 20, 20), (20, 20, 250)
+
+
+def head() -> np.ndarray:
+    """A mesh (478, 3) on the front half of a ball whose centre is between the ears."""
+    rng = np.random.default_rng(0)
+    across, up = rng.uniform(-1, 1, (2, 4000))
+    inside = across**2 + up**2 < 0.9
+    points = np.stack([across[inside], up[inside]], axis=1)[:478]
+    around = np.linspace(0, 2 * np.pi, len(OVAL), endpoint=False)
+    points[list(OVAL)] = np.stack([np.sin(around), -np.cos(around)], axis=1)
+    points[LEFT_EAR], points[RIGHT_EAR], points[NOSE] = (-1, 0), (1, 0), (0, 0.2)
+    depth = -np.sqrt(np.clip(1 - (points**2).sum(1), 0, None))
+    return (RADIUS * np.column_stack([points, depth])).astype(np.float32)
+
+
+def portrait() -> np.ndarray:
+    """uint8 (S, S, 3): that head, a spot near each side of it."""
+    y, x = (np.mgrid[:SIDE, :SIDE] + 0.5) / SIDE * 2 - 1
+    picture = np.where((x**2 + y**2 < RADIUS**2)[..., None], SKIN, GROUND)
+    for side, colour in ((-1, NEAR), (1, FAR)):
+        picture[(x - side * 0.44) ** 2 + y**2 < 0.03**2] = colour
+    return picture.astype(np.uint8)
+
+
+def pixels_of(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
+    return int((np.abs(picture.astype(int) - colour).max(-1) < 40).sum())
+
+
+def test_a_turned_head_hides_its_far_side_and_shows_its_near_one() -> None:
+    for angle, hidden, shown in ((-0.6, FAR, NEAR), (0.6, NEAR, FAR)):
+        before, (after, _) = portrait(), turn(portrait(), head(), angle)
+        assert pixels_of(before, hidden) > 10
+        assert pixels_of(after, hidden) == 0
+        assert pixels_of(after, shown) > pixels_of(before, shown)
+
+
+def test_pixels_go_where_the_mesh_goes_and_what_is_far_out_stays() -> None:
+    picture = portrait()
+    x, y = ((head()[NOSE, :2] + 1) / 2 * SIDE).astype(int)
+    picture[y - 2 : y + 3, x - 2 : x + 3] = 0
+    seen, turned = turn(picture, head(), -0.5)
+    darkest = seen.sum(-1) < 60
+    middle = (np.argwhere(darkest).mean(0) + 0.5) / SIDE * 2 - 1
+    expected = -head()[NOSE, 2] * math.sin(0.5)  # the nose was in the middle
+    assert turned[NOSE, 0] == pytest.approx(expected, abs=1e-5)
+    assert middle[::-1] == pytest.approx(turned[NOSE, :2], abs=1.5 * 2 / SIDE)
+    assert yaw_of(turned) == pytest.approx(0.5, abs=1e-5)
+    assert np.array_equal(seen[:8], picture[:8])
+    assert np.array_equal(seen[:, -8:], picture[:, -8:])
+
+
+def test_a_turn_by_nothing_changes_no_pixel() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    seen, turned = turn(noise, head(), 0.0)
+    assert np.array_equal(seen, noise)
+    assert np.array_equal(turned, head())
+
+
+def test_heads_are_turned_further_aside_never_back() -> None:
+    rng = np.random.default_rng(0)
+    _, aside = turn(portrait(), head(), -0.5)
+    reached = [yaw_of(aside) - draw_angle(rng, aside) for _ in range(50)]
+    assert min(reached) >= 0.5 - 1e-6
+    assert FARTHEST / 2 < max(reached) <= FARTHEST
+    sides = [math.copysign(1, yaw_of(head()) - draw_angle(rng, head())) for _ in range(50)]
+    assert 10 < sides.count(1.0) < 40  # one that looks ahead may turn either way
+
+
+def with_depth(library: Library) -> Library:
+    deep = np.concatenate([mesh(), np.zeros((6, 478, 1), np.float32)], axis=-1)
+    deep[:, :, 2] = 0.3 - deep[:, :, 0] ** 2
+    deep[:, LEFT_EAR], deep[:, RIGHT_EAR] = (-0.4, 0, 0.3), (0.4, 0, 0.3)
+    return replace(library, marks=tuple(deep for _ in library.clips))
+
+
+def test_the_source_is_turned_and_the_driving_picture_is_the_real_one() -> None:
+    """Clips of one still frame each, so that without turning both pictures are equal."""
+    still = tuple(ArrayFrames(np.repeat(film(60 * i, 1), 6, axis=0)) for i in range(3))
+    plain = replace(toy_library(marks=True), frames=still)
+    recipe = Recipe("", batch_size=4, augmentation=Augmentation(flip=0.0, turned=1.0))
+    flat = Batches(plain, recipe, size=SIZE, seed=0).batch(0)
+    assert flat.source.equal(flat.driving)  # landmarks without depth say nothing of a turn
+    batch = Batches(with_depth(plain), recipe, size=SIZE, seed=0).batch(0)
+    real = {frames.pixels[0].tobytes() for frames in still}
+    for source, driving in zip(batch.source, batch.driving, strict=True):
+        shown = (driving.permute(1, 2, 0) * 255).round().byte().numpy().tobytes()
+        assert shown in real
+        assert not source.equal(driving)
+    moved = (batch.source_marks - batch.driving_marks).abs()
+    assert moved[..., 0].max() > 0.05
+
+
+def test_stills_become_pairs_of_one_person() -> None:
+    clips, portraits = toy_library(marks=True), with_depth(toy_library(1))
+    white = replace(portraits, frames=(ArrayFrames(np.full((6, SIZE, SIZE, 3), 255, np.uint8)),))
+    recipe = Recipe("", batch_size=24, augmentation=Augmentation(stills=0.5))
+    batch = Batches(clips, recipe, size=SIZE, seed=0, portraits=white).batch(0)
+    count = sum(bool((driving == 1).all()) for driving in batch.driving)
+    assert 6 <= count <= 18
+    assert sum(bool((source == 1).all()) for source in batch.source) == count
+    without = Batches(clips, recipe, size=SIZE, seed=0).batch(0)
+    assert not any(bool((driving == 1).all()) for driving in without.driving)
