@@ -9,8 +9,11 @@ from toys import SIZE, film, mesh, toy_library
 
 from talkhead.training.batches import Batches
 from talkhead.training.frames import ArrayFrames, Library
+from talkhead.training.landmarks import LOWER_LIP, UPPER_LIP, openings
 from talkhead.training.recipe import Augmentation, Recipe
-from talkhead.training.turn import FARTHEST, LEFT_EAR, OVAL, RIGHT_EAR, draw_angle, turn, yaw_of
+from talkhead.training.shut import Shutter, draw_shares
+from talkhead.training.slide import LEFT_EAR, OVAL, RIGHT_EAR, slide
+from talkhead.training.turn import FARTHEST, NOD, draw_angles, turn, yaw_of
 
 SIDE = 128
 RADIUS = 0.5  # of the head, in half image sides
@@ -45,7 +48,7 @@ def pixels_of(picture: np.ndarray, colour: tuple[int, int, int]) -> int:
 
 
 def test_a_turned_head_hides_its_far_side_and_shows_its_near_one() -> None:
-    for angle, hidden, shown in ((-0.6, FAR, NEAR), (0.6, NEAR, FAR)):
+    for angle, hidden, shown in ((0.6, FAR, NEAR), (-0.6, NEAR, FAR)):
         before, (after, _) = portrait(), turn(portrait(), head(), angle)
         assert pixels_of(before, hidden) > 10
         assert pixels_of(after, hidden) == 0
@@ -56,7 +59,7 @@ def test_pixels_go_where_the_mesh_goes_and_what_is_far_out_stays() -> None:
     picture = portrait()
     x, y = ((head()[NOSE, :2] + 1) / 2 * SIDE).astype(int)
     picture[y - 2 : y + 3, x - 2 : x + 3] = 0
-    seen, turned = turn(picture, head(), -0.5)
+    seen, turned = turn(picture, head(), 0.5)
     darkest = seen.sum(-1) < 60
     middle = (np.argwhere(darkest).mean(0) + 0.5) / SIDE * 2 - 1
     expected = -head()[NOSE, 2] * math.sin(0.5)  # the nose was in the middle
@@ -65,10 +68,15 @@ def test_pixels_go_where_the_mesh_goes_and_what_is_far_out_stays() -> None:
     assert yaw_of(turned) == pytest.approx(0.5, abs=1e-5)
     assert np.array_equal(seen[:8], picture[:8])
     assert np.array_equal(seen[:, -8:], picture[:, -8:])
+    _, nodding = turn(picture, head(), 0.0, 0.2)
+    assert nodding[NOSE, 0] == pytest.approx(head()[NOSE, 0])
+    assert nodding[NOSE, 1] > head()[NOSE, 1] + 0.05
 
 
 def test_a_turn_by_nothing_changes_no_pixel() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    for along in (0, 1):
+        assert np.array_equal(slide(noise, head(), np.zeros(478, np.float32), along), noise)
     seen, turned = turn(noise, head(), 0.0)
     assert np.array_equal(seen, noise)
     assert np.array_equal(turned, head())
@@ -76,12 +84,49 @@ def test_a_turn_by_nothing_changes_no_pixel() -> None:
 
 def test_heads_are_turned_further_aside_never_back() -> None:
     rng = np.random.default_rng(0)
-    _, aside = turn(portrait(), head(), -0.5)
-    reached = [yaw_of(aside) - draw_angle(rng, aside) for _ in range(50)]
-    assert min(reached) >= 0.5 - 1e-6
-    assert FARTHEST / 2 < max(reached) <= FARTHEST
-    sides = [math.copysign(1, yaw_of(head()) - draw_angle(rng, head())) for _ in range(50)]
-    assert 10 < sides.count(1.0) < 40  # one that looks ahead may turn either way
+    _, aside = turn(portrait(), head(), 0.5)
+    drawn = np.array([draw_angles(rng, aside) for _ in range(50)])
+    assert drawn[:, 0].min() >= 0
+    assert drawn[:, 0].max() == pytest.approx(FARTHEST - 0.5, abs=0.1)
+    assert -NOD <= drawn[:, 1].min() < 0 < drawn[:, 1].max() <= NOD
+    sides = [draw_angles(rng, head())[0] > 0 for _ in range(50)]
+    assert 10 < sum(sides) < 40  # one that looks ahead may turn either way
+
+
+def talking(opened: np.ndarray) -> np.ndarray:
+    """Meshes of that head whose mouth and eyes open by so many radii (F, 2), up and down."""
+    closed = head()
+    places = ((UPPER_LIP, LOWER_LIP, 0.0, 0.25), (159, 145, -0.2, -0.12), (386, 374, 0.2, -0.12))
+    for upper, lower, x, y in places:
+        closed[[upper, lower], :2] = (x, y - 0.001), (x, y + 0.001)
+    meshes = np.repeat(closed[None], len(opened), axis=0)
+    for (_, _, x, y), which in zip(places, (0, 1, 1), strict=True):
+        across, down = closed[:, 0] - x, closed[:, 1] - y
+        share = np.sign(down) * np.exp(-(across**2 + down**2) / 0.1**2)
+        meshes[:, :, 1] += RADIUS * opened[:, which, None] * share
+    return meshes.astype(np.float32)
+
+
+def test_mouth_and_eyes_are_shut_as_clips_show_it_and_pixels_follow() -> None:
+    rng = np.random.default_rng(0)
+    clip = talking(rng.uniform(0, 0.15, (40, 2)))
+    lost = np.full_like(clip, np.nan)
+    shutter = Shutter.fit(replace(toy_library(1), marks=(clip, lost, None)))
+    mesh = talking(np.array([[0.12, 0.08]]))[0]
+    picture = portrait()
+    top, bottom = ((mesh[[UPPER_LIP, LOWER_LIP], 1] + 1) / 2 * SIDE).round().astype(int)
+    picture[top:bottom, SIDE // 2 - 4 : SIDE // 2 + 4] = 0
+    seen, closed = shutter(picture, mesh, np.array([1.0, 0.5]))
+    (mouth, eyes), (mouth_before, eyes_before) = openings(closed[None])[0], openings(mesh[None])[0]
+    assert abs(mouth) < 0.1 * mouth_before
+    assert eyes == pytest.approx(0.5 * eyes_before, rel=0.1)
+    assert pixels_of(seen, (0, 0, 0)) < 0.4 * pixels_of(picture, (0, 0, 0))
+    same, still = shutter(picture, mesh, np.array([0.0, 0.0]))
+    assert np.array_equal(same, picture)
+    assert np.array_equal(still, mesh)
+    shares = np.array([draw_shares(rng) for _ in range(50)])
+    assert shares.min() >= 0
+    assert shares.max() <= 1
 
 
 def with_depth(library: Library) -> Library:

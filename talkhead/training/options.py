@@ -94,6 +94,7 @@ def leanings(recipe: Recipe) -> dict[str, bool]:
         "attention": recipe.attention > 0,
         "augmentation.stills": recipe.augmentation.stills > 0,
         "augmentation.turned": recipe.augmentation.turned > 0,
+        "augmentation.shut": recipe.augmentation.shut > 0,
         "embolden": recipe.embolden,
         "landmark_start": recipe.landmark_start is not None,
         "weights.landmark_flow": recipe.weights.landmark_flow > 0,

@@ -13,7 +13,8 @@ from talkhead.errors import TalkheadError
 from talkhead.training.frames import Library
 from talkhead.training.landmarks import openings
 from talkhead.training.recipe import Augmentation
-from talkhead.training.turn import draw_angle, turn
+from talkhead.training.shut import Shutter, draw_shares
+from talkhead.training.turn import draw_angles, turn
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +33,6 @@ class Pair:
     pixels: Tensor
     marks: np.ndarray | None
 
-    def turned(self, rng: np.random.Generator) -> Pair:
-        """The same with the source's head turned further aside, where its depth is known."""
-        if self.marks is None or self.marks.shape[-1] < 3:
-            return self
-        source, driving = self.marks
-        picture, mesh = turn(self.pixels[0].cpu().numpy(), source, draw_angle(rng, source))
-        first = torch.from_numpy(picture).to(self.pixels.device)
-        return Pair(torch.stack([first, self.pixels[1]]), np.stack([mesh, driving]))
-
 
 class Pairs:
     """Draws pairs of a library, and of pictures of which pairs are made by turning heads."""
@@ -49,21 +41,33 @@ class Pairs:
         self.library = library
         self.portraits = portraits
         self.how = how
+        self.shutter = Shutter.fit(library) if how.shut else None
         self._identities = list(library.identities.values())
         self._broken: set[int] = set()
 
     def draw(self, rng: np.random.Generator) -> Pair:
         """A random person and two pictures; the source's head perhaps turned."""
         if self.portraits is not None and rng.random() < self.how.stills:
-            return self._still(self.portraits, rng).turned(rng)
+            return self._turn(self._still(self.portraits, rng), rng)
         pair = self._frames(rng)
-        return pair.turned(rng) if rng.random() < self.how.turned else pair
+        return self._turn(pair, rng) if rng.random() < self.how.turned else pair
 
     def _still(self, portraits: Library, rng: np.random.Generator) -> Pair:
         """One picture twice."""
         (frames,), (marks,) = portraits.frames, portraits.marks
         twice = [int(rng.integers(len(frames)))] * 2
         return Pair(frames.take(twice), None if marks is None else marks[twice])
+
+    def _turn(self, pair: Pair, rng: np.random.Generator) -> Pair:
+        """The same with less to be seen in the source, where the depth of its face is known."""
+        if pair.marks is None or pair.marks.shape[-1] < 3:
+            return pair
+        picture, mesh = pair.pixels[0].cpu().numpy(), pair.marks[0]
+        if self.shutter is not None and rng.random() < self.how.shut:
+            picture, mesh = self.shutter(picture, mesh, draw_shares(rng))
+        picture, mesh = turn(picture, mesh, *draw_angles(rng, mesh))
+        source = torch.from_numpy(picture).to(pair.pixels.device)
+        return Pair(torch.stack([source, pair.pixels[1]]), np.stack([mesh, pair.marks[1]]))
 
     def _frames(self, rng: np.random.Generator) -> Pair:
         """Two frames of a random clip of a random identity."""

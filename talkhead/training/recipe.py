@@ -69,7 +69,8 @@ class Augmentation:
               most differently: closed eyes are rare.
     stills: chance that a pair is a picture of `--portraits`, and the same with the head turned as
               the source. turned: chance that the source of any other pair is turned so. Both need
-              landmarks with depth.
+              landmarks with depth. shut: chance that the mouth, and a little the eyes, of such a
+              source are shut.
     """
 
     flip: float = 0.5
@@ -87,6 +88,7 @@ class Augmentation:
     expressive_pairs: float = 0.0
     stills: float = 0.0
     turned: float = 0.0
+    shut: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,12 @@ def with_landmarks(recipe: Recipe) -> Recipe:
         attention=5.0,
         embolden=True,
         augmentation=replace(
-            LITE.augmentation, far_pairs=0.5, expressive_pairs=0.4, stills=0.3, turned=0.3
+            LITE.augmentation,
+            far_pairs=0.5,
+            expressive_pairs=0.4,
+            stills=0.3,
+            turned=0.3,
+            shut=0.5,
         ),
         weights=replace(
             LITE.weights, landmark_flow=8.0, equivariance_value=0.0, equivariance_jacobian=0.0
