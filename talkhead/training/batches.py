@@ -6,10 +6,10 @@ pairs with the same changes.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from talkhead.training.flow import optical_flow
 from talkhead.training.frames import Library
 from talkhead.training.pairs import Pair, Pairs
 from talkhead.training.recipe import Recipe
+
+Whole = TypeVar("Whole", "Batch", "Draw")
 
 NOWHERE = 10.0  # coordinate of landmarks that are not known: far outside the picture
 
@@ -53,12 +55,7 @@ class Batch:
 
     def __getitem__(self, items: slice) -> Batch:
         """A part of the batch."""
-        parts: dict[str, Any] = {
-            each.name: value[items]
-            for each in fields(self)
-            if isinstance(value := getattr(self, each.name), Tensor | RandomWarp)
-        }
-        return replace(self, **parts)
+        return _with_each(self, lambda part: part[items])
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,7 @@ class Draw:
 
     def to(self, device: torch.device) -> Draw:
         """The same on a device."""
-        moved: dict[str, Any] = {
-            each.name: value.to(device)
-            for each in fields(self)
-            if isinstance(value := getattr(self, each.name), Tensor | RandomWarp | Change)
-        }
-        return replace(self, **moved)
+        return _with_each(self, lambda part: part.to(device))
 
     def finish(self) -> Batch:
         """Change the pixels, where they are."""
@@ -197,3 +189,10 @@ class Batches:
             return draw
         flow, confidence = optical_flow(pixels, change, self.flow_size)
         return replace(draw, flow=flow, confidence=confidence)
+
+
+def _with_each(whole: Whole, change: Callable[[Any], Any]) -> Whole:
+    """A batch or a draw with every part changed that is a tensor or holds some."""
+    values = {each.name: getattr(whole, each.name) for each in fields(whole)}
+    held = {k: v for k, v in values.items() if isinstance(v, Tensor | RandomWarp | Change)}
+    return replace(whole, **{name: change(part) for name, part in held.items()})
