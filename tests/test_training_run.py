@@ -178,7 +178,7 @@ def test_landmarks_start_the_keypoints(clips: Path, tmp_path: Path) -> None:
 
 
 def test_portraits_are_learned_from_beside_the_clips_if_their_heads_can_be_turned(
-    clips: Path, tmp_path: Path
+    clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pictures, marks = tmp_path / "pictures", tmp_path / "marks"
     pictures.mkdir()
@@ -197,6 +197,10 @@ def test_portraits_are_learned_from_beside_the_clips_if_their_heads_can_be_turne
     deep = np.concatenate([flat, flat[..., :1] % 5], axis=-1)
     np.savez(marks / "portraits.npz", names=np.array(["0", "1"]), points=deep)
     train(only)
+    assert "no depth" not in caplog.text
+    turned = (*settings, "recipe.augmentation.turned=0.5")
+    train(replace(only, settings=turned, out=tmp_path / "turned"))
+    assert "the clips' landmarks have no depth: no heads of clips are turned" in caplog.text
     clips_alone = replace(only, portraits=None, out=tmp_path / "clips_alone")
     train(clips_alone)
     assert losses(only.out)[0]["pixel"] != losses(clips_alone.out)[0]["pixel"]

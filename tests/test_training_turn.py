@@ -9,10 +9,17 @@ from toys import SIZE, film, mesh, toy_library
 
 from talkhead.training.batches import Batches
 from talkhead.training.frames import ArrayFrames, Library
-from talkhead.training.landmarks import LOWER_LIP, UPPER_LIP, openings
+from talkhead.training.landmarks import (
+    LEFT_EAR,
+    LOWER_LIP,
+    OVAL,
+    RIGHT_EAR,
+    UPPER_LIP,
+    openings,
+)
 from talkhead.training.recipe import Augmentation, Recipe
 from talkhead.training.shut import Shutter, draw_shares
-from talkhead.training.slide import LEFT_EAR, OVAL, RIGHT_EAR, slide
+from talkhead.training.slide import slide
 from talkhead.training.turn import FARTHEST, NOD, draw_angles, turn, yaw_of
 
 SIDE = 128
@@ -80,6 +87,15 @@ def test_a_turn_by_nothing_changes_no_pixel() -> None:
     seen, turned = turn(noise, head(), 0.0)
     assert np.array_equal(seen, noise)
     assert np.array_equal(turned, head())
+
+
+def test_faces_that_hardly_fit_into_the_picture_can_be_turned() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    for offset in (1.66, 1.698, 5.0):  # the last is nowhere in it
+        seen, _ = turn(noise, head() + np.array([offset, 0, 0], np.float32), 0.8)
+        assert np.array_equal(seen[:, :100], noise[:, :100])
+    seen, _ = turn(noise, 12 * head(), 0.8)  # all that was seen of it leaves the picture
+    assert seen.shape == noise.shape
 
 
 def test_heads_are_turned_further_aside_never_back() -> None:

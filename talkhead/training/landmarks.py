@@ -19,13 +19,18 @@ from talkhead.structs import Keypoints
 
 LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+LEFT_EAR, RIGHT_EAR = 234, 454  # the ends of the jaw line
+OVAL = (  # the outline of the face, closed
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
 
 # Each keypoint is the mean of a group of mesh points. "Left" is left in the picture.
 GROUPS: tuple[tuple[int, ...], ...] = (
     (10,),  # top of the forehead
     (152,),  # chin
-    (234,),  # left cheek at the ear
-    (454,),  # right cheek at the ear
+    (LEFT_EAR,),
+    (RIGHT_EAR,),
     (172,),  # left corner of the jaw
     (397,),  # right corner of the jaw
     (1,),  # tip of the nose

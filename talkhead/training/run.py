@@ -275,6 +275,9 @@ def make_batches(
 ) -> Batches:
     """The data of a process."""
     size = learner.model.config.image_size
+    deep = any(marks is not None and marks.shape[-1] > 2 for marks in library.marks)
+    if recipe.augmentation.turned and not deep:
+        log.warning("the clips' landmarks have no depth: no heads of clips are turned")
     return Batches(
         library,
         recipe,

@@ -20,7 +20,7 @@ LEAST, MOST = np.array([0.4, 0.0]), np.array([1.0, 0.8])  # shares of mouth and 
 
 
 def draw_shares(rng: np.random.Generator) -> np.ndarray:
-    """How far to shut mouth and eyes, (2,): eyes seldom, since portraits rarely have them shut."""
+    """How far to shut mouth and eyes, (2,): eyes less, since portraits rarely have them shut."""
     return rng.uniform(LEAST, MOST)
 
 
@@ -64,7 +64,7 @@ class Shutter:
         move = (change @ self.slopes) / _towards(flat[None], self.face)[0]
         moved = mesh.copy()
         moved[:, 1] += move.imag
-        return slide(picture, mesh, moved[:, 1] - mesh[:, 1], along=1), moved
+        return slide(picture, mesh, move.imag, along=1), moved
 
 
 def _complex(meshes: np.ndarray) -> np.ndarray:

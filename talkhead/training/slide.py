@@ -6,11 +6,8 @@ import cv2
 import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 
-LEFT_EAR, RIGHT_EAR = 234, 454  # the ends of the jaw line
-OVAL = (
-    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
-    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
-)
+from talkhead.training.landmarks import LEFT_EAR, OVAL, RIGHT_EAR
+
 STILL = np.array([1.4, 1.5])  # size of the oval beyond which nothing moves, in those of the face
 BEHIND = 0.5  # depth of what stands still, behind the ears, in half image sides
 FAR = np.array([(x, y) for x in (-9, 9) for y in (-9, 9)])  # beyond any picture
@@ -84,5 +81,5 @@ def _visible(shift: np.ndarray, depth: np.ndarray) -> np.ndarray:
     every = np.arange(width)
     for row in places:  # between pixels that were pulled apart
         known = np.isfinite(row)
-        row[:] = np.interp(every, every[known], row[known])
+        row[:] = np.interp(every, every[known], row[known]) if known.any() else every
     return places

@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from talkhead.training.slide import LEFT_EAR, RIGHT_EAR, slide
+from talkhead.training.landmarks import LEFT_EAR, RIGHT_EAR
+from talkhead.training.slide import slide
 
 FARTHEST = 0.9  # yaw in radians to which a head is turned at most
 UNSURE = 0.1  # standard deviation of the yaw at which either direction is "further aside"
