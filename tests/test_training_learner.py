@@ -246,6 +246,10 @@ def test_seeded_codes_lie_among_the_data_and_more_of_them_live() -> None:
     assert before.keys() == after.keys() == {"motion", "appearance"}
     assert after["motion"] > before["motion"]
     assert after["appearance"] > before["appearance"]
+    assert model.motion is not None
+    kept = model.motion.codebook.codes.clone()
+    seed_codes(model, [batch], torch.Generator().manual_seed(1), ["appearance"])
+    assert torch.equal(model.motion.codebook.codes, kept)
 
 
 def test_help_for_the_motion_is_computed_and_taught() -> None:
@@ -259,6 +263,22 @@ def test_help_for_the_motion_is_computed_and_taught() -> None:
     helps = {"landmark_flow", "dense_flow", "mask_choice", "tether", "warped_pyramid"}
     assert helps <= terms.keys()
     assert all(terms[name] > 0 for name in helps)
+
+
+def test_what_the_source_hides_counts_more_in_the_picture_and_not_in_the_warped_source() -> None:
+    recipe = replace(with_landmarks(recipe_for("codebook-lite", "codebook")), batch_size=2)
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    teacher = fit_teacher(toy_library(marks=True))
+    batch = toy_batch(recipe, marks=True, flow=True)
+    folded = replace(batch, source_marks=batch.source_marks * torch.tensor([0.1, 1.0]))
+    outputs = model.reconstruct(batch.source, batch.driving)
+    found = {}
+    for weight in (0.0, 5.0):
+        objective = Objective(replace(recipe, revealed=weight), None, teacher)
+        found[weight] = objective(model, folded, outputs, 0.0)
+    differing = {n for n in found[0.0] if not torch.equal(found[0.0][n], found[5.0][n])}
+    assert differing == {"pyramid", "gradient"}
 
 
 def test_tether_lets_go() -> None:

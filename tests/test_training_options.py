@@ -24,7 +24,12 @@ def test_landmarks_help_whichever_way_a_recipe_was_chosen(clips: Path, tmp_path:
     _, by_name = plan(replace(given, recipe="lite"))
     assert by_name == by_preset
     assert by_name.attention > 0
-    for setting in ("recipe.attention=5", "recipe.weights.landmark_flow=8", "recipe.embolden=true"):
+    for setting in (
+        "recipe.attention=5",
+        "recipe.revealed=5",
+        "recipe.weights.landmark_flow=8",
+        "recipe.embolden=true",
+    ):
         with pytest.raises(TalkheadError, match="needs --landmarks"):
             plan(replace(given, landmarks=None, settings=(setting,)))
 

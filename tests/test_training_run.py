@@ -366,6 +366,23 @@ def test_a_full_disk_is_said_and_the_checkpoint_before_is_kept(
     assert not list(run.glob(".*part"))
 
 
+def test_codes_are_seeded_unless_init_brings_them(clips: Path, tmp_path: Path) -> None:
+    still = ("recipe.adversarial=null", "recipe.learning_rate=0", "recipe.keypoint_rate=0")
+    without = (*still, "model.motion_codebook.scales=[]", "model.appearance_codebook.scales=[]")
+    bare, grown, again = (
+        run_options(clips, tmp_path / name, steps=1) for name in ("bare", "grown", "again")
+    )
+    train(replace(bare, settings=without))
+    seeded = (*still, "recipe.seed_codes=true")
+    for wanted, init in ((grown, bare), (again, grown)):
+        train(replace(wanted, settings=seeded, init=init.out / "weights.safetensors"))
+    models = [checkpoint.load(each.out / "weights.safetensors")[0] for each in (grown, again)]
+    kept = [model.state_dict() for model in models]
+    for name in ("motion.codebook.codes", "appearance.codebook.codes"):
+        assert kept[0][name].abs().max() > 2 / len(kept[0][name])  # unseeded ones are within 1 / n
+        assert torch.equal(kept[0][name], kept[1][name])
+
+
 def test_init_takes_what_fits_and_resizes_positions(clips: Path, tmp_path: Path) -> None:
     train(run_options(clips, tmp_path / "small", steps=1))
     weights = tmp_path / "small" / "weights.safetensors"

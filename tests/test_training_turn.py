@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from scipy.spatial import Delaunay
 from toys import SIZE, film, mesh, toy_library
 
-from talkhead.training.batches import Batches
+from talkhead.training.batches import NOWHERE, Batches
 from talkhead.training.frames import ArrayFrames, Library
 from talkhead.training.landmarks import (
     LEFT_EAR,
@@ -17,6 +19,7 @@ from talkhead.training.landmarks import (
     UPPER_LIP,
     openings,
 )
+from talkhead.training.losses import revealed_map
 from talkhead.training.recipe import Augmentation, Recipe
 from talkhead.training.shut import Shutter, draw_shares
 from talkhead.training.slide import slide
@@ -60,6 +63,22 @@ def test_a_turned_head_hides_its_far_side_and_shows_its_near_one() -> None:
         assert pixels_of(before, hidden) > 10
         assert pixels_of(after, hidden) == 0
         assert pixels_of(after, shown) > pixels_of(before, shown)
+
+
+def test_what_a_turned_source_hides_is_revealed_and_nothing_of_an_equal_one() -> None:
+    flat = torch.from_numpy(head()[None, :, :2])
+    triangles = torch.from_numpy(Delaunay(flat[0].numpy()).simplices).long()
+    for angle, hidden in ((0.7, 1), (-0.7, -1)):
+        _, aside = turn(portrait(), head(), angle)
+        source = torch.from_numpy(aside[None, :, :2])
+        found = revealed_map(source, flat, triangles, SIDE)[0, 0]
+        _, x = torch.nonzero(found > 0.9).float().T / SIDE * 2 - 1
+        assert ((x * hidden) > 0).float().mean() > 0.97  # on the side that was turned away
+        assert (x * hidden).max() > 0.7 * RADIUS
+        assert found[:, :8].max() == 0
+    assert revealed_map(flat, flat, triangles, SIDE).max() == 0
+    unknown = torch.full_like(flat, NOWHERE)
+    assert revealed_map(unknown, unknown, triangles, SIDE).max() == 0
 
 
 def test_pixels_go_where_the_mesh_goes_and_what_is_far_out_stays() -> None:

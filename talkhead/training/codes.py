@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from talkhead.models.codebook import CodebookModel
 from talkhead.models.quantizer import Codebook
 from talkhead.training.batches import Batch
 
+CODEBOOKS = ("motion", "appearance")
 SEED_NOISE = 0.01  # of the seeds' standard deviation: no two codes start equal
 
 
@@ -37,13 +38,20 @@ def encoded(model: CodebookModel, batch: Batch) -> dict[str, list[tuple[int, Ten
     return found
 
 
-def seed_codes(model: CodebookModel, batches: Iterable[Batch], generator: torch.Generator) -> None:
-    """Replace all codes by vectors of real data: codes far from any data are never learned."""
+def seed_codes(
+    model: CodebookModel,
+    batches: Iterable[Batch],
+    generator: torch.Generator,
+    names: Collection[str] = CODEBOOKS,
+) -> None:
+    """Replace all codes of the codebooks named by vectors of real data: codes far from any data
+    are never learned."""
     collected: dict[str, list[Tensor]] = {}
     for batch in batches:
         for name, scales in encoded(model, batch).items():
-            vectors = [v.float().flatten(0, 1).cpu() for _, v in scales]
-            collected.setdefault(name, []).extend(vectors)
+            if name in names:
+                vectors = [v.float().flatten(0, 1).cpu() for _, v in scales]
+                collected.setdefault(name, []).extend(vectors)
     for name, vectors in collected.items():
         codes = _codebook(model, name).codes
         pool = torch.cat(vectors)

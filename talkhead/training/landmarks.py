@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial import Delaunay
 from torch import Tensor
 
 from talkhead.models.grid import matmul_2x2
@@ -66,12 +67,14 @@ class LandmarkTeacher:
     offsets:     (M, 2), the mean face itself.
     neighbours:  (K, n), mesh points around each keypoint.
     weights:     (K, n), their weights.
+    triangles:   (T, 3), mesh points that cover the mean face, each of positive area in it.
     """
 
     offsets: Tensor
     points: Tensor
     neighbours: Tensor
     weights: Tensor
+    triangles: Tensor
 
     @classmethod
     def fit(cls, meshes: Tensor) -> LandmarkTeacher:
@@ -88,7 +91,8 @@ class LandmarkTeacher:
                 nearest.indices[k, : len(ring)] = ring
                 weights[k, : len(ring)] = 1
         weights = weights / weights.sum(1, keepdim=True)
-        return cls(mean, points, nearest.indices, weights)
+        triangles = torch.from_numpy(Delaunay(mean.numpy()).simplices).long()
+        return cls(mean, points, nearest.indices, weights, triangles)
 
     def __call__(self, meshes: Tensor) -> Keypoints:
         """Meshes (B, 478, 2) in [-1, 1] -> the keypoints to be taught, (B, K, 2) and (B, K, 2, 2).
@@ -130,6 +134,7 @@ class LandmarkTeacher:
             self.points.to(device),
             self.neighbours.to(device),
             self.weights.to(device),
+            self.triangles.to(device),
         )
 
 

@@ -98,7 +98,7 @@ class Objective:
 
     def _image_terms(self, outputs: TrainOutputs, batch: Batch) -> dict[str, Tensor]:
         """How far the image, and the auxiliary one, are from the driving image."""
-        attention = self._attention(batch)
+        attention = self._attention_of_image(batch)
         terms = self._compare(outputs.image, batch.driving, attention)
         share = self.recipe.weights.coarse
         if share and outputs.coarse_image is not None:
@@ -168,6 +168,14 @@ class Objective:
             return batch.driving.new_ones(len(batch.driving), 1, size, size)
         points = batch.driving_marks[:, list(ATTENDED)]  # unknown ones are far outside
         return losses.attention_map(points, size, gain=self.recipe.attention)
+
+    def _attention_of_image(self, batch: Batch) -> Tensor:
+        """The same with what only the decoder can draw: the warped source has none of it."""
+        attention, weight = self._attention(batch), self.recipe.revealed
+        if not weight or self.teacher is None:
+            return attention
+        marks, triangles = (batch.source_marks, batch.driving_marks), self.teacher.triangles
+        return attention + weight * losses.revealed_map(*marks, triangles, attention.shape[-1])
 
     def tether_weight(self, progress: float) -> float:
         """How strongly landmarks hold the keypoints at this point of the run."""

@@ -97,6 +97,7 @@ def leanings(recipe: Recipe) -> dict[str, bool]:
         "augmentation.shut": recipe.augmentation.shut > 0,
         "embolden": recipe.embolden,
         "landmark_start": recipe.landmark_start is not None,
+        "revealed": recipe.revealed > 0,
         "weights.landmark_flow": recipe.weights.landmark_flow > 0,
     }
 

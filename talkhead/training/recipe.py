@@ -146,6 +146,7 @@ class Recipe:
     equivariance_bend: standard deviation of thin-plate weights; `_affine` of the affine part.
     equivariance_kernel: distance inside the thin-plate kernel: "l1" [F, M, C] or "l2" [T].
     attention:    extra weight of pixels at mouth and eyes, where landmarks say where they are.
+    revealed:     extra weight of the parts of a face that the source hides, by landmarks.
     seed_codes:   fill the codebooks with encoded data before the first step.
     embolden:     at the end, let jacobians of eyes and mouth vary as far as landmarks say.
     sharpen:      at the end, added to the logit with which `blend_source` shows the warped source.
@@ -176,6 +177,7 @@ class Recipe:
     equivariance_bend: float = 0.005
     equivariance_kernel: Literal["l1", "l2"] = "l1"
     attention: float = 0.0
+    revealed: float = 0.0
     seed_codes: bool = False
     embolden: bool = False
     sharpen: float = 0.0

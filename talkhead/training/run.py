@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +19,7 @@ from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.training.batches import Batches
-from talkhead.training.codes import seed_codes
+from talkhead.training.codes import CODEBOOKS, seed_codes
 from talkhead.training.data import DataReport, Split, check_data, find_clips
 from talkhead.training.distributed import Team, team
 from talkhead.training.expression import embolden
@@ -111,8 +111,9 @@ def _train(
         before = read(options.out, model_config, recipe) if options.resume else None
         torch.manual_seed(options.seed)
         model = build(model_config)
+        new = set(model.state_dict())  # what no other weights bring
         if options.init and not options.resume:
-            initialise(model, options.init)
+            new = initialise(model, options.init)
         perceptual = load_perceptual(options.vgg, recipe, compute)
         split, library = read_data(options, model_config, compute, members, progress)
         teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
@@ -128,7 +129,7 @@ def _train(
             batches.seed = learner.seed
         else:
             with learner.memory_explained():
-                start(options, learner, batches, teacher, progress)
+                start(options, learner, batches, teacher, new, progress)
             members.copy_from_leader(learner.model.state_dict().values())
             learner.average.restart()
         keeper = make_keeper(options, recipe, split, library, learner, batches, done)
@@ -297,9 +298,10 @@ def start(
     learner: Learner,
     batches: Batches,
     teacher: LandmarkTeacher | None,
+    new: Collection[str],
     progress: Progress | None,
 ) -> None:
-    """What comes before the first step: keypoints from landmarks, codes from data."""
+    """What comes before the first step: keypoints from landmarks, new codes from data."""
     recipe, compute, members = learner.recipe, learner.compute, learner.team
     if options.keypoint_steps and teacher is not None:
         how = recipe.landmark_start or LandmarkStart()
@@ -330,10 +332,11 @@ def start(
             how.keypoint_rate,
             report,
         )
-    if recipe.seed_codes and not options.init and isinstance(learner.model, CodebookModel):
+    unseeded = [name for name in CODEBOOKS if f"{name}.codebook.codes" in new]
+    if recipe.seed_codes and unseeded and isinstance(learner.model, CodebookModel):
         generator = torch.Generator().manual_seed(options.seed)
         some = (batches.batch(step) for step in range(SEEDING_BATCHES))
-        seed_codes(learner.model, some, generator)
+        seed_codes(learner.model, some, generator, unseeded)
 
 
 def describe(

@@ -161,11 +161,11 @@ def differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]
     return [] if was == now else [(name, was, now)]
 
 
-def initialise(model: Network, path: Path) -> None:
+def initialise(model: Network, path: Path) -> set[str]:
     """Take from other weights all tensors that fit; position embeddings are resized, and a model
     with more keypoints moves almost as the other did until it learns to use them.
 
-    Raises TalkheadError when none fits.
+    Returns the names of the tensors that start anew. Raises TalkheadError when none fits.
     """
     other, _ = checkpoint.load(path)
     own = model.state_dict()
@@ -185,6 +185,7 @@ def initialise(model: Network, path: Path) -> None:
             len(own),
             missing[0],
         )
+    return set(missing)
 
 
 # What has a width of the number of keypoints; those of other weights come first.
