@@ -177,6 +177,7 @@ def with_landmarks(recipe: Recipe) -> Recipe:
         LITE,
         landmark_start=LandmarkStart(),
         attention=5.0,
+        revealed=5.0,
         embolden=True,
         augmentation=replace(
             LITE.augmentation,

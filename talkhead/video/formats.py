@@ -178,8 +178,9 @@ class Encoding:
             self.encoder(256, 256).open()
         except av.FFmpegError as error:
             raise TalkheadError(
-                f"the hardware encoder {self.codec.encoder} does not open here, which needs an "
-                "NVIDIA GPU with its driver; leave out --hardware"
+                f"the hardware encoder {self.codec.encoder} does not open here: it needs an NVIDIA "
+                "GPU that encodes (some, such as the H100, do not) and its driver; leave out "
+                "--hardware"
             ) from error
 
     def encoder(self, width: int, height: int) -> VideoCodecContext:
