@@ -53,19 +53,21 @@ def in_processes(prepare: Callable[[int], T], first: int, workers: int) -> Gener
         multiprocessing_context="fork",
     )
     results = iter(loader)
-    while True:
-        try:
+    try:
+        while True:
             result = next(results)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise TalkheadError(
-                "a process that prepares batches was ended, perhaps for want of (shared) memory; "
-                "use fewer --workers or a smaller --batch-size"
-            ) from error
-        if isinstance(result, TalkheadError):
-            raise result
-        yield result
+            if isinstance(result, TalkheadError):
+                raise result
+            yield result
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TalkheadError(
+            "a process that prepares batches was ended, perhaps for want of (shared) memory; "
+            "use fewer --workers or a smaller --batch-size"
+        ) from error
+    finally:
+        del results  # ends its processes now, not when a traceback lets go of this frame
 
 
 class Prepared(Dataset[T | TalkheadError]):
