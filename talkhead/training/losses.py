@@ -14,8 +14,8 @@ from talkhead.models.motion import sparse_motions
 from talkhead.structs import Keypoints, TrainOutputs
 
 ATTENTION_SIZE = 64  # of the map of attention before it is enlarged: it is smooth
-HARDLY = 2.0  # growth of a triangle of the mesh up to which its source shows it well enough
-SMALLEST = 2e-5  # double area below which a triangle is no part of the picture worth a thought
+SHOWN = 2.0  # growth of a triangle of the mesh up to which its source shows it well enough
+SMALLEST = 2e-5  # double area below which a triangle is too small to be looked at
 
 
 def weighted_mean(error: Tensor, weight: Tensor) -> Tensor:
@@ -117,19 +117,19 @@ def revealed_map(source: Tensor, driving: Tensor, triangles: Tensor, size: int) 
     """Where a face shows what its source hides, (B, 1, size, size) from 0 to 1.
 
     source, driving: landmarks (B, n, 2) in [-1, 1]; unknown ones lie together, outside. triangles:
-    (T, 3) of them. 0 where a triangle is at most `HARDLY` times as large as in the source, rising
+    (T, 3) of them. 0 where a triangle is at most `SHOWN` times as large as in the source, rising
     to 1 where it is twice that, or was folded away there.
     """
     coarse = min(size, ATTENTION_SIZE)
     before, after = (_areas(marks[:, triangles]) for marks in (source, driving))
     growth = after / before.clamp(min=1e-6)
-    value = ((growth - HARDLY) / HARDLY).clamp(0, 1) * (after > SMALLEST)
+    value = ((growth - SHOWN) / SHOWN).clamp(0, 1) * (after > SMALLEST)
     centre = driving[:, triangles].mean(2)  # B T 2
     inside = (centre.abs() < 1).all(-1)
     x, y = ((centre.clamp(-1, 1) + 1) / 2 * (coarse - 1)).round().long().unbind(-1)
     found = value.new_zeros(len(value), coarse * coarse)
     found.scatter_reduce_(1, y * coarse + x, value * inside, "amax")
-    spread = F.max_pool2d(found.view(-1, 1, coarse, coarse), 5, 1, 2)
+    spread = F.max_pool2d(found.view(-1, 1, coarse, coarse), 5, 1, 2)  # over gaps of a large face
     return resize(F.avg_pool2d(spread, 3, 1, 1, count_include_pad=False), (size, size))
 
 
