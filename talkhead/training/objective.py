@@ -170,10 +170,11 @@ class Objective:
         return losses.attention_map(points, size, gain=self.recipe.attention)
 
     def _attention_of_image(self, batch: Batch) -> Tensor:
-        """The same with what only the decoder can draw: the warped source has none of it."""
+        """The same with what only a decoder can draw: the warped source has none of it."""
         attention, weight = self._attention(batch), self.recipe.revealed
-        if not weight or self.teacher is None:
+        if not weight or self.recipe.motion_only:
             return attention
+        assert self.teacher is not None
         marks, triangles = (batch.source_marks, batch.driving_marks), self.teacher.triangles
         return attention + weight * losses.revealed_map(*marks, triangles, attention.shape[-1])
 
