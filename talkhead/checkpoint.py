@@ -15,8 +15,8 @@ from torch import Tensor
 from talkhead import config
 from talkhead.config import ModelConfig
 from talkhead.errors import TalkheadError
+from talkhead.io.tensors import save_tensors
 from talkhead.models import Network, build
-from talkhead.tensors import save_tensors
 
 FORMAT = 1
 METADATA_KEY = "talkhead"

@@ -17,8 +17,8 @@ from talkhead.config import (
 )
 from talkhead.errors import TalkheadError
 from talkhead.models import build
-from talkhead.training.overrides import apply_settings
-from talkhead.training.recipe import LandmarkStart, Recipe
+from talkhead.training.recipes.overrides import apply_settings
+from talkhead.training.recipes.recipe import LandmarkStart, Recipe
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from talkhead import __version__
 from talkhead.cli.animate import animate
 from talkhead.cli.benchmark import benchmark
 from talkhead.cli.evaluate import ablate, evaluate
 from talkhead.cli.inspect import inspect
+from talkhead.cli.malloc import keep_freed_memory
 from talkhead.cli.synth import synth
 from talkhead.cli.train import train
 from talkhead.cli.weights import convert, inspect_weights
-from talkhead.heap import keep_freed_memory
+from talkhead.version import __version__
 
 app = typer.Typer(
     name="talkhead",

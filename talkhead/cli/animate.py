@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from talkhead.cli.console import AsJson, Debug, Overwrite, Quiet, plain_errors, progress_bar, show
-from talkhead.cli.live import PIPE, describe_live, is_live, perform
+from talkhead.cli.live import PIPE, describe_live, is_live, run_live
 from talkhead.cli.options import (
     AdaptScale,
     Anchor,
@@ -129,13 +129,13 @@ def animate(
 ) -> None:
     """Make portraits move and talk like a driving video."""
     with plain_errors(debug, quiet), progress_bar(quiet) as progress:
-        from talkhead.animation import Animator
-        from talkhead.engine import Engine
-        from talkhead.output import check_output
-        from talkhead.recording import MOTION_SUFFIX, read_driving
-        from talkhead.settings import Settings
+        from talkhead.animation.animator import Animator
+        from talkhead.animation.paths import check_output
+        from talkhead.animation.settings import RenderSettings
+        from talkhead.inference.engine import Engine
+        from talkhead.motion.template import MOTION_SUFFIX, read_driving
 
-        settings = Settings(
+        settings = RenderSettings(
             motion=motion.value,
             adapt_scale=adapt_scale,
             anchor=anchor,
@@ -164,7 +164,7 @@ def animate(
         if is_live(drivings, output):
             if motion_out is not None:
                 raise TalkheadError("the motion of a live driver is not kept; leave --motion-out")
-            live = perform(
+            live = run_live(
                 sources, drivings, output,
                 Engine.load(weights, device, precision, batch_size or 1, compiled), settings,
                 raw=raw, overwrite=overwrite, progress=progress,

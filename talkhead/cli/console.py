@@ -14,7 +14,7 @@ import typer
 from talkhead.errors import TalkheadError, is_out_of_memory
 
 if TYPE_CHECKING:
-    from talkhead.driver import Progress
+    from talkhead.progress import Progress
 
 
 INTERRUPTED = 130

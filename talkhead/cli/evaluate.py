@@ -91,23 +91,23 @@ def evaluate(
     """Score weights as the papers do, against doing nothing: a table, JSON and a report."""
     others = os.environ.get("RANK", "0") != "0"  # under torchrun only the first shows a bar
     with plain_errors(debug, quiet), progress_bar(quiet or others) as progress:
-        from talkhead.engine import Engine
-        from talkhead.evaluation.contenders import load_contenders
         from talkhead.evaluation.evaluate import evaluate as run
-        from talkhead.evaluation.judges import parse_metrics, seat_judges
-        from talkhead.evaluation.protocols import plan_trials
+        from talkhead.evaluation.methods import load_methods
+        from talkhead.evaluation.metrics.suite import build_metrics, parse_metrics
+        from talkhead.evaluation.protocols import plan_evaluation
         from talkhead.evaluation.published import read_published
-        from talkhead.evaluation.report import write_report
+        from talkhead.evaluation.report.html import write_report
+        from talkhead.evaluation.report.tables import as_json as facts_of
+        from talkhead.evaluation.report.tables import markdown, metric_list
         from talkhead.evaluation.shards import own_device
-        from talkhead.evaluation.tables import as_json as facts_of
-        from talkhead.evaluation.tables import markdown, metric_list
+        from talkhead.inference.engine import Engine
 
         if list_metrics:
             show(metric_list(), quiet)
             return
         if data is None:
             raise typer.BadParameter("give --data a folder of clips")
-        trials = plan_trials(
+        evaluation_set = plan_evaluation(
             protocol.value,
             data,
             pair_list=pair_list,
@@ -120,7 +120,7 @@ def evaluate(
         rows = read_published(published, protocol.value) if published else ()
         device = own_device(device)
         precision = precision_of(fp16, bf16)
-        contenders, engines = load_contenders(weights or [None], device, precision, batch_size)
+        methods, engines = load_methods(weights or [None], device, precision, batch_size)
         detector = engines[0]
         if keypoints is not None:
             detector = Engine.load(keypoints, device, precision, batch_size)
@@ -130,9 +130,9 @@ def evaluate(
                     f"have {engines[0].image_size}"
                 )
         result = run(
-            trials,
-            contenders,
-            seat_judges(wanted, detector, landmarks, download, result_landmarks),
+            evaluation_set,
+            methods,
+            build_metrics(wanted, detector, landmarks, download, result_landmarks),
             output,
             metrics=wanted,
             size=engines[0].image_size,
@@ -142,7 +142,7 @@ def evaluate(
                 **({"list": pair_list.name} if pair_list else {}),
                 **({"seed": seed} if protocol is ProtocolName.random_pairs else {}),
                 "every": every,
-                "keypoints_by": keypoints.name if keypoints else contenders[0].name,
+                "keypoints_by": keypoints.name if keypoints else methods[0].name,
             },
             progress=progress,
             frames_out=frames_out,
@@ -184,9 +184,9 @@ def ablate(
     with plain_errors(debug, quiet):
         from talkhead.ablation import AblationOptions
         from talkhead.ablation import ablate as run
-        from talkhead.evaluation.report import write_report
-        from talkhead.evaluation.tables import as_json as facts_of
-        from talkhead.evaluation.tables import markdown
+        from talkhead.evaluation.report.html import write_report
+        from talkhead.evaluation.report.tables import as_json as facts_of
+        from talkhead.evaluation.report.tables import markdown
 
         options = AblationOptions(
             table.value, output, data, steps, batch_size, seeds, every, device, quiet

@@ -1,10 +1,8 @@
-"""Foreign checkpoints: read safely, recognise, read the sizes, rename, check; and back again."""
+"""Official checkpoints: recognise, rename, check; and export back."""
 
 from __future__ import annotations
 
-import pickle
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -19,7 +17,8 @@ from talkhead.config import FommConfig, ModelConfig, preset
 from talkhead.conversion.names import LAYOUTS
 from talkhead.conversion.sizes import DOWN_FACTOR, READERS, State
 from talkhead.errors import TalkheadError
-from talkhead.files import whole
+from talkhead.io.atomic import atomic_path
+from talkhead.io.torch_file import read_torch
 from talkhead.models import Network, build
 from talkhead.models.blocks import gaussian_kernel
 
@@ -83,46 +82,10 @@ def export(weights: Path, output: Path, overwrite: bool = False) -> list[Path]:
     return written
 
 
-def read_torch(path: Path) -> dict[str, Any]:
-    """Read a torch file without running anything that it holds: the only `torch.load` here."""
-    if path.is_dir():
-        raise TalkheadError(
-            f"{path} is a folder; give the file as downloaded (a .pth.tar is no archive to unpack)"
-        )
-    if path.suffix == ".safetensors" and path.exists():
-        raise TalkheadError(
-            f"{path} is no torch checkpoint of a release; talkhead's own weights are used as they "
-            "are, with --weights"
-        )
-    try:
-        mmap = zipfile.is_zipfile(path)  # the format before torch 1.6 cannot be mapped
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except FileNotFoundError as error:
-        raise TalkheadError(f"no file {path}") from error
-    except pickle.UnpicklingError as error:
-        raise TalkheadError(
-            f"{path} is no torch checkpoint, damaged, or holds more than tensors and plain "
-            f"containers, so nothing in it was used{_unpickler_complaint(str(error))}"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TalkheadError(f"{path} is not a readable torch checkpoint: {detail}") from error
-    if not isinstance(content, dict):
-        raise TalkheadError(f"{path} holds a {type(content).__name__}, not a checkpoint")
-    return content
-
-
-def _unpickler_complaint(text: str) -> str:
-    """What the safe unpickler stumbled over, in brackets, without its advice to be less safe."""
-    found = re.search(r"WeightsUnpickler error: ([^\n]*)", text)
-    complaint = (found[1] if found else text.partition("\n")[0]).split(" was not an allowed")[0]
-    return f" ({complaint.strip()})" if complaint.strip() else ""
-
-
 def _save_torch(content: dict[str, Any], path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial:
+        with atomic_path(path) as partial:
             torch.save(content, partial)
     except (OSError, RuntimeError) as error:
         raise TalkheadError(f"cannot write {path}: {error}") from error

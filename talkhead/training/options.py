@@ -1,4 +1,4 @@
-"""What a person asks of a run, checked before anything slow begins."""
+"""Training options, checked before anything slow begins."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from talkhead import config
 from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
-from talkhead.training.landmarks import FREE_STARTS, GROUPS
-from talkhead.training.learner import Compute
-from talkhead.training.overrides import apply_settings
-from talkhead.training.recipe import Recipe
-from talkhead.training.recipes import recipe_for, recipe_named, with_landmarks
-from talkhead.training.report import LOSSES, RUN
-from talkhead.training.state import STATE, WEIGHTS
+from talkhead.training.compute import Compute
+from talkhead.training.data.landmark_teacher import FREE_STARTS, GROUPS
+from talkhead.training.loop.logging import LOSSES, RUN
+from talkhead.training.loop.state import STATE, WEIGHTS
+from talkhead.training.recipes.overrides import apply_settings
+from talkhead.training.recipes.presets import recipe_for, recipe_named, with_landmarks
+from talkhead.training.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ def leanings(recipe: Recipe) -> dict[str, bool]:
     """What a recipe can only do with landmark files, and whether it does."""
     return {
         "attention": recipe.attention > 0,
-        "augmentation.stills": recipe.augmentation.stills > 0,
+        "augmentation.portrait_pairs": recipe.augmentation.portrait_pairs > 0,
         "augmentation.turned": recipe.augmentation.turned > 0,
-        "augmentation.shut": recipe.augmentation.shut > 0,
-        "embolden": recipe.embolden,
+        "augmentation.close_mouth": recipe.augmentation.close_mouth > 0,
+        "rescale_jacobians": recipe.rescale_jacobians,
         "landmark_start": recipe.landmark_start is not None,
-        "revealed": recipe.revealed > 0,
+        "disocclusion_weight": recipe.disocclusion_weight > 0,
         "weights.landmark_flow": recipe.weights.landmark_flow > 0,
     }
 

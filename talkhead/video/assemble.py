@@ -24,7 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
-from talkhead.files import whole
+from talkhead.io.atomic import atomic_path
 from talkhead.video.formats import Container, Encoding, container_for
 from talkhead.video.media import open_media
 from talkhead.video.pictures import numbered, pattern_to_write, picture_files
@@ -236,7 +236,7 @@ def _gif_frames(workspace: Workspace, time_base: Fraction, first: int) -> Iterat
 
 def _sign_gif(path: Path, texts: Mapping[str, str]) -> None:
     """Add texts as comments, which FFmpeg's writer leaves out, after the header and its colours."""
-    with path.open("rb") as plain, whole(path) as signed, signed.open("wb") as target:
+    with path.open("rb") as plain, atomic_path(path) as signed, signed.open("wb") as target:
         head = plain.read(GIF_HEADER_SIZE)
         has_colours, colours = head[10] & 0x80, 2 << (head[10] & 7)
         target.write(head + plain.read(3 * colours if has_colours else 0))

@@ -1,4 +1,4 @@
-"""What a media file is: opening it, finding its picture stream, reading its header."""
+"""Open media files, find their picture stream, read their headers."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.errors import TalkheadError
-from talkhead.image import read_image
+from talkhead.io.image import read_image
 from talkhead.video.media import VideoInfo
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jp2"}

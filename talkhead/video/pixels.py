@@ -1,4 +1,4 @@
-"""Between decoded pictures and upright RGB arrays, and back to what an encoder takes."""
+"""Convert decoded frames to upright RGB arrays and back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MATRICES = {
 }
 
 
-class Developer:
+class FrameToRgb:
     """Turns decoded frames into upright uint8 RGB, as a player would show them.
 
     The colour matrix is the tagged one (untagged: BT.709 from 720 lines up, else BT.601), the
@@ -81,7 +81,7 @@ def upright(rgb: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     return np.ascontiguousarray(rgb[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
 
 
-class Printer:
+class RgbToFrame:
     """Turns uint8 RGB into frames for an encoder: BT.709, limited range, tagged so.
 
     Formats with halved chroma get even sizes by repeating the last column and row.

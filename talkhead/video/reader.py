@@ -27,7 +27,7 @@ from talkhead.video.media import (
     stream_seconds,
 )
 from talkhead.video.pictures import PictureSource, frame_rate, is_picture_sequence
-from talkhead.video.pixels import Developer
+from talkhead.video.pixels import FrameToRgb
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class MediaSource:
                     f"{path} has no frame that can be decoded; it is damaged or cut off"
                 )
             self._clock = round(clock_start(container) / (stream.time_base or 1))
-            self._developer = Developer(Fraction(stream.sample_aspect_ratio or 1))
+            self._developer = FrameToRgb(Fraction(stream.sample_aspect_ratio or 1))
             self.info = describe(container, stream, first, self._developer.size(first))
             # AVI stores no presentation times, and those guessed for B-frames are wrong: there the
             # times of decoding count, less the decoder's delay.

@@ -16,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from talkhead.errors import TalkheadError
 from talkhead.video.assemble import assemble
 from talkhead.video.formats import Encoding, container_for
-from talkhead.video.pixels import Printer
+from talkhead.video.pixels import RgbToFrame
 from talkhead.video.sound import Sound
 from talkhead.video.workspace import CodedFrame, Segment, Workspace, explained
 
@@ -87,7 +87,7 @@ class VideoWriter:
         settings = {"encoding": self._encoding, "av": av.__version__, "state": dict(state or {})}
         self._workspace = Workspace(self.path, settings)
         self._segment_frames = segment_frames
-        self._printer = Printer(self._encoding.codec.pixel_format)
+        self._printer = RgbToFrame(self._encoding.codec.pixel_format)
         self._encoder: VideoCodecContext | None = None
         self._segment: Segment | None = None
         self._in_segment = 0
