@@ -17,7 +17,7 @@ DOORS = {
     "av": ["video/"],
     "typer": ["cli/"],
     "face_alignment": ["faces/face.py", "evaluation/metrics/backends.py"],  # AKD needs landmarks
-    "PIL": ["io/image.py"],
+    "PIL": ["io/image.py", "io/srgb.py"],
 }
 # Room -> rooms that it must never import.
 WALLS = {

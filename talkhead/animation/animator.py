@@ -36,6 +36,7 @@ class RenderReport:
 
     frames:   in the file; resumed: of these, left by an interrupted run.
     seconds:  of work, without loading weights; anchor: the driving frame measured from, if any.
+    video_track, sound_track: which of the driver's tracks were taken, from 0; None: it has none.
     detector: what found the source's face; lost, cuts: how often the driving face was lost and
               how often its crop jumped.
     """
@@ -48,6 +49,8 @@ class RenderReport:
     detector: str
     lost: int
     cuts: int
+    video_track: int | None = None
+    sound_track: int | None = None
 
     @property
     def frames_per_second(self) -> float:
@@ -132,6 +135,8 @@ class Animator:
             detector=sources[0].detector,
             lost=tracker.lost if tracker else 0,
             cuts=tracker.cuts if tracker else 0,
+            video_track=driver.reader.info.track if isinstance(driver, VideoMotion) else None,
+            sound_track=writer.sound_track,
         )
 
     def _render(
@@ -211,12 +216,13 @@ def find_anchor(
 def fingerprint(
     engine: Engine, paths: Sequence[Path], driving: Path | MotionTemplate, settings: RenderSettings
 ) -> str:
-    """Changes when anything changes that the pixels depend on."""
+    """Changes when anything changes that the pixels depend on, which sound does not."""
+    shown = {k: v for k, v in asdict(settings).items() if k not in ("sound", "track")}
     facts = {
         "version": __version__,
         "weights": engine.weights,
         "precision": str(engine.precision),
-        "settings": asdict(settings),
+        "settings": shown,
         "inputs": stamps([*paths, driving]),
         "motion": driving.digest() if isinstance(driving, MotionTemplate) else None,
     }

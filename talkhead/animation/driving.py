@@ -24,7 +24,6 @@ from talkhead.motion.template import MotionTemplate
 from talkhead.progress import Progress
 from talkhead.structs import Crop, Frame, Keypoints
 from talkhead.video import VideoReader
-from talkhead.video.pictures import PICTURE_SUFFIXES, is_picture_sequence
 
 T = TypeVar("T")
 
@@ -82,8 +81,6 @@ class VideoMotion:
     def __init__(
         self, path: Path, engine: Engine, settings: RenderSettings, progress: Progress | None = None
     ) -> None:
-        if path.suffix.lower() in PICTURE_SUFFIXES and not is_picture_sequence(path):
-            raise TalkheadError(f"{path} is one picture; the driving video comes last")
         self.reader = VideoReader(
             path,
             start=settings.start,
@@ -91,6 +88,7 @@ class VideoMotion:
             frames=settings.frames,
             rate=settings.rate,
             hardware=settings.hardware,
+            track=settings.video_track,
         )
         self.time_base = self.reader.info.time_base
         self.rate = self.reader.info.rate

@@ -224,7 +224,13 @@ class FileReader:
     """A video file, played through once."""
 
     def __init__(self, path: Path, settings: RenderSettings) -> None:
-        self._reader = VideoReader(path, start=settings.start, end=settings.end, rate=settings.rate)
+        self._reader = VideoReader(
+            path,
+            start=settings.start,
+            end=settings.end,
+            rate=settings.rate,
+            track=settings.video_track,
+        )
         self.time_base = self._reader.info.time_base
         self.rate = self._reader.info.rate
         self.has_sound = self._reader.info.audio_codec is not None

@@ -12,7 +12,7 @@ from talkhead.animation.settings import RenderSettings
 from talkhead.faces.crop import centre_square, cut, parse_crop
 from talkhead.faces.face import FaceFinder, face_crop, find_face
 from talkhead.inference.engine import EncodedSource, Engine
-from talkhead.io.image import read_image
+from talkhead.io.image import is_picture, read_image
 from talkhead.structs import Crop
 from talkhead.video import VideoReader
 from talkhead.video.media import VIDEO_SUFFIXES
@@ -33,7 +33,7 @@ class Portrait:
 
 def load_portrait(path: Path, engine: Engine, settings: RenderSettings) -> Portrait:
     """Read a photo (or the first frame of a video), find the face, encode it."""
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if path.suffix.lower() in VIDEO_SUFFIXES and not is_picture(path):
         with VideoReader(path, frames=1) as reader:
             photo = next(iter(reader)).rgb
     else:

@@ -39,7 +39,8 @@ class RenderSettings:
     size:         side of the result (of each cell) in pixels; None: the model's own.
     start, end:   seconds of the driving video; frames: at most so many.
     rate:         frames per second of a driving sequence of pictures.
-    sound:        keep the driver's sound; track: which one, from 0.
+    sound:        keep the driver's sound; track: which one, from 0; None: the default one.
+    video_track:  which of the driver's video tracks, from 0; None: the default one.
     codec, crf, preset: of the output video; None: good defaults for the container.
     hardware:     decode and encode with an NVIDIA GPU (NVDEC, NVENC), or raise TalkheadError.
     """
@@ -62,6 +63,7 @@ class RenderSettings:
     rate: float = 25.0
     sound: bool = True
     track: int | None = None
+    video_track: int | None = None
     codec: str | None = None
     crf: int | None = None
     preset: str | None = None
@@ -75,7 +77,8 @@ class RenderSettings:
                 )
         if not 0 <= self.smooth <= 1:
             raise TalkheadError(f"smooth lies between 0 and 1, not {self.smooth:g}")
-        for name, least in (("face", 1), ("driving_face", 1), ("frames", 1), ("track", 0)):
+        counted = {"face": 1, "driving_face": 1, "frames": 1, "track": 0, "video_track": 0}
+        for name, least in counted.items():
             number = getattr(self, name)
             if number is not None and number < least:
                 raise TalkheadError(f"{name} is counted from {least}, not {number}")

@@ -101,7 +101,14 @@ def animate(
     ] = None,
     sound: Annotated[bool, typer.Option(help="Keep the driver's sound.")] = True,
     track: Annotated[
-        int | None, typer.Option(min=0, help="Which sound track, from 0; default: the first.")
+        int | None,
+        typer.Option(
+            min=0, help="Which sound track, from 0; default: the one marked so, else the first."
+        ),
+    ] = None,
+    video_track: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which video track of the driver, from 0; default: as for sound."),
     ] = None,
     codec: Annotated[str | None, typer.Option(help="h264, hevc, vp9, av1, prores or ffv1.")] = None,
     crf: Annotated[int | None, typer.Option(help="Quality of the codec; lower is better.")] = None,
@@ -154,6 +161,7 @@ def animate(
             rate=rate,
             sound=sound,
             track=track,
+            video_track=video_track,
             codec=codec,
             crf=crf,
             preset=encoder_preset,

@@ -79,11 +79,15 @@ def open_driver(driving: Path, settings: RenderSettings, raw: str | None) -> Liv
     if settings.start is not None or settings.end is not None:
         raise TalkheadError("what comes live cannot be wound to --start or --end; use --frames")
     if is_camera(driving):
+        if settings.video_track is not None:
+            raise TalkheadError("a camera has one video track; leave out --video-track")
         return open_camera(str(driving).partition(":")[2] or None)
     stream = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - not ours to close
     if raw is not None:
+        if settings.video_track is not None:
+            raise TalkheadError("raw frames have one video track; leave out --video-track")
         return RawPipe(stream, raw_size(raw), frame_rate(settings.rate))
-    return open_pipe(stream)
+    return open_pipe(stream, track=settings.video_track)
 
 
 def describe_live(report: LiveReport) -> str:

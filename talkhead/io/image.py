@@ -4,59 +4,128 @@ from __future__ import annotations
 
 import io
 import logging
-import struct
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import atomic_path
+from talkhead.io.srgb import check_pixel_format, to_rgb
 
 log = logging.getLogger(__name__)
 
+# What is read, by content and whatever the file's name. Pillow knows more formats: some start a
+# program (EPS), some have no beginning that identifies them, so that any file may be taken for one.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM")
+ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")  # of these, those that may move
 MIN_SIDE = 16  # pixels; less than this holds no face
 # Pixels that are decoded at most (240 MB as RGB); stays below Pillow's own warning at 89 million.
 MAX_PIXELS = 80_000_000
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when it is larger than that, for as long as its
 # full size stays below this (a progressive one keeps 6 bytes per pixel while it is being read).
 MAX_JPEG_PIXELS = 500_000_000
-# White is what browsers and picture viewers show behind transparent pixels, so the result looks
-# like the picture that was chosen.
-BACKGROUND = (255, 255, 255)
+# A progressive JPEG goes over its pixels in about ten scans. Each takes time, so they are limited,
+# and so are scans x pixels.
+MAX_SCANS = 100
+MAX_SCANNED_PIXELS = 10 * MAX_JPEG_PIXELS
+MAX_JPEG_BYTES = 2**29  # more than the largest such picture takes at the best quality
+JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd8])")  # a stuffed 0 and restarts are no markers
+START_OF_SCAN, END_OF_IMAGE = b"\xda", b"\xd9"
+HEIC = (b"ftypheic", b"ftypheix", b"ftypheim", b"ftypheis", b"ftypmif1")
+CANON_RAW = slice(8, 10), b"CR"  # where a CR2 file says that it is no ordinary TIFF
+# Browsers show a frame of an animation that asks for 10 ms or less for 100 ms.
+SHORTEST_DELAY, DEFAULT_DELAY = 10, 100
 
-# What Pillow's readers raise for a file that is cut short or damaged.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+UPRIGHT = {  # EXIF orientation -> what makes the stored picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Read any picture as rgb uint8 (H, W, 3): upright, in sRGB, the first frame if it moves.
+    """Read a picture as rgb uint8 (H, W, 3): upright, in sRGB, the first frame if it moves.
 
     EXIF orientation is applied; transparency is laid over white; 16 bits become 8; colour profiles
-    (CMYK, Display P3) are converted. A JPEG of more than 80 megapixels is read at a half, a
-    quarter or an eighth of its size, which is logged.
+    are applied. A JPEG of more than 80 megapixels is read at a half, a quarter or an eighth of its
+    size, which is logged.
 
-    Raises TalkheadError when the file is missing, empty, a folder, not a picture, cut short or
-    damaged, larger than 80 megapixels (JPEG: 500), or smaller than 16 pixels.
+    Raises TalkheadError when the file is missing, empty, a folder, in none of FORMATS, cut short or
+    damaged, larger than 80 megapixels (JPEG: 500), smaller than 16 pixels, a camera's raw file, or
+    stores its pixels in a way that would come out wrong.
     """
     path = Path(path)
     _check_file(path)
-    with _open(path) as image:
-        try:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            rgb = np.array(_to_rgb(upright, path))
-        except _BROKEN as error:
-            raise TalkheadError(
-                f"{path} is cut short or damaged ({error}); get a complete copy of the picture"
-            ) from error
+    with _reading(path), _open(path) as image:
+        image.load()
+        rgb = np.array(to_rgb(_upright(image, path), path))
     if min(rgb.shape[:2]) < MIN_SIDE:
         raise TalkheadError(
             f"{path} is only {rgb.shape[1]}x{rgb.shape[0]} pixels; "
             f"use a picture of at least {MIN_SIDE}x{MIN_SIDE}"
         )
     return rgb
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """What a picture file says about itself.
+
+    format: Pillow's name for it. frames: 1 for one that does not move; None when it moves and the
+    number is not in the header (GIF).
+    """
+
+    format: str
+    width: int
+    height: int
+    frames: int | None
+
+
+def picture_header(path: Path) -> PictureHeader | None:
+    """What a picture file holds, by its content; None for a file that is no picture.
+
+    A still HEIC picture, which video readers would take for a film of one tile, is recognised only.
+    Raises TalkheadError for a picture that is damaged or too large.
+    """
+    try:
+        with _reading(path), _open(path) as image:
+            moves = image.format in ANIMATED and getattr(image, "is_animated", False)
+            frames = None if moves and image.format == "GIF" else _count(image) if moves else 1
+            return PictureHeader(image.format or "", image.width, image.height, frames)
+    except NotAPictureError:
+        with path.open("rb") as file:
+            is_heic = file.read(12)[4:] in HEIC
+        return PictureHeader("HEIC", 0, 0, 1) if is_heic else None
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture by its content, also one that moves."""
+    return path.is_file() and picture_header(path) is not None
+
+
+def read_animation(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """The frames of an animated picture: milliseconds shown and rgb uint8 (H, W, 3).
+
+    Raises TalkheadError where it is damaged.
+    """
+    with _reading(path), _open(path) as image:
+        frames = getattr(image, "n_frames", 1)
+        for number in range(frames - _count(image), frames):
+            image.seek(number)
+            image.load()
+            delay = round(image.info.get("duration", 0))
+            shown = delay if delay > SHORTEST_DELAY else DEFAULT_DELAY
+            yield shown, np.array(to_rgb(_upright(image, path), path))
 
 
 def write_image(path: str | Path, rgb: np.ndarray) -> None:
@@ -86,48 +155,107 @@ def check_ending(path: Path) -> str:
     return image_format
 
 
+class BrokenPictureError(TalkheadError):
+    """The file is cut short or damaged."""
+
+
+class NotAPictureError(BrokenPictureError):
+    """The file is in no picture format that is read."""
+
+
+def _count(image: Image.Image) -> int:
+    """Frames of an animation; of a PNG less the picture for readers that know no animations."""
+    return int(getattr(image, "n_frames", 1)) - bool(getattr(image, "default_image", False))
+
+
 def _check_file(path: Path) -> None:
     if path.is_dir():
         raise TalkheadError(f"{path} is a folder; give a picture file")
     try:
-        empty = path.stat().st_size == 0
+        size = path.stat().st_size
     except OSError as error:
         raise TalkheadError(
             f"cannot read {path} ({error.strerror}); check the path of the picture"
         ) from error
-    if empty:
-        raise TalkheadError(f"{path} is empty; get a complete copy of the picture")
+    if not path.is_file():
+        raise TalkheadError(f"{path} is no file; save the picture as one first")
+    if size == 0:
+        raise BrokenPictureError(f"{path} is empty; get a complete copy of the picture")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a picture is read into one sentence."""
+    try:
+        with warnings.catch_warnings():
+            # Sizes are checked here, and oddities of metadata do not concern the pixels.
+            warnings.simplefilter("ignore")
+            yield
+    except (TalkheadError, MemoryError):
+        raise
+    except UnidentifiedImageError as error:
+        raise NotAPictureError(
+            f"{path} is not a picture that can be read; use JPEG, PNG or WebP "
+            "(convert HEIC, RAW, PSD, EPS and SVG first)"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, "over 170 megapixels") from error
+    except Exception as error:
+        # What decoders raise for damaged files is not a closed set (RuntimeError of libavif,
+        # struct.error, KeyError, ...); only the system's own errors carry a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise TalkheadError(
+                f"cannot read {path} ({error.strerror}); check the disk and the permissions"
+            ) from error
+        raise BrokenPictureError(
+            f"{path} is cut short or damaged ({error}); get a complete copy of the picture"
+        ) from error
 
 
 def _open(path: Path) -> Image.Image:
-    """Read the header only, and arrange for a sane size."""
+    """Read the header only, refuse what would come out wrong, and arrange for a sane size."""
+    with path.open("rb") as file:
+        head = file.read(10)
+    if head.startswith(b"\xff\xd8\xff"):
+        return _open_jpeg(path)
+    image = Image.open(path, formats=FORMATS)
     try:
-        with path.open("rb") as file:
-            is_jpeg = file.read(3) == b"\xff\xd8\xff"
-        if is_jpeg:
-            # The plug-in itself rather than Image.open, whose limit is a global setting and
-            # refuses a 200-megapixel telephone picture before it can be read at a reduced size.
-            image: Image.Image = JpegImagePlugin.JpegImageFile(path)
-            _reduce(image, path)
-            return image
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # checked below
-            image = Image.open(path)
-    except Image.DecompressionBombError as error:
-        raise _too_large(path, "over 170 megapixels") from error
-    except UnidentifiedImageError as error:
-        raise TalkheadError(
-            f"{path} is not a picture that can be read; use JPEG, PNG or WebP "
-            "(convert HEIC, RAW and SVG first)"
-        ) from error
-    except _BROKEN as error:
-        raise TalkheadError(
-            f"cannot read {path} ({error}); get a complete copy of the picture"
-        ) from error
-    if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > MAX_PIXELS:
+            raise _too_large(path, f"{image.width}x{image.height}")
+        place, mark = CANON_RAW
+        check_pixel_format(image, path, is_raw=head[place] == mark)
+    except BaseException:
         image.close()
-        raise _too_large(path, f"{image.width}x{image.height}")
+        raise
     return image
+
+
+def _open_jpeg(path: Path) -> Image.Image:
+    """The plug-in itself rather than Image.open, whose limit is a global setting and refuses a
+    200-megapixel telephone picture before it can be read at a reduced size."""
+    with path.open("rb") as file:
+        content = file.read(MAX_JPEG_BYTES + 1)
+    if len(content) > MAX_JPEG_BYTES:
+        raise _too_large(path, f"over {MAX_JPEG_BYTES // 10**6} MB")
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(content))
+    scans = _scans(content)
+    if scans > MAX_SCANS or scans * image.width * image.height > MAX_SCANNED_PIXELS:
+        raise TalkheadError(
+            f"{path} goes over its picture in {scans} scans, more than any camera or editor makes; "
+            "save it anew as PNG or as an ordinary JPEG"
+        )
+    _reduce(image, path)
+    return image
+
+
+def _scans(jpeg: bytes) -> int:
+    """How often a JPEG goes over its picture. Thumbnails in its metadata are not counted."""
+    scans, marker = 0, JPEG_MARKER.search(jpeg, 2)
+    while marker and marker[1] != END_OF_IMAGE:
+        scans += marker[1] == START_OF_SCAN
+        length = int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
+        marker = JPEG_MARKER.search(jpeg, marker.end() + length)
+    return scans
 
 
 def _reduce(image: Image.Image, path: Path) -> None:
@@ -136,7 +264,6 @@ def _reduce(image: Image.Image, path: Path) -> None:
     if width * height <= MAX_PIXELS:
         return
     if width * height > MAX_JPEG_PIXELS:
-        image.close()
         raise _too_large(path, f"{width}x{height}")
     for part in (2, 4, 8):
         if width * height / part**2 <= MAX_PIXELS:
@@ -152,43 +279,11 @@ def _too_large(path: Path, size: str) -> TalkheadError:
     )
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
-    """Any of Pillow's modes as RGB in sRGB."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _reduce_bits(np.asarray(image))
-    if image.has_transparency_data:
-        log.info("%s has transparent parts; they are laid over white", path)
-        rgba = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, (*BACKGROUND, 255))
-        return _to_srgb(Image.alpha_composite(background, rgba).convert("RGB"), image, path)
-    if image.mode == "CMYK":
-        return _to_srgb(image, image, path)
-    return _to_srgb(image.convert("RGB"), image, path)
-
-
-def _reduce_bits(values: np.ndarray) -> Image.Image:
-    """Grey of more than 8 bits. Pillow's own conversion would clip it to white."""
-    if np.issubdtype(values.dtype, np.floating):
-        scaled = values * (255.0 if values.max() <= 1 else 1.0)
-    else:
-        # Integers are read as 16 bits wide: no common format stores wider grey pictures.
-        scaled = values / 257.0
-    grey = np.clip(np.nan_to_num(scaled) + 0.5, 0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _to_srgb(picture: Image.Image, original: Image.Image, path: Path) -> Image.Image:
-    """Apply the colour profile that `original` carries; without one only change the mode."""
-    profile = original.info.get("icc_profile")
-    if profile and original.mode in ("RGB", "RGBA", "CMYK"):
-        try:
-            converted = ImageCms.profileToProfile(
-                picture,
-                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-                ImageCms.createProfile("sRGB"),
-                outputMode="RGB",
-            )
-            return converted or picture
-        except (ImageCms.PyCMSError, OSError) as error:
-            log.warning("%s: its colour profile cannot be used (%s)", path, error)
-    return picture.convert("RGB")
+def _upright(image: Image.Image, path: Path) -> Image.Image:
+    """Turned as its EXIF data says; as it is stored where these cannot be read."""
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception as error:  # as above: Pillow's readers of EXIF raise anything
+        log.warning("%s: its EXIF data cannot be read (%s); shown as it is stored", path, error)
+        return image
+    return image if turn is None else image.transpose(turn)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import av
 from av.codec.context import CodecContext
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.filter import Graph
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import atomic_path
 from talkhead.video.formats import Container, Encoding, container_for
-from talkhead.video.media import open_media
+from talkhead.video.opening import Media
 from talkhead.video.pictures import numbered, pattern_to_write, picture_files
 from talkhead.video.sound import Cut, Sound, SoundFeed
 from talkhead.video.workspace import Timing, Workspace, publish
@@ -67,9 +67,10 @@ def assemble(
     except av.FFmpegError as error:
         if isinstance(error, OSError):  # the disk's troubles are explained by the caller
             raise
+        advice = "; the same command with --no-sound goes on from them" if sound else ""
         raise TalkheadError(
-            f"{path} could not be put together ({error.strerror}); the rendered frames are kept: "
-            "try another file ending, or without sound"
+            f"{path} could not be put together ({error.strerror}); the rendered frames are "
+            f"kept{advice}"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -87,7 +88,7 @@ def _mux(
 ) -> None:
     """Packets of pictures and sound in order of time, none of the pictures encoded again."""
     with ExitStack() as stack:
-        source = None if sound is None else stack.enter_context(open_media(sound.path))
+        source = None if sound is None else stack.enter_context(sound.open())
         clock = 1000 if trim else _edit_clock(timing, encoding.time_base, source, sound)
         output = stack.enter_context(_create(partial, kind, clock))
         output.metadata.update(metadata)
@@ -98,7 +99,7 @@ def _mux(
             start = timing.first * encoding.time_base
             end = (timing.last + duration) * encoding.time_base
             cut = Cut(start, end) if trim else None
-            feeds.append(SoundFeed(source, sound, output, kind, cut).packets())
+            feeds.append(SoundFeed(source, sound, output, kind, cut, end).packets())
         for packet in heapq.merge(*feeds, key=_decoding_time):
             output.mux(packet)
 
@@ -111,13 +112,15 @@ def _mean_duration(timing: Timing, encoding: Encoding) -> int:
 
 
 def _edit_clock(
-    timing: Timing, time_base: Fraction, source: InputContainer | None, sound: Sound | None
+    timing: Timing, time_base: Fraction, source: Media | None, sound: Sound | None
 ) -> int:
     """Ticks per second for an mp4's edit list, which says when each stream begins.
 
     The usual 1000 do when all begins at 0; a late start is exact only in the streams' own ticks.
     """
-    stream = None if source is None or sound is None else source.streams.audio[sound.track]
+    stream = (
+        None if source is None or sound is None else source.container.streams.audio[sound.track]
+    )
     if timing.first <= 0 and (stream is None or (stream.start_time or 0) <= 0):
         return 1000
     ticks = [time_base.denominator]

@@ -15,8 +15,10 @@ from av.container import InputContainer
 
 from talkhead.errors import TalkheadError
 from talkhead.structs import Frame
-from talkhead.video.media import picture_stream
-from talkhead.video.pixels import FrameToRgb
+from talkhead.video.clock import Clock
+from talkhead.video.media import video_track, video_tracks
+from talkhead.video.opening import VIDEO_FORMATS, limit_pixels, open_untrusted
+from talkhead.video.pixels import FrameToRgb, pixel_aspect
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,10 @@ CAMERAS = {
 }
 # Begin at once: of a pipe a second at most is looked at to learn what is in it.
 AT_ONCE = {"analyzeduration": "1000000"}
+NOT_AS_IT_COMES = (
+    "holds no video that can be read as it comes; send Matroska, MPEG-TS or fragmented MP4, or raw "
+    "frames with --raw WIDTHxHEIGHT (an MP4 with its index at the end must be given as a file)"
+)
 
 
 class LiveReader(Protocol):
@@ -40,20 +46,22 @@ class LiveReader(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
 
-def open_pipe(stream: BinaryIO, name: str = "standard input") -> LiveReader:
-    """Encoded video from a stream that cannot be wound back, in any format that can be read so.
+def open_pipe(
+    stream: BinaryIO, name: str = "standard input", track: int | None = None
+) -> LiveReader:
+    """Encoded video from a stream, in any of VIDEO_FORMATS that can be read so.
+
+    A file as standard input is wound back where its format needs that, a pipe cannot be.
+    track: which of its video tracks, from 0; None: the default one.
 
     Raises TalkheadError when it holds no video that can be read.
     """
+    source = stream if stream.seekable() else _Unwound(stream)
     try:
-        container = av.open(_Unwound(stream), "r", options=AT_ONCE)
+        container = open_untrusted(source, VIDEO_FORMATS, options=AT_ONCE)
     except (av.FFmpegError, OSError) as error:
-        raise TalkheadError(
-            f"{name} holds no video that can be read as it comes; send Matroska, MPEG-TS or "
-            "fragmented MP4 (an MP4 with its index at the end must be read from disk), or raw "
-            "frames with --raw WIDTHxHEIGHT"
-        ) from error
-    return LiveDecoder(container, name)
+        raise TalkheadError(f"{name} {NOT_AS_IT_COMES}") from error
+    return LiveDecoder(container, name, track)
 
 
 def open_camera(name: str | None = None, driver: str | None = None) -> LiveReader:
@@ -85,10 +93,11 @@ class LiveDecoder:
     Times begin at 0. A stream that breaks off ends there, with a warning.
     """
 
-    def __init__(self, container: InputContainer, name: str) -> None:
+    def __init__(self, container: InputContainer, name: str, track: int | None = None) -> None:
         self._container = container
         self._name = name
-        self._stream = picture_stream(container, name)
+        self._stream = video_tracks(container)[video_track(container, name, track)]
+        limit_pixels(self._stream, name)
         # Threads that decode several frames at once would hold each back until the next come.
         self._stream.thread_type = "SLICE"
         self._stream.codec_context.flags |= Flags.low_delay
@@ -98,18 +107,21 @@ class LiveDecoder:
         self.has_sound = bool(container.streams.audio)
 
     def __iter__(self) -> Iterator[Frame]:
-        developer = FrameToRgb(Fraction(self._stream.sample_aspect_ratio or 1))
+        developer = FrameToRgb(pixel_aspect(self._stream, self._name))
         step = max(1, round(1 / ((self.rate or 25) * self.time_base)))
         first: int | None = None
         last = -step
         try:
-            for frame in self._container.decode(self._stream):
-                first = frame.pts if first is None else first
-                # Times as they are told; where they are missing or run backwards, a step further.
-                pts = last + step if frame.pts is None or first is None else frame.pts - first
-                last = pts if pts > last else last + step
-                yield Frame(developer.rgb(frame), last, self.time_base)
+            for packet in Clock(self._container).packets(self._stream):
+                for frame in packet.decode():
+                    first = frame.pts if first is None else first
+                    # Times as they are told; where they are missing or run back, a step further.
+                    pts = last + step if frame.pts is None or first is None else frame.pts - first
+                    last = pts if pts > last else last + step
+                    yield Frame(developer.rgb(frame), last, self.time_base)
         except av.FFmpegError as error:
+            if first is None:
+                raise TalkheadError(f"{self._name} {NOT_AS_IT_COMES}") from error
             log.warning("%s breaks off (%s)", self._name, error.strerror)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from fractions import Fraction
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
+
+log = logging.getLogger(__name__)
 
 HD_HEIGHT = 720  # players take untagged pictures of this height and above as BT.709
 BT709 = 1  # the number that FFmpeg gives BT.709 as matrix, primaries and transfer alike
+# Pixels wider or narrower than this are no camera's: players ignore what is said about them, too.
+WIDEST_PIXEL = 8
 LIMITED = int(ColorRange.MPEG)
 FULL = int(ColorRange.JPEG)
 # FFmpeg's colour matrix tag -> the scaler's name for it.
@@ -23,6 +30,17 @@ MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
+
+
+def pixel_aspect(stream: VideoStream, name: Path | str) -> Fraction:
+    """Width of a stored pixel in heights, 1 where the file says nothing or something absurd."""
+    told = Fraction(stream.sample_aspect_ratio or 1)
+    if Fraction(1, WIDEST_PIXEL) <= told <= WIDEST_PIXEL:
+        return told
+    log.warning(
+        "%s says that its pixels are %.4g times as wide as high; taken as square", name, float(told)
+    )
+    return Fraction(1)
 
 
 class FrameToRgb:

@@ -100,6 +100,11 @@ class VideoWriter:
         """Frames safely on disk; on a writer just opened, those that an earlier run left."""
         return self._workspace.frames_done
 
+    @property
+    def sound_track(self) -> int | None:
+        """Which sound track is added, from 0; None for a silent result."""
+        return None if self._sound is None else self._sound.track
+
     def write(self, rgb: np.ndarray, pts: int) -> None:
         """Add one picture, uint8 (H, W, 3), shown at `pts`, which must be later than the last.
 

@@ -139,7 +139,7 @@ def test_the_first_of_two_tracks_is_taken_unless_another_is_named(
 ) -> None:
     made = make_clip(tmp_path / "s.mp4", 50, audio_tracks=2)  # the second sounds an octave higher
     copy(made, tmp_path / "first.mp4")
-    assert "2 sound tracks; the first one is used" in caplog.text
+    assert "2 sound tracks; track 0 is used" in caplog.text
     copy(made, tmp_path / "second.mp4", track=1)
     for name, track in (("first.mp4", 0), ("second.mp4", 1)):
         assert probe(tmp_path / name).audio_tracks == 1
