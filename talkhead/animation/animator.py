@@ -102,6 +102,8 @@ class Animator:
         sources = [load_portrait(path, self.engine, settings) for path in paths]
         self.engine.size_batches(sources[0].encoded)
         driver = self._driver(driving, settings)
+        if isinstance(driving, MotionTemplate):
+            driving.check_like(sources[0].encoded.keypoints)
         if sound is None and isinstance(driving, Path) and settings.sound and driving.is_file():
             sound = driving
         trim = isinstance(driver, VideoMotion) and driver.reader.trimmed

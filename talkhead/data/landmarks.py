@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import centre_square
+from talkhead.io.arrays import read_arrays
 
 DEEPEST = 3  # folders between a root of clips and a clip
 MESH = 478
@@ -67,21 +67,39 @@ def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH, CLASSIC)) -> Lan
     is damaged or holds something else.
     """
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            points = np.asarray(stored["points"], dtype=np.float32)
-            rows = range(len(points))
-            frames = [int(n) for n in (stored["frames"] if "frames" in stored.files else rows)]
-            names = [str(name) for name in (stored["names"] if "names" in stored.files else rows)]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        stored = read_arrays(file, ("points", "frames", "names"))
+        points = _numbers(stored, "points", "fiu")
+    except TalkheadError as error:
         raise TalkheadError(f"{file} holds no landmarks `points` ({error})") from error
     if points.ndim != 3 or points.shape[1] not in counts or points.shape[2] < 2:
         wanted = " or ".join(str(count) for count in counts)
         raise TalkheadError(
             f"{file} has points of shape {points.shape}; expected (frames, {wanted}, 2)"
         )
-    if not len(points) == len(frames) == len(names):
+    with np.errstate(over="ignore"):
+        points = points[..., :3].astype(np.float32)
+    if np.isinf(points).any():
+        raise TalkheadError(f"{file} has points at infinity; expected pixels, or NaN for no face")
+    rows = np.arange(len(points))
+    try:
+        frames = _numbers(stored, "frames", "iu") if "frames" in stored else rows
+        names = _numbers(stored, "names", "U") if "names" in stored else rows
+    except TalkheadError as error:
+        raise TalkheadError(f"{file}: {error}") from error
+    if not frames.shape == names.shape == rows.shape:
         raise TalkheadError(f"{file} has {len(points)} faces, but numbers or names another count")
-    return Landmarks(points[..., :3], frames, names)
+    if len(np.unique(frames)) < len(frames) or (frames < 0).any():
+        raise TalkheadError(f"{file} numbers its `frames` twice, or below 0")
+    return Landmarks(points, frames.tolist(), [str(name) for name in names])
+
+
+def _numbers(stored: dict[str, np.ndarray], name: str, kinds: str) -> np.ndarray:
+    """One of the arrays, if its numbers are of these kinds."""
+    if name not in stored:
+        raise TalkheadError(f"it has no {name!r}")
+    if stored[name].dtype.kind not in kinds:
+        raise TalkheadError(f"{name!r} holds {stored[name].dtype}")
+    return stored[name]
 
 
 def in_square(points: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from talkhead.errors import TalkheadError
+from talkhead.conversion.convert import ADVICE, _cause, _check_archive
+from talkhead.errors import TalkheadError, told
 
 
 def read_torch(path: Path) -> dict[str, Any]:
@@ -25,18 +25,21 @@ def read_torch(path: Path) -> dict[str, Any]:
             "are, with --weights"
         )
     try:
-        mmap = zipfile.is_zipfile(path)  # the format before torch 1.6 cannot be mapped
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        _check_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TalkheadError(f"no file {path}") from error
+    except OSError as error:
+        raise TalkheadError(f"{path} cannot be read: {error.strerror or told(error)}") from error
     except pickle.UnpicklingError as error:
         raise TalkheadError(
             f"{path} is no torch checkpoint, damaged, or holds more than tensors and plain "
             f"containers, so nothing in it was used{_unpickler_complaint(str(error))}"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TalkheadError(f"{path} is not a readable torch checkpoint: {detail}") from error
+    except Exception as error:  # a hostile pickle can have the reader raise whatever it likes
+        raise TalkheadError(
+            f"{path} is not a readable torch checkpoint: {_cause(error)}"
+        ) from error
     if not isinstance(content, dict):
         raise TalkheadError(f"{path} holds a {type(content).__name__}, not a checkpoint")
     return content
@@ -46,4 +49,6 @@ def _unpickler_complaint(text: str) -> str:
     """What the safe unpickler stumbled over, in brackets, without its advice to be less safe."""
     found = re.search(r"WeightsUnpickler error: ([^\n]*)", text)
     complaint = (found[1] if found else text.partition("\n")[0]).split(" was not an allowed")[0]
-    return f" ({complaint.strip()})" if complaint.strip() else ""
+    if not complaint.strip() or ADVICE.search(complaint):
+        return ""
+    return f" ({told(ValueError(complaint))})"

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
-from talkhead.errors import TalkheadError
-from talkhead.io.tensors import save_tensors
+from talkhead.errors import TalkheadError, shown
+from talkhead.io.tensors import read_tensors, save_tensors
+from talkhead.schema import Range, read_dataclass, read_json
 from talkhead.structs import Keypoints
 
 _FORMAT = "talkhead-motion"
 _VERSION = "1"
 MOTION_SUFFIX = ".safetensors"
+MOST_TICKS = 2**31 - 1  # of either part of a time base: what containers have room for
+LONGEST = 7 * 24 * 3600  # seconds from 0 that a time may lie
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +40,17 @@ class MotionTemplate:
     time_base: Fraction
     weights: str
     origin: str = ""
+
+    def check_like(self, keypoints: Keypoints) -> None:
+        """Raise TalkheadError unless it has the parts and the number of these keypoints (B, K)."""
+        own, other = self.keypoints, keypoints
+        turned = (own.jacobian is None) == (other.jacobian is None)
+        if own.value.shape[1:] != other.value.shape[1:] or not turned:
+            raise TalkheadError(
+                f"this motion has {own.value.shape[1]} keypoints "
+                f"{'without' if own.jacobian is None else 'with'} jacobians, which these weights "
+                "do not have; record it again with --motion-out"
+            )
 
     def digest(self) -> str:
         """SHA-256 of what is drawn from it: keypoints and times."""
@@ -82,40 +99,68 @@ def load_motion(path: str | Path) -> MotionTemplate:
     if not path.is_file():
         raise TalkheadError(f"there is no motion file {path}; make one with --motion-out")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        stored = read_tensors(path)
+    except TalkheadError as error:
         raise TalkheadError(
             f"{path} is not a motion file or is damaged ({error}); make it again with --motion-out"
         ) from error
+    metadata = stored.metadata
     if metadata.get("format") != _FORMAT:
         raise TalkheadError(f"{path} holds no motion; give a file made with --motion-out")
     if metadata.get("version") != _VERSION:
         raise TalkheadError(
-            f"{path} is of motion version {metadata.get('version')}, this program reads version "
-            f"{_VERSION}; make it again with --motion-out"
+            f"{path} is of motion version {shown(metadata.get('version'))}, this program reads "
+            f"version {_VERSION}; make it again with --motion-out"
         )
     try:
-        return _build_motion(tensors, json.loads(metadata["motion"]))
-    except (KeyError, ValueError, TypeError, ZeroDivisionError) as error:
+        facts = read_dataclass(Facts, read_json(metadata.get("motion", "")))
+        return _build_motion(stored.tensors, facts)
+    except TalkheadError as error:
         raise TalkheadError(
             f"{path} contradicts itself ({error}); make it again with --motion-out"
         ) from error
 
 
-def _build_motion(tensors: dict[str, Tensor], facts: dict[str, str]) -> MotionTemplate:
-    """Put the parts together. Raises ValueError or KeyError where they do not fit."""
+@dataclass(frozen=True)
+class Facts:
+    """What a motion file says beside its tensors."""
+
+    time_base: Annotated[str, Range(1, 40)]
+    weights: Annotated[str, Range(64, 64)]
+    origin: Annotated[str, Range(0, 4096)] = ""
+
+
+def _build_motion(tensors: dict[str, Tensor], facts: Facts) -> MotionTemplate:
+    """Put the parts together. Raises TalkheadError where they do not fit."""
+    kinds = {"value": torch.float32, "pts": torch.int64, "jacobian": torch.float32}
+    for name, kind in kinds.items():
+        if name in tensors and tensors[name].dtype != kind:
+            raise TalkheadError(f"{name} holds {tensors[name].dtype}, not {kind}")
+    if missing := {"value", "pts"} - tensors.keys():
+        raise TalkheadError(f"{min(missing)} is missing")
     value, jacobian, pts = tensors["value"], tensors.get("jacobian"), tensors["pts"]
-    frames = len(pts)
-    if frames == 0 or value.ndim != 3 or value.shape[::2] != (frames, 2):
-        raise ValueError(f"keypoints {tuple(value.shape)} for {frames} frames")
+    if pts.ndim != 1 or not len(pts) or value.ndim != 3 or value.shape[::2] != (len(pts), 2):
+        raise TalkheadError(f"keypoints {tuple(value.shape)} for times {tuple(pts.shape)}")
     if jacobian is not None and jacobian.shape != (*value.shape, 2):
-        raise ValueError(f"jacobians {tuple(jacobian.shape)} for keypoints {tuple(value.shape)}")
+        raise TalkheadError(f"jacobians {tuple(jacobian.shape)} for keypoints {tuple(value.shape)}")
+    for name, tensor in (("keypoints", value), ("jacobians", jacobian)):
+        if tensor is not None and not bool(torch.isfinite(tensor).all()):
+            raise TalkheadError(f"{name} that are not finite")
+    times, time_base = pts.tolist(), _read_time_base(facts.time_base)
+    for before, after in pairwise(times):
+        if after <= before:
+            raise TalkheadError(f"time {after} after {before}")
+    if max(abs(times[0]), abs(times[-1])) * time_base > LONGEST:
+        raise TalkheadError(f"it lasts beyond {LONGEST // 3600} hours")
     return MotionTemplate(
-        Keypoints(value, jacobian),
-        tuple(pts.tolist()),
-        Fraction(facts["time_base"]),
-        facts["weights"],
-        facts["origin"],
+        Keypoints(value, jacobian), tuple(times), time_base, facts.weights, facts.origin
     )
+
+
+def _read_time_base(text: str) -> Fraction:
+    """A length of time in seconds, as containers can state it."""
+    found = re.fullmatch(r"(\d{1,10})(?:/(\d{1,10}))?", text, re.ASCII)
+    above, below = (int(found[1]), int(found[2] or 1)) if found else (0, 0)
+    if not (0 < above <= MOST_TICKS and 0 < below <= MOST_TICKS):
+        raise TalkheadError(f"time base {shown(text)}")
+    return Fraction(above, below)

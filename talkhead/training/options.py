@@ -12,6 +12,7 @@ from talkhead import config
 from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
+from talkhead.models.sizes import check_sizes
 from talkhead.training.compute import Compute
 from talkhead.training.data.landmark_teacher import FREE_STARTS, GROUPS
 from talkhead.training.loop.logging import LOSSES, RUN
@@ -160,45 +161,6 @@ def name_keypoints(config: ModelConfig, recipe: Recipe) -> ModelConfig:
     if isinstance(config, TpsmmConfig) or start is None or not start.holds:
         return config
     return replace(config, keypoints=replace(config.keypoints, landmarks=True))
-
-
-def check_sizes(config: ModelConfig) -> None:
-    """Whether the sizes of a model's parts fit each other; raises TalkheadError if not."""
-    dense = config.dense_motion
-    keypoints: KeypointConfig | None = getattr(config, "keypoints", None)
-    sigmas: tuple[float, ...] | None = getattr(dense, "prior_sigmas", None)
-    if keypoints and sigmas is not None and len(sigmas) != keypoints.num_keypoints:
-        raise TalkheadError(
-            f"model.dense_motion.prior_sigmas has {len(sigmas)} entries for "
-            f"{keypoints.num_keypoints} keypoints; give as many, or null"
-        )
-    parts = {"dense_motion.size": (dense.size, dense.num_blocks)}
-    if keypoints is not None:
-        parts["keypoints.input_size"] = (keypoints.input_size, keypoints.num_blocks)
-    for name, (size, blocks) in parts.items():
-        if size < 1 or size % 2**blocks or config.image_size % size:
-            raise TalkheadError(
-                f"model.{name}={size} does not fit: it must divide the image size "
-                f"{config.image_size} and be a multiple of {2**blocks} ({blocks} blocks halve it)"
-            )
-    if isinstance(config, CodebookConfig):
-        _check_working_size(config)
-    if isinstance(config, CodebookConfig) and config.motion_codebook.scales:
-        wanted = 2 * config.token_size
-        if dense.size != wanted:
-            raise TalkheadError(
-                f"with model.image_size={config.image_size} the motion codebook needs "
-                f"model.dense_motion.size={wanted}, not {dense.size}"
-            )
-
-
-def _check_working_size(config: CodebookConfig) -> None:
-    size, halvings = config.working_size or config.image_size, len(config.channels) - 1
-    if not 0 < size <= config.image_size or size % 2**halvings:
-        raise TalkheadError(
-            f"model.working_size={size} does not fit: it must be a multiple of {2**halvings} (for "
-            f"{halvings + 1} scales) and at most the image size {config.image_size}"
-        )
 
 
 def check_recipe(recipe: Recipe, config: ModelConfig) -> None:

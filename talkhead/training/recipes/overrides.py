@@ -6,8 +6,9 @@ import json
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, get_type_hints
 
-from talkhead.config import ModelConfig, fitting
+from talkhead.config import ModelConfig
 from talkhead.errors import TalkheadError
+from talkhead.schema import fitting
 from talkhead.training.recipes.recipe import OLD_NAMES, Recipe
 
 Settings = TypeVar("Settings")
@@ -42,7 +43,7 @@ def change(settings: Settings, path: list[str], text: str, name: str) -> Setting
     if head not in known:
         raise TalkheadError(f"there is no setting {name}; {head!r} is none of {', '.join(known)}")
     if not rest:
-        kind = get_type_hints(type(settings))[head]
+        kind = get_type_hints(type(settings), include_extras=True)[head]
         return replace(settings, **{head: fitting(kind, _plain(text), f"--set {name}")})
     old = getattr(settings, head)
     if not is_dataclass(old):
