@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.animation.driving import MotionSource, TemplateMotion, VideoMotion, batches
-from talkhead.animation.paths import check_output, stamps
+from talkhead.animation.paths import check_output, is_same, stamps
 from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer
 from talkhead.animation.settings import RenderSettings
@@ -91,10 +91,11 @@ class Animator:
         driving = Path(driving) if isinstance(driving, str) else driving
         if len(paths) != 1 and settings.layout != "grid":
             raise TalkheadError("several sources in one output need the layout `grid`")
-        check_output(output, [*paths, driving], overwrite)
+        read = [*paths, driving, *([self.engine.path] if self.engine.path else [])]
+        check_output(output, read, overwrite)
         if motion_out is not None:
-            check_output(motion_out, [*paths, driving], overwrite)
-            if motion_out.resolve() == output.resolve():
+            check_output(motion_out, read, overwrite)
+            if is_same(motion_out, output):
                 raise TalkheadError(f"{output} is also where the motion goes; rename one of them")
         if settings.motion == "avd":
             self.engine.require_avd()
@@ -119,6 +120,7 @@ class Animator:
             track=settings.track,
             trim=trim,
             state={"work": fingerprint(self.engine, paths, driving, settings)},
+            overwrite=overwrite,
         ) as writer:
             resumed = writer.frames_done
             anchors = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
@@ -126,7 +128,7 @@ class Animator:
                 sources, driver, [found for _, found in anchors], writer, settings
             )
         if motion_out is not None:
-            self._record(driver, driving, trim, motion_out)
+            save_motion(motion_out, self._recorded(driver, driving, trim), overwrite)
         tracker = driver.tracker if isinstance(driver, VideoMotion) else None
         return RenderReport(
             output=str(output),
@@ -177,20 +179,17 @@ class Animator:
             self._drivers[key] = VideoMotion(driving, self.engine, settings, self._progress)
         return self._drivers[key]
 
-    def _record(
-        self, driver: MotionSource, driving: Path | MotionTemplate, trim: bool, path: Path
-    ) -> None:
+    def _recorded(
+        self, driver: MotionSource, driving: Path | MotionTemplate, trim: bool
+    ) -> MotionTemplate:
         batch = driver.motion()
         shift = batch.pts[0] if trim else 0
-        save_motion(
-            path,
-            MotionTemplate(
-                batch.keypoints,
-                tuple(pts - shift for pts in batch.pts),
-                driver.time_base,
-                weights=self.engine.weights,
-                origin=driving.name if isinstance(driving, Path) else driving.origin,
-            ),
+        return MotionTemplate(
+            batch.keypoints,
+            tuple(pts - shift for pts in batch.pts),
+            driver.time_base,
+            weights=self.engine.weights,
+            origin=driving.name if isinstance(driving, Path) else driving.origin,
         )
 
 

@@ -134,7 +134,22 @@ class BackgroundWriter(Generic[T]):
         trace: TracebackType | None,
     ) -> None:
         self._drop = kind is not None
-        self._queue.put(None)
-        self._thread.join()
+        interrupted = self._wait()
+        if interrupted is not None:
+            raise interrupted
         if kind is None and self._error is not None:
             raise self._error
+
+    def _wait(self) -> KeyboardInterrupt | None:
+        """Until nothing is consumed any more, also when Ctrl-C comes: what is under way must end
+        before what it writes to is closed. A second Ctrl-C is raised at once."""
+        interrupted = None
+        while True:
+            try:
+                self._queue.put(None)
+                self._thread.join()
+                return interrupted
+            except KeyboardInterrupt as error:
+                if interrupted is not None:
+                    raise
+                interrupted, self._drop = error, True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -14,6 +16,7 @@ from talkhead.cli.malloc import keep_freed_memory
 from talkhead.cli.synth import synth
 from talkhead.cli.train import train
 from talkhead.cli.weights import convert, inspect_weights
+from talkhead.interrupts import EndInOrder
 from talkhead.version import __version__
 
 app = typer.Typer(
@@ -54,7 +57,23 @@ app.command("inspect-weights")(inspect_weights)
 app.command()(synth)
 
 
+def open_missing_streams() -> None:
+    """Give a closed stdin, stdout or stderr a place to go to.
+
+    Or else the next file to be opened gets its number, and what is printed is written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
 def main() -> None:
-    """Entry point of the `talkhead` command."""
+    """Run the command line."""
+    open_missing_streams()
+    EndInOrder().install()
     keep_freed_memory()
     app()

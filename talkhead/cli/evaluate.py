@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from talkhead.cli.console import AsJson, Debug, Quiet, plain_errors, progress_bar, show
+from talkhead.cli.console import AsJson, Debug, Overwrite, Quiet, plain_errors, progress_bar, show
 from talkhead.cli.options import Bf16, Device, Fp16, precision_of
 from talkhead.errors import TalkheadError
 
@@ -84,6 +84,7 @@ def evaluate(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Frames that are drawn at once.")
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -96,10 +97,10 @@ def evaluate(
         from talkhead.evaluation.metrics.suite import build_metrics, parse_metrics
         from talkhead.evaluation.protocols import plan_evaluation
         from talkhead.evaluation.published import read_published
-        from talkhead.evaluation.report.html import write_report
+        from talkhead.evaluation.report.html import check_reports, write_report
         from talkhead.evaluation.report.tables import as_json as facts_of
         from talkhead.evaluation.report.tables import markdown, metric_list
-        from talkhead.evaluation.shards import own_device
+        from talkhead.evaluation.shards import own_device, shard
         from talkhead.inference.engine import Engine
 
         if list_metrics:
@@ -117,6 +118,9 @@ def evaluate(
             limit=limit,
         )
         wanted = parse_metrics(metrics)
+        if not others:
+            given = [*(weights or []), pair_list, published, keypoints]
+            check_reports(output, [path for path in given if path is not None], overwrite)
         rows = read_published(published, protocol.value) if published else ()
         device = own_device(device)
         precision = precision_of(fp16, bf16)
@@ -146,12 +150,14 @@ def evaluate(
             },
             progress=progress,
             frames_out=frames_out,
+            overwrite=overwrite,
             published=rows,
         )
         if result is None:
             show("done here; the process that finishes last writes the report", quiet)
             return
-        write_report(result, output)
+        # Of several processes more than one may find all done, and each writes the same.
+        write_report(result, output, overwrite or shard()[1] > 1)
         show(facts_of(result) if as_json else markdown(result), quiet)
 
 
@@ -176,6 +182,7 @@ def ablate(
     seeds: Annotated[int, typer.Option(min=1, help="How often each row is trained.")] = 1,
     every: Annotated[int, typer.Option(min=1, help="Score every so many-th frame.")] = 5,
     device: Device = "auto",
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -184,13 +191,14 @@ def ablate(
     with plain_errors(debug, quiet):
         from talkhead.ablation import AblationOptions
         from talkhead.ablation import ablate as run
-        from talkhead.evaluation.report.html import write_report
+        from talkhead.evaluation.report.html import check_reports, write_report
         from talkhead.evaluation.report.tables import as_json as facts_of
         from talkhead.evaluation.report.tables import markdown
 
+        check_reports(output, (), overwrite)
         options = AblationOptions(
             table.value, output, data, steps, batch_size, seeds, every, device, quiet
         )
         result = run(options, lambda: progress_bar(quiet))
-        write_report(result, output)
+        write_report(result, output, overwrite)
         show(facts_of(result) if as_json else markdown(result), quiet)

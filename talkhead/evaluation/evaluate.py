@@ -114,6 +114,7 @@ def evaluate(
     description: dict[str, Any] | None = None,
     progress: Progress | None = None,
     frames_out: Path | None = None,
+    overwrite: bool = False,
     published: tuple[PublishedRow, ...] = (),
 ) -> Evaluation | None:
     """Score methods and the baseline of doing nothing; what is found for each case is kept in
@@ -125,7 +126,16 @@ def evaluate(
     """
     everybody = [*methods, CopySource()]
     scorer = Scorer(
-        evaluation_set, suite, metrics, output, size, batch_size, shard(), progress, frames_out
+        evaluation_set,
+        suite,
+        metrics,
+        output,
+        size,
+        batch_size,
+        shard(),
+        progress,
+        frames_out,
+        overwrite,
     )
     if not (scorer.metrics or suite.features or frames_out or suite.follower):
         raise TalkheadError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,13 +22,14 @@ from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.evaluation.metrics.registry import FID, METRICS
 from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import Case, EvaluationSet
-from talkhead.io.atomic import atomic_path
+from talkhead.io.atomic import atomic_path, check_folder, fitting_name, whole_folder, write_text
 from talkhead.io.image import write_image
 from talkhead.progress import Progress
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2  # of stored scores; old ones are computed again
+FRAME_NAME = re.compile(r"\d{7,}\.png")
 SHORT_FRAMES = 2  # that headers may be wrong by
 
 
@@ -69,7 +72,8 @@ class Scorer:
     metrics: which of the suite's are wanted; what the evaluation set cannot give is left out.
     size:  of the pictures that are drawn and measured.
     shard: (number, of how many): which share of the cases this process takes.
-    frames_out: where every result is kept as a PNG: KEY/CASE/NUMBER.png.
+    frames_out: where every result is kept as a PNG: KEY/CASE/NUMBER.png. overwrite: in place of
+           those of another evaluation.
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class Scorer:
         shard: tuple[int, int] = (0, 1),
         progress: Progress | None = None,
         frames_out: Path | None = None,
+        overwrite: bool = False,
     ) -> None:
         truth = all(case.truth for case in evaluation_set.cases)
         apt = [name for name in metrics if truth or not METRICS[name].truth]
@@ -96,6 +101,7 @@ class Scorer:
         self._shard = shard
         self._progress = progress
         self._frames_out = frames_out
+        self._overwrite = overwrite
         keys = [backend.key for backend in self._backends] + [self._features and self._features.key]
         facts = [FORMAT, evaluation_set.protocol, size, self.metrics, keys]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
@@ -116,8 +122,12 @@ class Scorer:
         """Whether all results that are to be kept as pictures are."""
         if self._frames_out is None:
             return True
-        folder = self._frames_out / method.key / file_name(scores.case)
+        folder = self._kept(self._frames_out, method, scores.case)
         return all((folder / frame_name(number)).is_file() for number in scores.frames)
+
+    def _kept(self, frames_out: Path, method: Method, case: str) -> Path:
+        """Where the pictures of a case are kept."""
+        return frames_out / method.key / fitting_name(file_name(case), "")
 
     def results(self, method: Method) -> list[CaseScores] | None:
         """Scores of all cases in order; None while another process is still at work on some."""
@@ -147,20 +157,31 @@ class Scorer:
         return {name: np.concatenate(found) if found else none for name, found in parts.items()}
 
     def _path(self, key: str, case: str, ending: str) -> Path:
-        return self._folder / key / f"{file_name(case)}.{ending}"
+        return self._folder / key / fitting_name(file_name(case), f".{ending}")
 
     def _score_case(self, method: Method, case: Case) -> None:
         path = self._path(method.key, case.name, "json")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self._frames_out is not None:
+            kept = self._kept(self._frames_out, method, case.name)
+            check_folder(kept, self._overwrite, is_frame)
         try:
             scores = self._compute_case(method, case)
         except TalkheadError as error:
             log.warning("%s: %s is left out: %s", method.name, case.name, error)
             scores = CaseScores(case.name, case.clip, (), {}, str(error))
             self._path(method.key, case.name, "npz").unlink(missing_ok=True)  # of an earlier run
-        _write_json(path, {"inputs": _stamp(case), **asdict(scores)})
+        write_text(path, json.dumps({"inputs": _stamp(case), **asdict(scores)}))
 
     def _compute_case(self, method: Method, case: Case) -> CaseScores:
+        """Score a case; its pictures, where they are kept, appear all at once."""
+        if self._frames_out is None:
+            return self._judge(method, case, None)
+        target = self._kept(self._frames_out, method, case.name)
+        with whole_folder(target, self._overwrite, is_frame) as folder:
+            return self._judge(method, case, folder)
+
+    def _judge(self, method: Method, case: Case, frames_out: Path | None) -> CaseScores:
         source = read_picture(*case.source, self._size)
         anchor = None
         if case.anchor is not None:
@@ -179,9 +200,8 @@ class Scorer:
                 for name, judged in backend(shots).items():
                     if name in values:
                         values[name] += [float(v) if np.isfinite(v) else None for v in judged]
-            if self._frames_out is not None:
-                folder = self._frames_out / method.key / file_name(case.name)
-                write_frames(folder, numbers, shots.results)
+            if frames_out is not None:
+                write_frames(frames_out, numbers, shots.results)
             frames += numbers
             strip.update(shots)
             if self._features is not None:
@@ -190,12 +210,13 @@ class Scorer:
         write_image(self.picture(method.key, case.name), strip.picture())
         if self._features is not None:
             found = {name: np.concatenate(parts) for name, parts in features.items()}
-            np.savez(
-                self._path(method.key, case.name, "npz"),
-                source=self._features(source[None]),
-                driving=found["driving"],
-                results=found["results"],
-            )
+            with atomic_path(self._path(method.key, case.name, "npz")) as partial:
+                np.savez(
+                    partial,
+                    source=self._features(source[None]),
+                    driving=found["driving"],
+                    results=found["results"],
+                )
         kept = {name: tuple(column) for name, column in values.items()}
         return CaseScores(
             *(case.name, case.clip, tuple(frames), kept),
@@ -206,14 +227,45 @@ class Scorer:
     def _stored(self, method: Method, case: Case, failed: bool = False) -> CaseScores | None:
         """What an earlier run found out; None when inputs have changed since, or it failed."""
         path = self._path(method.key, case.name, "json")
+        if not path.is_file():
+            return None
         try:
-            stored = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
+            stored = json.loads(path.read_bytes())
+            if stored.pop("inputs", None) != _stamp(case) or (stored["error"] and not failed):
+                return None
+            return checked_scores(stored, case, self.metrics)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            log.warning("%s is damaged (%s); the case is scored again", path, error)
             return None
-        if stored.pop("inputs", None) != _stamp(case) or (stored["error"] and not failed):
-            return None
-        values = {name: tuple(column) for name, column in stored["values"].items()}
-        return CaseScores(**stored | {"frames": tuple(stored["frames"]), "values": values})
+
+
+def checked_scores(stored: dict[str, Any], case: Case, metrics: Sequence[str]) -> CaseScores:
+    """Stored scores, if they are what a scorer of these metrics writes for a case.
+
+    Raises ValueError, TypeError or KeyError where they are not.
+    """
+    frames = tuple(stored.pop("frames"))
+    values = {name: tuple(column) for name, column in stored.pop("values").items()}
+    scores = CaseScores(frames=frames, values=values, **stored)
+    if (scores.case, scores.clip) != (case.name, case.clip):
+        raise ValueError("it is of another case")
+    if not (scores.error or frames) or not all(type(n) is int and n >= 0 for n in frames):
+        raise ValueError("its frames are not numbered")
+    if not scores.error and values.keys() != set(metrics):
+        raise ValueError("it has scores of other metrics")
+    for name, column in values.items():
+        if len(column) != len(frames) or not all(_is_score(value) for value in column):
+            raise ValueError(f"its {name} is not a number for each frame")
+    if not all(_is_score(value) for value in scores.slopes.values()):
+        raise ValueError("its slopes are no numbers")
+    texts = (scores.remark, scores.error or "")
+    if not all(isinstance(text, str) for text in texts) or type(scores.shown) is not int:
+        raise ValueError("its remarks are no text")
+    return scores
+
+
+def _is_score(value: object) -> bool:
+    return value is None or (type(value) in (int, float) and math.isfinite(value))  # type: ignore[arg-type]
 
 
 class Strip:
@@ -261,9 +313,13 @@ def frame_name(number: int) -> str:
     return f"{number:07d}.png"
 
 
+def is_frame(path: Path) -> bool:
+    """Whether a file is called like the picture of a frame."""
+    return FRAME_NAME.fullmatch(path.name) is not None and path.is_file()
+
+
 def write_frames(folder: Path, numbers: Sequence[int], pictures: np.ndarray) -> None:
     """PNG files, exactly what is measured."""
-    folder.mkdir(parents=True, exist_ok=True)
     for number, picture in zip(numbers, pictures, strict=True):
         write_image(folder / frame_name(number), picture)
 
@@ -274,8 +330,3 @@ def _stamp(case: Case) -> list[Any]:
     facts = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
     numbers = list(case.numbers) if case.numbers else None
     return [*map(list, facts), case.source[1], numbers, case.every, case.anchor]
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(value))

@@ -109,7 +109,8 @@ def inspect(
     Raises TalkheadError for anything that a person can mend.
     """
     settings = settings or RenderSettings()
-    check_output(output, [source, driving], overwrite)
+    read = [source, driving, *([engine.path] if engine.path else [])]
+    check_output(output, read, overwrite)
     if not video:
         if output.suffix and output.suffix.lower() in CONTAINERS:
             raise TalkheadError(f"{output} is a video; give --video for a sheet of every frame")
@@ -124,9 +125,9 @@ def inspect(
     if video:
         work = fingerprint(engine, [source], driving, settings)
         state = {"work": work, "shown": f"{number} {' '.join(figures)}"}
-        count = write_video(inspector, output, scales, list(figures), state, progress)
+        count = write_video(inspector, output, scales, list(figures), state, progress, overwrite)
     else:
-        write_image(output, compose(list(figures.values())))
+        write_image(output, compose(list(figures.values())), overwrite)
     seconds = time.perf_counter() - started
     return Inspection(str(output), engine.family, number, count, tuple(figures), seconds)
 
@@ -138,6 +139,7 @@ def write_video(
     names: Sequence[str],
     state: dict[str, str],
     progress: Progress | None,
+    overwrite: bool,
 ) -> int:
     """A sheet for every driving frame, at its time; returns how many."""
     driver = inspector.driver
@@ -147,6 +149,7 @@ def write_video(
         rate=driver.rate,
         trim=driver.reader.trimmed,
         state=state,
+        overwrite=overwrite,
     ) as writer:
         count = writer.frames_done
         for pts, activations in inspector.frames(count):

@@ -37,6 +37,7 @@ class Engine:
                that come out non-finite are drawn again in float32, with one warning.
     batch_size: None: what suits the device; on CUDA `size_batches` finds it by trying.
     weights:   SHA-256 of their file, for what must not be mixed up with others' results.
+    path:      that file, which nothing may be written over; None where there is none.
     compiled:  draw through torch.compile, see `compiling`; whole batches, the last filled up.
     """
 
@@ -48,8 +49,10 @@ class Engine:
         batch_size: int | None = None,
         weights: str = "",
         compiled: bool = False,
+        path: Path | None = None,
     ) -> None:
         self.weights = weights
+        self.path = path
         self.image_size = model.config.image_size
         self.device = device
         self.precision = precision
@@ -82,7 +85,7 @@ class Engine:
         path = Path(weights) if weights else checkpoint.default_weights()
         model, header = checkpoint.load(path)
         log.info("weights: %s; licence: %s", header.provenance.origin, header.provenance.licence)
-        return cls(model, place, dtype, batch_size, checkpoint.sha256(path), compiled)
+        return cls(model, place, dtype, batch_size, checkpoint.sha256(path), compiled, path)
 
     @property
     def family(self) -> str:

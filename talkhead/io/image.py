@@ -128,15 +128,16 @@ def read_animation(path: Path) -> Iterator[tuple[int, np.ndarray]]:
             yield shown, np.array(to_rgb(_upright(image, path), path))
 
 
-def write_image(path: str | Path, rgb: np.ndarray) -> None:
+def write_image(path: str | Path, rgb: np.ndarray, overwrite: bool = True) -> None:
     """Write rgb uint8 (H, W, 3); the ending of `path` chooses the format.
 
-    Raises TalkheadError for an unknown ending or a folder that cannot be written to.
+    Raises TalkheadError for an unknown ending, a folder that cannot be written to and, without
+    `overwrite`, where `path` exists.
     """
     path = Path(path)
     image_format = check_ending(path)
     try:
-        with atomic_path(path) as partial:
+        with atomic_path(path, overwrite) as partial:
             # Settings that a format does not know are ignored by its writer.
             Image.fromarray(rgb).save(partial, format=image_format, quality=95, subsampling=0)
     except OSError as error:

@@ -108,12 +108,14 @@ def _outline(file: BinaryIO, size: int) -> Outline:
     return Outline(metadata, {name: entry.shape for name, entry in entries.items()})
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], overwrite: bool = True
+) -> None:
     """Write a safetensors file, readable by all who may read a new file here.
 
-    Raises OSError or SafetensorError.
+    Raises OSError, SafetensorError, and TalkheadError like `whole`.
     """
-    with atomic_path(path) as partial:
+    with atomic_path(path, overwrite) as partial:
         partial.touch()
         mode = partial.stat().st_mode  # the library would hide the file from others
         save_file(tensors, partial, metadata=metadata)

@@ -60,8 +60,11 @@ class MotionTemplate:
         return found.hexdigest()
 
 
-def save_motion(path: str | Path, motion: MotionTemplate) -> None:
-    """Write a motion cache (safetensors); it appears whole or not at all."""
+def save_motion(path: str | Path, motion: MotionTemplate, overwrite: bool = True) -> None:
+    """Write a motion cache (safetensors); it appears whole or not at all.
+
+    Raises TalkheadError for errors of the disk and, without `overwrite`, where `path` exists.
+    """
     path = Path(path)
     facts = {
         "time_base": str(motion.time_base),
@@ -70,7 +73,7 @@ def save_motion(path: str | Path, motion: MotionTemplate) -> None:
     }
     metadata = {"format": _FORMAT, "version": _VERSION, "motion": json.dumps(facts)}
     try:
-        save_tensors(path, _tensors(motion), metadata)
+        save_tensors(path, _tensors(motion), metadata, overwrite)
     except (OSError, SafetensorError) as error:
         raise TalkheadError(
             f"cannot write {path} ({error}); check that the folder exists and has room"

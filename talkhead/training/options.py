@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from talkhead.errors import TalkheadError
 from talkhead.models.sizes import check_sizes
 from talkhead.training.compute import Compute
 from talkhead.training.data.landmark_teacher import FREE_STARTS, GROUPS
-from talkhead.training.loop.logging import LOSSES, RUN
-from talkhead.training.loop.state import STATE, WEIGHTS
 from talkhead.training.recipes.overrides import apply_settings
 from talkhead.training.recipes.presets import recipe_for, recipe_named, with_landmarks
 from talkhead.training.recipes.recipe import Recipe
@@ -112,32 +109,6 @@ def choose_compute(options: TrainOptions, device_name: str) -> Compute:
     if precision is torch.float16 and device.type != "cuda":
         raise TalkheadError("training in --fp16 needs a CUDA device; use --bf16 or neither")
     return Compute(device, precision, options.compile, options.accumulate)
-
-
-def prepare_folder(options: TrainOptions) -> None:
-    """An output folder that is empty, to be resumed, or allowed to be overwritten."""
-    out = options.out
-    if out.exists() and not out.is_dir():
-        raise TalkheadError(f"{out} is a file; --out takes a folder")
-    if options.resume and not (out / STATE).is_file():
-        raise TalkheadError(f"nothing to resume in {out}: it has no {STATE}")
-    if (out / STATE).is_file() and not (options.resume or options.overwrite):
-        raise TalkheadError(
-            f"{out} holds a run already; continue it with --resume, replace it with --overwrite, "
-            "or choose another --out"
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TalkheadError(f"cannot make the folder {out}: {error.strerror}") from error
-
-
-def clear_folder(out: Path) -> None:
-    """Remove what an earlier run left; called when nothing can go wrong before the first step."""
-    for name in (STATE, WEIGHTS, RUN, LOSSES):
-        (out / name).unlink(missing_ok=True)
-    for name in ("tensorboard", "pictures"):
-        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def check_landmarks(config: ModelConfig) -> None:

@@ -25,6 +25,7 @@ from talkhead.training.data.batches import Batches
 from talkhead.training.data.landmark_teacher import LandmarkTeacher, mirror_order
 from talkhead.training.data.library import Library, load_library
 from talkhead.training.distributed import ProcessGroup, process_group
+from talkhead.training.folder import clear_run, run_folder
 from talkhead.training.loop.logging import NoScreen, RunLog, choose_screen
 from talkhead.training.loop.loop import Limits, Outcome, run_loop
 from talkhead.training.loop.run_files import RunSaver
@@ -33,13 +34,7 @@ from talkhead.training.loop.trainer import Trainer
 from talkhead.training.loop.validation import validation_pairs
 from talkhead.training.losses.objective import Objective
 from talkhead.training.losses.perceptual import PerceptualPyramid, find_vgg, load_vgg
-from talkhead.training.options import (
-    TrainOptions,
-    choose_compute,
-    clear_folder,
-    plan,
-    prepare_folder,
-)
+from talkhead.training.options import TrainOptions, choose_compute, plan
 from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
 from talkhead.training.phases.pretrain_keypoints import (
     fit_teacher,
@@ -91,7 +86,8 @@ def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome 
             )
         compute = choose_compute(options, kind)
         show = preparing if processes.is_main else nullcontext
-        return _train(options, model_config, recipe, compute, processes, show)
+        with run_folder(options) if processes.is_main else nullcontext():
+            return _train(options, model_config, recipe, compute, processes, show)
 
 
 def _train(
@@ -104,8 +100,6 @@ def _train(
 ) -> Outcome | None:
     """The run of one process."""
     with preparing() as progress:
-        if processes.is_main:
-            prepare_folder(options)
         processes.wait()
         # What is quick and may be refused comes before the data, which may take long to read.
         before = read(options.out, model_config, recipe) if options.resume else None
@@ -173,7 +167,7 @@ def make_keeper(
     if not trainer.processes.is_main:
         return None
     if not options.resume:
-        clear_folder(options.out)
+        clear_run(options.out)
     if not split.test:
         log.warning("no clips are held out; validation uses training clips")
     facts = describe(options, trainer.model.config, recipe, split, library, trainer)

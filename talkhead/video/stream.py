@@ -15,8 +15,9 @@ from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
 from talkhead.video.formats import CODECS, Encoding
+from talkhead.video.marking import SYNTHETIC
 from talkhead.video.pixels import RgbToFrame
-from talkhead.video.writer import DEFAULT_RATE, SYNTHETIC
+from talkhead.video.writer import DEFAULT_RATE
 
 
 @dataclass(frozen=True)

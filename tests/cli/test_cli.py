@@ -102,9 +102,12 @@ def test_motion_of_one_driver_is_written_once(
     run, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[Path] = []
-    monkeypatch.setattr(
-        "talkhead.animation.animator.save_motion", lambda path, _: saved.append(path)
-    )
+
+    def save(path: Path, *_: object) -> None:
+        saved.append(path)
+        path.touch()
+
+    monkeypatch.setattr("talkhead.animation.animator.save_motion", save)
     driving = make_clip(tmp_path / "drive.mp4", frames=2)
     other = tmp_path / "other.png"
     other.write_bytes(portrait.read_bytes())

@@ -26,8 +26,8 @@ from talkhead.evaluation.metrics.perceptual import InceptionFeatures, frechet_di
 from talkhead.evaluation.metrics.pixels import PixelMetrics, l1
 from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import plan_evaluation
-from talkhead.evaluation.report.html import html_report
-from talkhead.evaluation.report.tables import as_json, markdown, write_tables
+from talkhead.evaluation.report.html import html_report, write_report
+from talkhead.evaluation.report.tables import as_json, markdown
 from talkhead.evaluation.shards import own_device
 from talkhead.evaluation.statistics import interval, summarise
 from talkhead.inference.engine import Engine
@@ -325,7 +325,7 @@ def test_frames_of_one_clip_are_not_taken_for_independent() -> None:
 
 def test_files_hold_every_frame_and_every_clip(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_tables(run(data, out, Perfect()), out)
+    write_report(run(data, out, Perfect()), out)
     with (out / "frames.csv").open() as file:
         frames = list(csv.DictReader(file))
     assert len(frames) == 2 * 8

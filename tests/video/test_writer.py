@@ -194,19 +194,21 @@ def test_old_pictures_stay_until_all_new_ones_are_in(
 ) -> None:
     path = tmp_path / output
     write(path, list(range(4)))
-    real = Path.replace
+    before = {file: file.read_bytes() for file in picture_files(path)}
+    real = os.rename, Path.replace
 
-    def full(self: Path, target: Path) -> Path:
-        if self.name.endswith("001.png"):
+    def full(old: Path, target: Path) -> Path | None:
+        if old.name in ("pictures", "f_001.png"):
             raise OSError(errno.EIO, "Input/output error")
-        return real(self, target)
+        return real[1](old, target)
 
     with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", full)
         patch.setattr(Path, "replace", full)
         with pytest.raises(TalkheadError, match="could not be written"):
-            write(path, list(range(2)))
-    assert len(picture_files(path)) == 4
-    write(path, list(range(2)))
+            write(path, list(range(2)), overwrite=True)
+    assert {file: file.read_bytes() for file in picture_files(path)}.keys() == before.keys()
+    write(path, list(range(2)), overwrite=True)
     assert len(picture_files(path)) == 2
     assert hidden(tmp_path) == []
 
@@ -371,7 +373,7 @@ def test_two_renders_of_one_output_keep_apart(tmp_path: Path) -> None:
             VideoWriter(path, time_base=FINE)
         first.write(moving_picture(1), 512)
     assert len(frame_seconds(path)) == 2
-    VideoWriter(path, time_base=FINE).abandon()  # free again
+    VideoWriter(path, time_base=FINE, overwrite=True).abandon()  # free again
 
 
 def test_a_gif_says_that_it_is_synthetic(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from talkhead.animation.paths import check_output
+from talkhead.errors import TalkheadError
 from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics.networks import NETWORKS
 from talkhead.evaluation.metrics.registry import METRICS, Metric
@@ -18,9 +21,10 @@ from talkhead.evaluation.report.tables import (
     gain_cell,
     heading,
     number,
-    write_tables,
+    tables,
 )
 from talkhead.evaluation.statistics import Score
+from talkhead.io.atomic import write_text
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 1200px;
@@ -48,10 +52,32 @@ summary { cursor: pointer; font-weight: 600; margin: .8rem 0; }
 """
 
 
-def write_report(evaluation: Evaluation, folder: Path) -> None:
-    """report.html, and what `write_tables` writes."""
-    write_tables(evaluation, folder)
-    (folder / "report.html").write_text(html_report(evaluation), encoding="utf-8")
+REPORTS = ("report.html", "report.md", "scores.json", "frames.csv", "clips.csv")
+
+
+def check_reports(folder: Path, inputs: Sequence[Path], overwrite: bool) -> None:
+    """Raise TalkheadError where reports would replace others unasked, or what is read."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise TalkheadError(f"{folder} is a file; reports are written into a folder")
+    for name in REPORTS:
+        if os.path.lexists(folder / name):
+            check_output(folder / name, inputs, overwrite)
+
+
+def write_report(evaluation: Evaluation, folder: Path, overwrite: bool = False) -> None:
+    """Write `REPORTS`, each whole or not at all.
+
+    Raises TalkheadError for errors of the disk and, without `overwrite`, for a file that exists.
+    """
+    texts = {"report.html": html_report(evaluation), **tables(evaluation)}
+    try:
+        for name in REPORTS:
+            write_text(folder / name, texts[name], overwrite)
+    except OSError as error:
+        raise TalkheadError(
+            f"the reports cannot be written into {folder} ({error.strerror}); make room and run "
+            "the same command again with --overwrite: scores are kept"
+        ) from error
 
 
 def html_report(evaluation: Evaluation) -> str:

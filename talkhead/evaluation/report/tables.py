@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics.networks import NETWORKS, ready
 from talkhead.evaluation.metrics.registry import METRICS, Metric
 from talkhead.evaluation.statistics import Score
+from talkhead.printable import csv_text, markdown_text
 
 NO_PUBLISHED_ROWS = (
     "No paper's rows stand beside these: published numbers hold for one test set, protocol and "
@@ -48,8 +49,9 @@ def cell(score: Score, digits: int) -> str:
 
 
 def grid(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    """A Markdown table; each row begins with a name."""
+    named = [[markdown_text(name), *cells] for name, *cells in rows]
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *named]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -57,12 +59,18 @@ def score_table(evaluation: Evaluation) -> str:
     """Means over frames, as published, one row per method; published rows above."""
     metrics = [METRICS[name] for name in evaluation.columns]
     rows = [
-        [f"{row.name} (published)", *(number(row.values.get(m.name), m.digits) for m in metrics)]
+        [
+            f"{row.name} (published)",
+            *(number(row.values.get(m.name), m.digits) for m in metrics),
+        ]
         for row in evaluation.published
     ]
     nothing = Score(None)
     rows += [
-        [row.name, *(cell(row.scores.get(m.name, nothing), m.digits) for m in metrics)]
+        [
+            row.name,
+            *(cell(row.scores.get(m.name, nothing), m.digits) for m in metrics),
+        ]
         for row in evaluation.rows
     ]
     return grid(["", *map(heading, metrics)], rows)
@@ -72,7 +80,10 @@ def clip_table(evaluation: Evaluation) -> str:
     """Means over the means of clips."""
     metrics = [METRICS[name] for name in evaluation.metrics]
     rows = [
-        [row.name, *(number(row.scores[m.name].clip_mean, m.digits) for m in metrics)]
+        [
+            row.name,
+            *(number(row.scores[m.name].clip_mean, m.digits) for m in metrics),
+        ]
         for row in evaluation.rows
     ]
     return grid(["", *map(heading, metrics)], rows)
@@ -167,7 +178,7 @@ def metric_list() -> str:
 
 def markdown(evaluation: Evaluation) -> str:
     """The whole report as text."""
-    facts = "\n".join(f"- {key}: {value}" for key, value in evaluation.description.items())
+    facts = _list(evaluation.description)
     first = evaluation.rows[0]
     parts = [
         f"# Evaluation: {evaluation.evaluation_set.protocol}",
@@ -188,25 +199,33 @@ def markdown(evaluation: Evaluation) -> str:
         ratio_table(evaluation),
         *case_tables(evaluation),
         "## Contenders",
-        "\n".join(f"- {row.name} (`{row.key}`): {row.about}" for row in evaluation.rows),
+        _list({f"{row.name} ({row.key})": row.about for row in evaluation.rows}),
     ]
     if failed := evaluation.failed():
-        parts += ["## Left out", "\n".join(f"- {name}: {why}" for name, why in failed.items())]
+        parts += ["## Left out", _list(failed)]
     if short := evaluation.short():
-        parts += ["## Scored in part", "\n".join(f"- {name}: {why}" for name, why in short.items())]
+        parts += ["## Scored in part", _list(short)]
     if evaluation.skipped:
-        lines = [f"- {METRICS[name].title}: {why}" for name, why in evaluation.skipped.items()]
-        parts += ["## Not computed", "\n".join(lines)]
+        skipped = {METRICS[name].title: why for name, why in evaluation.skipped.items()}
+        parts += ["## Not computed", _list(skipped)]
     parts += ["## Definitions", definition_table(evaluation.columns)]
     return "\n\n".join(parts) + "\n"
+
+
+def _list(entries: Mapping[str, Any]) -> str:
+    return "\n".join(
+        f"- {markdown_text(name)}: {markdown_text(str(text))}" for name, text in entries.items()
+    )
 
 
 def published_notes(evaluation: Evaluation) -> list[str]:
     """Where published rows come from, or that there are none."""
     if not evaluation.published:
         return [NO_PUBLISHED_ROWS]
-    sources = "\n".join(f"- {row.name} (published): {row.source}" for row in evaluation.published)
-    return [PUBLISHED_ROWS, sources]
+    return [
+        PUBLISHED_ROWS,
+        _list({f"{row.name} (published)": row.source for row in evaluation.published}),
+    ]
 
 
 def case_tables(evaluation: Evaluation) -> list[str]:
@@ -217,7 +236,7 @@ def case_tables(evaluation: Evaluation) -> list[str]:
     metrics = [METRICS[name] for name in evaluation.case_metrics]
     parts = ["## Each case", "In brackets what is left of doing nothing's error."]
     for row in evaluation.rows[:-1]:
-        parts += [f"### {row.name}", case_table(row, base, metrics)]
+        parts += [f"### {markdown_text(row.name)}", case_table(row, base, metrics)]
     return parts
 
 
@@ -247,24 +266,29 @@ def _row_json(row: Row) -> dict[str, Any]:
     }
 
 
-def write_tables(evaluation: Evaluation, folder: Path) -> None:
-    """report.md, scores.json, frames.csv (a line per frame) and clips.csv (a line per case)."""
-    (folder / "report.md").write_text(markdown(evaluation), encoding="utf-8")
-    text = json.dumps(as_json(evaluation), indent=1)
-    (folder / "scores.json").write_text(text + "\n", encoding="utf-8")
-    metrics = evaluation.frame_metrics
-    with (folder / "frames.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["contender", "case", "clip", "frame", *metrics])
-        for row in evaluation.rows:
-            for case in row.scored:
-                for i, frame in enumerate(case.frames):
-                    values = [case.values[metric][i] for metric in metrics]
-                    table.writerow([row.name, case.case, case.clip, frame, *values])
-    with (folder / "clips.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["contender", "case", "clip", "frames", *evaluation.case_metrics])
-        for row in evaluation.rows:
-            for case in row.scored:
-                means = [case.mean(metric) for metric in evaluation.case_metrics]
-                table.writerow([row.name, case.case, case.clip, len(case.frames), *means])
+def tables(evaluation: Evaluation) -> dict[str, str]:
+    """By file: report.md, scores.json, frames.csv (a line per frame), clips.csv (per case)."""
+    frame_metrics, case_metrics = evaluation.frame_metrics, evaluation.case_metrics
+    scored = [(row, case) for row in evaluation.rows for case in row.scored]
+    names = [[csv_text(text) for text in (row.name, case.case, case.clip)] for row, case in scored]
+    frames = [
+        [*name, frame, *(case.values[metric][i] for metric in frame_metrics)]
+        for name, (_, case) in zip(names, scored, strict=True)
+        for i, frame in enumerate(case.frames)
+    ]
+    clips = [
+        [*name, len(case.frames), *(case.mean(metric) for metric in case_metrics)]
+        for name, (_, case) in zip(names, scored, strict=True)
+    ]
+    return {
+        "report.md": markdown(evaluation),
+        "scores.json": json.dumps(as_json(evaluation), indent=1) + "\n",
+        "frames.csv": _csv(["contender", "case", "clip", "frame", *frame_metrics], frames),
+        "clips.csv": _csv(["contender", "case", "clip", "frames", *case_metrics], clips),
+    }
+
+
+def _csv(head: list[str], rows: list[list[Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([head, *rows])
+    return text.getvalue()

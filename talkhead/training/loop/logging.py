@@ -6,12 +6,14 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from talkhead.errors import TalkheadError
-from talkhead.io.atomic import atomic_path
+from talkhead.io.atomic import write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +109,9 @@ class PlainScreen:
         terms = " ".join(f"{name} {value:.4f}" for name, value in progress.terms.items())
         notes = "".join(f"  {name}: {text}" for name, text in progress.notes.items())
         loss = sum(progress.terms.values())
-        print(f"{progress.title()}  loss {loss:.4f} ({terms}){notes}", file=sys.stderr, flush=True)
+        line = f"{progress.title()}  loss {loss:.4f} ({terms}){notes}"
+        with suppress(OSError):  # nobody listens any more
+            print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         pass
@@ -133,11 +137,22 @@ def choose_screen(quiet: bool) -> Screen:
 def write_text(path: Path, text: str) -> None:
     """Write a small file, whole or not at all."""
     try:
-        with atomic_path(path) as partial:
-            partial.write_text(text)
+        write_text(path, text)
     except OSError as error:
         raise TalkheadError(
             f"cannot write {path} ({error.strerror}); make room and go on with --resume"
+        ) from error
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Turn what a damaged file leads to into a sentence."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise TalkheadError(
+            f"{path} is damaged ({error}); put a sound copy in its place, or delete it to go on "
+            "without what it tells of"
         ) from error
 
 
@@ -172,11 +187,13 @@ class RunLog:
         """Keep what belongs to the first `done` steps of the files."""
         run, losses = self.folder / RUN, self.folder / LOSSES
         if run.is_file():
-            told = json.loads(run.read_text()).get("validations", [])
-            self.validations = [each for each in told if each["step"] <= done]
+            with _sound(run):
+                told = json.loads(run.read_text()).get("validations", [])
+                self.validations = [each for each in told if int(each["step"]) <= done]
         if losses.is_file():
-            lines = losses.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and _step(line) <= done]
+            with _sound(losses):
+                lines = losses.read_text().splitlines(keepends=True)
+                kept = [line for line in lines if line.endswith("\n") and _step(line) <= done]
             write_text(losses, "".join(kept))
 
     def add(self, progress: TrainingProgress) -> None:

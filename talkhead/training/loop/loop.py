@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
+from talkhead.interrupts import ENDING, Interrupted
 from talkhead.training.data.batches import Batches
 from talkhead.training.loop.logging import Screen, TrainingProgress
 from talkhead.training.loop.run_files import RunSaver
@@ -53,10 +54,14 @@ class Outcome:
 
 
 class Stop:
-    """Set by the first Ctrl-C (or SIGTERM); the second is not caught."""
+    """Set by the first Ctrl-C, SIGTERM or SIGHUP; the second is not caught.
+
+    number: of that signal; None where none came to this process.
+    """
 
     def __init__(self) -> None:
         self.wanted = False
+        self.number: int | None = None
 
     @contextmanager
     def watch(self) -> Iterator[None]:
@@ -64,10 +69,11 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in ENDING}
+        before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
 
         def note(number: int, frame: object) -> None:
-            self.wanted = True
+            self.wanted, self.number = True, number
             signal.signal(number, before[signal.Signals(number)])
 
         for number in before:
@@ -170,7 +176,7 @@ def run_loop(
             saver.save_finished(step, clock.seconds)
         saver.run_log.close()
     if stop.wanted:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt if stop.number is None else Interrupted(stop.number)
     return Outcome(
         weights=str(saver.folder / WEIGHTS) if saver else "",
         steps=step,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -111,8 +112,8 @@ def read(folder: Path, model_config: ModelConfig, recipe: Recipe) -> dict[str, A
     content = read_torch(path)
     try:
         _compare(path, content, model_config, recipe)
-    except (KeyError, ValueError, TypeError) as error:
-        raise TalkheadError(f"{path} is damaged: {error}") from error
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise TalkheadError(f"{path} is damaged: {_first_line(error)}") from error
     return content
 
 
@@ -127,11 +128,27 @@ def restore(content: dict[str, Any], trainer: Trainer) -> tuple[int, float]:
             trainer.average.model.load_state_dict(content.get("average", content["model"]))
         if trainer.adversarial is not None:
             trainer.adversarial.restore(content)
-        trainer.skipped = content["skipped"]
-        trainer.seed = content["seed"]
-        return content["step"], content["seconds"]
-    except (KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise TalkheadError(f"the state to resume is damaged: {error}") from error
+        trainer.skipped = _count(content["skipped"])
+        trainer.seed = _count(content["seed"])
+        seconds = float(content["seconds"])
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"it took {seconds} seconds")
+        return _count(content["step"]), seconds
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
+        raise TalkheadError(
+            f"the state to resume is damaged ({_first_line(error)}); begin a new run, with --init "
+            "and the weights of this one"
+        ) from error
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _compare(
