@@ -42,7 +42,7 @@ def test_what_is_not_a_motion_file_is_refused(tmp_path):
     with pytest.raises(TalkheadError, match="holds no motion"):
         load_motion(path)
     save_file({"value": torch.zeros(1)}, path, {"format": "talkhead-motion", "version": "9"})
-    with pytest.raises(TalkheadError, match="version .9"):
+    with pytest.raises(TalkheadError, match=r"version .9"):
         load_motion(path)
 
 

@@ -59,7 +59,7 @@ def test_contradictions_are_refused_before_anything_is_read(
 def test_sizes_that_cannot_be_built_are_one_sentence(
     setting: str, clips: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(TalkheadError, match="cannot be divided|does not fit"):
+    with pytest.raises(TalkheadError, match=r"cannot be divided|does not fit"):
         train(run_options(clips, tmp_path / "run", settings=(setting,)))
 
 

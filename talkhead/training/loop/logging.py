@@ -134,8 +134,8 @@ def choose_screen(quiet: bool) -> Screen:
     return LiveScreen() if sys.stderr.isatty() else PlainScreen()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file, whole or not at all."""
+def write_run_file(path: Path, text: str) -> None:
+    """Write a small file of a run, whole or not at all. Raises TalkheadError for a full disk."""
     try:
         write_text(path, text)
     except OSError as error:
@@ -194,7 +194,7 @@ class RunLog:
             with _sound(losses):
                 lines = losses.read_text().splitlines(keepends=True)
                 kept = [line for line in lines if line.endswith("\n") and _step(line) <= done]
-            write_text(losses, "".join(kept))
+            write_run_file(losses, "".join(kept))
 
     def add(self, progress: TrainingProgress) -> None:
         """Write one report."""
@@ -234,7 +234,7 @@ class RunLog:
             **more,
             "validations": self.validations,
         }
-        write_text(self.folder / RUN, json.dumps(content, indent=2) + "\n")
+        write_run_file(self.folder / RUN, json.dumps(content, indent=2) + "\n")
 
     def close(self) -> None:
         if self._board is not None:
