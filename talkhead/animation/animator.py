@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.animation.driving import MotionSource, TemplateMotion, VideoMotion, batches
-from talkhead.animation.paths import check_output, is_same, stamps
+from talkhead.animation.paths import check_output, stamps
 from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
+from talkhead.io.atomic import is_same
 from talkhead.motion.anchor import AnchorSearch
 from talkhead.motion.template import MotionTemplate, read_driving, save_motion
 from talkhead.motion.transfer import TransferMode

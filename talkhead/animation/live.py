@@ -101,8 +101,11 @@ class LiveAnimator:
         self._arrived: dict[int, float] = {}
         self._latencies = array("f")
 
-    def run(self, target: Path | BinaryIO) -> LiveReport:
-        """Until the driver ends or `Settings.frames` are drawn; Ctrl-C ends a camera."""
+    def run(self, target: Path | BinaryIO, overwrite: bool = False) -> LiveReport:
+        """Until the driver ends or `Settings.frames` are drawn; Ctrl-C ends a camera.
+
+        overwrite: replace a file that exists.
+        """
         settings = self._settings
         with StreamWriter(
             target,
@@ -111,6 +114,7 @@ class LiveAnimator:
             codec=settings.codec,
             crf=settings.crf,
             preset=settings.preset,
+            overwrite=overwrite,
         ) as writer:
             left_out = self._perform(writer)
         if not self._latencies:

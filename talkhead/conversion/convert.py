@@ -25,7 +25,7 @@ from talkhead.config import FommConfig, ModelConfig, from_dict, preset, to_dict
 from talkhead.conversion.names import LAYOUTS
 from talkhead.conversion.sizes import DOWN_FACTOR, READERS, State
 from talkhead.errors import TalkheadError, is_out_of_memory, shown, told
-from talkhead.io.atomic import atomic_path
+from talkhead.io.atomic import atomic_path, check_file
 from talkhead.io.torch_file import read_torch
 from talkhead.models import Network, build
 from talkhead.models.blocks import gaussian_kernel
@@ -38,11 +38,21 @@ ADVICE = re.compile(r"weights_only|safe_globals|trust|arbitrary code", re.IGNORE
 IGNORED = re.compile(r"epoch|iter|discriminator|optimizer.*|scheduler.*")
 
 
-def convert(files: Sequence[Path], output: Path, *, align_corners: bool | None = None) -> Header:
+def convert(
+    files: Sequence[Path],
+    output: Path,
+    *,
+    align_corners: bool | None = None,
+    overwrite: bool = False,
+) -> Header:
     """Read an official release from one or two files and write it in our format.
 
     align_corners: for FOMM, which no file says: how its warps read their grids.
+
+    Raises TalkheadError for files that are no release, and for an output that is one of them or,
+    without `overwrite`, exists.
     """
+    check_file(output, files, overwrite)
     networks = read_networks(files)
     family = recognise(networks)
     config, tensors = to_ours(family, networks)
@@ -53,7 +63,7 @@ def convert(files: Sequence[Path], output: Path, *, align_corners: bool | None =
     layout = LAYOUTS[family]
     sources = {path.name: sha256(path) for path in files}
     header = Header(config, Provenance(layout.origin, layout.licence, sources))
-    write(output, tensors, header)
+    write(output, tensors, header, overwrite)
     return header
 
 
@@ -79,8 +89,7 @@ def export(weights: Path, output: Path, overwrite: bool = False) -> list[Path]:
         raise TalkheadError(f"the {family} release is {names}: give a folder, not {output}")
     targets = {name: output if is_file else output / name for name in layout.files}
     for target in targets.values():
-        if target.exists() and not overwrite:
-            raise TalkheadError(f"{target} exists; pass --overwrite to replace it")
+        check_file(target, [weights], overwrite)
     written = []
     for name, entries in layout.files.items():
         content: dict[str, Any] = {
@@ -90,7 +99,7 @@ def export(weights: Path, output: Path, overwrite: bool = False) -> list[Path]:
         }
         if "params" not in entries:
             content["epoch"] = 0  # the other three releases' loaders return it
-        written.append(_save_torch(content, targets[name]))
+        written.append(_save_torch(content, targets[name], overwrite))
     return written
 
 
@@ -116,10 +125,10 @@ def _cause(error: Exception) -> str:
     return told(error) if not isinstance(error, AssertionError | LookupError) else "it is damaged"
 
 
-def _save_torch(content: dict[str, Any], path: Path) -> Path:
+def _save_torch(content: dict[str, Any], path: Path, overwrite: bool) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as partial:
+        with atomic_path(path, overwrite) as partial:
             torch.save(content, partial)
     except (OSError, RuntimeError) as error:
         raise TalkheadError(f"cannot write {path}: {error}") from error
