@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +26,7 @@ from talkhead.motion.template import MotionTemplate, load_motion
 from talkhead.structs import Keypoints
 from talkhead.video import VideoReader, VideoWriter
 from talkhead.video.pictures import picture_files
+from talkhead.video.sound import SoundFeed
 
 CENTRED = RenderSettings(crop_source="none", crop_driving="none")
 
@@ -339,6 +341,40 @@ def test_a_driver_that_has_changed_is_read_anew(
     for frames in (4, 3):
         driving = make_clip(tmp_path / "drive.mp4", frames=frames)
         assert render(portrait, driving, tmp_path / f"{frames}.mp4", CENTRED).frames == frames
+
+
+def test_what_cannot_be_muxed_keeps_its_frames_for_a_render_without_sound(
+    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=6, audio_tracks=2)
+
+    def fail(self: SoundFeed) -> Iterator[av.Packet]:
+        raise av.ArgumentError(22, "Invalid argument")
+        yield
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SoundFeed, "packets", fail)
+        with pytest.raises(
+            TalkheadError, match="frames are kept; the same command with --no-sound"
+        ):
+            Animator(engine)(portrait, driving, tmp_path / "out.mp4", CENTRED)
+    report = Animator(engine)(portrait, driving, tmp_path / "out.mp4", settings(sound=False))
+    assert (report.resumed, report.frames, report.sound_track) == (6, 6, None)
+    with monkeypatch.context() as broken:
+        broken.setattr(SoundFeed, "packets", fail)
+        with pytest.raises(TalkheadError):
+            Animator(engine)(portrait, driving, tmp_path / "b.mp4", CENTRED)
+    report = Animator(engine)(portrait, driving, tmp_path / "b.mp4", settings(track=1))
+    assert (report.resumed, report.sound_track, report.video_track) == (6, 1, 0)
+
+
+def test_another_video_track_is_other_work(engine: Engine, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=3)
+    works = {
+        fingerprint(engine, [portrait], driving, settings(video_track=track))
+        for track in (None, 0, 1)
+    }
+    assert len(works) == 3
 
 
 @pytest.mark.parametrize("wish", [{"motion": "absolute"}, {"anchor": "first"}, {}])
