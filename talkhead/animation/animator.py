@@ -18,6 +18,8 @@ from talkhead.animation.renderer import FrameRenderer
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.errors import TalkheadError
+from talkhead.faces.alignment import Detector, make_finder
+from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
 from talkhead.io.atomic import is_same
 from talkhead.motion.anchor import AnchorSearch
@@ -65,6 +67,7 @@ class Animator:
         self.engine = engine
         self._progress = progress
         self._drivers: dict[Hashable, VideoMotion] = {}
+        self._finders: dict[Detector, FaceFinder] = {}
 
     def __call__(
         self,
@@ -101,7 +104,8 @@ class Animator:
         if settings.motion == "avd":
             self.engine.require_avd()
         started = time.perf_counter()
-        sources = [load_portrait(path, self.engine, settings) for path in paths]
+        finder = self._finder(settings.detector)
+        sources = [load_portrait(path, self.engine, settings, finder) for path in paths]
         self.engine.size_batches(sources[0].encoded)
         driver = self._driver(driving, settings)
         if isinstance(driving, MotionTemplate):
@@ -130,7 +134,7 @@ class Animator:
             )
         if motion_out is not None:
             save_motion(motion_out, self._recorded(driver, driving, trim), overwrite)
-        tracker = driver.tracker if isinstance(driver, VideoMotion) else None
+        framer = driver.framer if isinstance(driver, VideoMotion) else None
         return RenderReport(
             output=str(output),
             frames=frames,
@@ -138,8 +142,8 @@ class Animator:
             seconds=time.perf_counter() - started,
             anchor=anchors[0][0],
             detector=sources[0].detector,
-            lost=tracker.lost if tracker else 0,
-            cuts=tracker.cuts if tracker else 0,
+            lost=framer.lost if framer else 0,
+            cuts=framer.cuts if framer else 0,
             video_track=driver.reader.info.track if isinstance(driver, VideoMotion) else None,
             sound_track=writer.sound_track,
         )
@@ -177,8 +181,15 @@ class Animator:
         key = (driving, settings, *stamps([driving]))
         if key not in self._drivers:
             self._drivers.clear()
-            self._drivers[key] = VideoMotion(driving, self.engine, settings, self._progress)
+            finder = self._finder(settings.detector)
+            self._drivers[key] = VideoMotion(driving, self.engine, settings, finder, self._progress)
         return self._drivers[key]
+
+    def _finder(self, detector: Detector) -> FaceFinder:
+        """Kept from one render to the next, with its networks."""
+        if detector not in self._finders:
+            self._finders[detector] = make_finder(detector, str(self.engine.device))
+        return self._finders[detector]
 
     def _recorded(
         self, driver: MotionSource, driving: Path | MotionTemplate, trim: bool

@@ -18,6 +18,8 @@ from talkhead.errors import TalkheadError, shown
 from talkhead.evaluation.clips import file_name, promised_frames, read_frames, read_picture
 from talkhead.evaluation.methods import Method
 from talkhead.evaluation.metrics.base import FrameBatch
+from talkhead.evaluation.metrics.following import LandmarkComparison
+from talkhead.evaluation.metrics.keypoints import MESH_KEY
 from talkhead.evaluation.metrics.registry import FID, METRICS
 from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import Case, EvaluationSet
@@ -96,6 +98,7 @@ class Scorer:
         self.evaluation_set = evaluation_set
         self._backends = [backend for backend in suite.backends if set(backend.metrics) & set(apt)]
         self._features = suite.features if set(FID) & set(apt) else None
+        self._mesh = suite.mesh
         able = {name for backend in self._backends for name in backend.metrics}
         self.metrics = tuple(name for name in apt if name in able)
         self._size = size
@@ -105,6 +108,7 @@ class Scorer:
         self._frames_out = frames_out
         self._overwrite = overwrite
         keys = [backend.key for backend in self._backends] + [self._features and self._features.key]
+        keys.append(MESH_KEY if self._mesh is not None else None)
         facts = [FORMAT, evaluation_set.protocol, size, self.metrics, keys]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
         self._folder = folder / "cases" / f"{evaluation_set.protocol}-{digest}"
@@ -159,6 +163,14 @@ class Scorer:
             for name in FEATURES
         }
 
+    def followed(self, key: str, case: str) -> LandmarkComparison | None:
+        """What the face mesh saw in driving frames and results; None where it did not look."""
+        file = self._path(key, case, "mesh.npz")
+        if not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as stored:
+            return LandmarkComparison.of(stored["driving"], stored["results"])
+
     def _path(self, key: str, case: str, ending: str) -> Path:
         return self._folder / key / fitting_name(file_name(case), f".{ending}")
 
@@ -173,7 +185,8 @@ class Scorer:
         except TalkheadError as error:
             log.warning("%s: %s is left out: %s", method.name, case.name, error)
             scores = CaseScores(case.name, case.clip, (), {}, str(error))
-            self._path(method.key, case.name, "npz").unlink(missing_ok=True)  # of an earlier run
+            for ending in ("npz", "mesh.npz"):  # of an earlier run
+                self._path(method.key, case.name, ending).unlink(missing_ok=True)
         write_text(path, json.dumps({"inputs": _stamp(case), **asdict(scores)}))
 
     def _compute_case(self, method: Method, case: Case) -> CaseScores:
@@ -194,6 +207,7 @@ class Scorer:
         frames: list[int] = []
         values: dict[str, list[float | None]] = {name: [] for name in self.metrics}
         features: dict[str, list[np.ndarray]] = {"driving": [], "results": []}
+        meshes: dict[str, list[np.ndarray]] = {"driving": [], "results": []}
         pictures = read_frames(case.driving, self._size, case.numbers, case.every)
         for batch in batches(pictures, self._batch_size):
             numbers = tuple(number for number, _ in batch)
@@ -210,6 +224,9 @@ class Scorer:
             if self._features is not None:
                 features["driving"].append(self._features(shots.driving))
                 features["results"].append(self._features(shots.results))
+            if self._mesh is not None:
+                meshes["driving"].append(self._mesh(shots.driving)[..., :2])
+                meshes["results"].append(self._mesh(shots.results)[..., :2])
         write_image(self.picture(method.key, case.name), strip.picture())
         if self._features is not None:
             found = {name: np.concatenate(parts) for name, parts in features.items()}
@@ -219,6 +236,13 @@ class Scorer:
                     source=self._features(source[None]),
                     driving=found["driving"],
                     results=found["results"],
+                )
+        if self._mesh is not None:
+            with atomic_path(self._path(method.key, case.name, "mesh.npz")) as partial:
+                np.savez(
+                    partial,
+                    driving=np.concatenate(meshes["driving"]),
+                    results=np.concatenate(meshes["results"]),
                 )
         kept = {name: tuple(column) for name, column in values.items()}
         return CaseScores(

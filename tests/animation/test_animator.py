@@ -20,6 +20,7 @@ from talkhead.animation.portrait import load_portrait
 from talkhead.animation.settings import RenderSettings
 from talkhead.config import PRESETS
 from talkhead.errors import TalkheadError
+from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
 from talkhead.io.image import read_image
 from talkhead.motion.template import MotionTemplate, load_motion
@@ -130,7 +131,7 @@ def test_avd_motion_draws_the_disentangled_keypoints(portrait: Path, tmp_path: P
     wanted = settings(motion="avd", codec="ffv1")
     report = Animator(engine)(portrait, driving, tmp_path / "out.mkv", wanted)
     assert (report.frames, report.anchor) == (3, None)
-    source = load_portrait(portrait, engine, wanted).encoded
+    source = load_portrait(portrait, engine, wanted, FaceFinder()).encoded
     keypoints = engine.detect(list(frames_of(driving)))
     expected = engine.render(source, engine.disentangle(source, keypoints))
     plain = engine.render(source, keypoints)
@@ -155,7 +156,7 @@ def test_numbered_anchor_is_that_frame(engine: Engine, tmp_path: Path) -> None:
     source = make_clip(tmp_path / "other.mp4", frames=1, size=(80, 80), audio=False)
     photo = frames_of(source)[0][:64, :64]
     found = engine.encode(photo)
-    driver = VideoMotion(driving, engine, CENTRED)
+    driver = VideoMotion(driving, engine, CENTRED, FaceFinder())
     number, keypoints = find_anchor(driver, found.keypoints, settings(anchor="4"))
     assert number == 4
     assert keypoints is not None
