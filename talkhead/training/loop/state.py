@@ -136,7 +136,7 @@ class Facts:
 
 def restore(content: dict[str, Any], trainer: Trainer) -> tuple[int, float]:
     """Put what was read into a learner built by the same command; steps and seconds done."""
-    average = content.get("average", content.get("model"))
+    average: Any = content.get("average", content.get("model"))
     try:
         _check_tensors("model", trainer.model, content.get("model"))
         trainer.model.load_state_dict(content["model"])
