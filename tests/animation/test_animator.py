@@ -14,6 +14,7 @@ import torch
 from media import frame_seconds, make_clip, make_pictures, sound_packets
 from miniatures import mini, mini_config, mini_preset
 
+import talkhead
 from talkhead.animation.animator import Animator, find_anchor, fingerprint, reenact
 from talkhead.animation.driving import VideoMotion
 from talkhead.animation.portrait import load_portrait
@@ -448,3 +449,9 @@ def test_motion_is_kept_only_of_what_was_rendered(
     assert len(load_motion(motion).pts) == 4
     with pytest.raises(TalkheadError, match="is also"):
         Animator(engine)(*call, motion_out=tmp_path / "out.mp4", overwrite=True)
+
+
+def test_names_of_version_0_1_lead_to_the_same_classes() -> None:
+    assert talkhead.Settings is talkhead.RenderSettings is RenderSettings
+    assert talkhead.Report is talkhead.RenderReport
+    assert {"Settings", "Report"}.isdisjoint(dir(talkhead))
