@@ -11,11 +11,12 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
+from talkhead.choices import Detector
 from talkhead.errors import TalkheadError
 from talkhead.faces.cascade import Cascade, shrink
 from talkhead.faces.crop import centre_square
@@ -35,7 +36,6 @@ _WEIGHTS = {
     "sfd": ["s3fd-619a316812.pth"],
     "blazeface": ["blazeface.pth", "anchors.npy"],
 }
-Detector = Literal["auto", "yunet", "sfd", "blazeface", "lbp", "centre"]
 _FIND_SIDE = 480  # longer side of the copy that the learned detectors look at, in pixels
 
 

@@ -34,7 +34,7 @@ from talkhead.training.loop.trainer import Trainer
 from talkhead.training.loop.validation import validation_pairs
 from talkhead.training.losses.objective import Objective
 from talkhead.training.losses.perceptual import PerceptualPyramid, find_vgg, load_vgg
-from talkhead.training.options import TrainOptions, choose_compute, plan
+from talkhead.training.options import TrainOptions
 from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
 from talkhead.training.phases.pretrain_keypoints import (
     fit_teacher,
@@ -45,6 +45,7 @@ from talkhead.training.phases.pretrain_keypoints import (
 )
 from talkhead.training.phases.rescale_jacobians import rescale_jacobians
 from talkhead.training.phases.sharpen import sharpen
+from talkhead.training.plan import choose_compute, plan
 from talkhead.training.recipes.recipe import LandmarkStart, Recipe
 from talkhead.version import __version__
 
@@ -102,7 +103,7 @@ def _train(
     with preparing() as progress:
         processes.wait()
         # What is quick and may be refused comes before the data, which may take long to read.
-        before = read(options.out, model_config, recipe) if options.resume else None
+        before = read(options.output, model_config, recipe) if options.resume else None
         torch.manual_seed(options.seed)
         model = build(model_config)
         new = set(model.state_dict())  # what no other weights bring
@@ -116,7 +117,7 @@ def _train(
         portraits = read_portraits(options, recipe, library, trainer)
         batches = make_batches(options, recipe, trainer, library, portraits, processes, teacher)
         if processes.is_main:
-            check_room(options.out, trainer)
+            check_room(options.output, trainer)
         done, seconds = 0, 0.0
         if before is not None:
             done, seconds = restore(before, trainer)
@@ -167,7 +168,7 @@ def make_keeper(
     if not trainer.processes.is_main:
         return None
     if not options.resume:
-        clear_run(options.out)
+        clear_run(options.output)
     if not split.test:
         log.warning("no clips are held out; validation uses training clips")
     facts = describe(options, trainer.model.config, recipe, split, library, trainer)
@@ -178,8 +179,8 @@ def make_keeper(
     return RunSaver(
         trainer,
         batches,
-        options.out,
-        RunLog(options.out, facts, done),
+        options.output,
+        RunLog(options.output, facts, done),
         validation_pairs(split.test or split.train, batches.size),
         Provenance(origin, options.licence),
     )
