@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from talkhead.errors import TalkheadError, shown
-from talkhead.faces.topology import HEAD_GROUPS
 from talkhead.schema import Range, read_dataclass
+from talkhead.topology import HEAD_GROUPS
 
 HEAD_POINTS = len(HEAD_GROUPS)  # of a head, as many as `head.POINTS` has
 

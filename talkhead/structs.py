@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from talkhead.faces.topology import OUTER_EYE_CORNERS
+from talkhead.topology import OUTER_EYE_CORNERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +58,7 @@ class Face:
 
     points:   float32 (478, 3), x and y in pixels of the picture (the centre of the first pixel lies
               at 0.5), z in the same unit, smaller where nearer to the camera. The numbering is that
-              of MediaPipe's face mesh, see `faces.topology`. A tracker may leave out the irises.
+              of MediaPipe's face mesh, see `topology`. A tracker may leave out the irises.
     presence: 0 to 1.
     """
 

@@ -24,7 +24,8 @@ from talkhead.config import preset
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.synthetic import synth
-from talkhead.training.options import TrainOptions, plan
+from talkhead.training.options import TrainOptions
+from talkhead.training.plan import plan
 
 
 @pytest.mark.parametrize("row", [row for rows in TABLES.values() for row in rows])

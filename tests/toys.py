@@ -100,7 +100,7 @@ def run_options(clips: Path, out: Path, **changes: object) -> TrainOptions:
     """Of a run of four steps that any machine can do."""
     few = TrainOptions(
         data=(clips,),
-        out=out,
+        output=out,
         preset="toy",
         steps=4,
         batch_size=2,

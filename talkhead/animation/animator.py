@@ -17,6 +17,7 @@ from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
+from talkhead.choices import Precision, TransferMode
 from talkhead.errors import TalkheadError
 from talkhead.faces.alignment import Detector, make_finder
 from talkhead.faces.finder import FaceFinder
@@ -24,8 +25,7 @@ from talkhead.inference.engine import Engine
 from talkhead.io.atomic import is_same
 from talkhead.motion.anchor import AnchorSearch
 from talkhead.motion.template import MotionTemplate, read_driving, save_motion
-from talkhead.motion.transfer import TransferMode
-from talkhead.progress import Progress
+from talkhead.progress import Progress, shown
 from talkhead.structs import Keypoints
 from talkhead.version import __version__
 from talkhead.video import VideoWriter
@@ -262,20 +262,26 @@ def reenact(
 
 
 def animate(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     driving: str | Path,
     output: str | Path,
+    settings: RenderSettings | None = None,
     *,
     weights: str | Path | None = None,
     device: str = "auto",
-    precision: str = "fp32",
+    precision: Precision = "fp32",
     batch_size: int | None = None,
     overwrite: bool = False,
-    settings: RenderSettings | None = None,
+    progress: Progress | bool | None = False,
 ) -> RenderReport:
-    """The portrait `source`, moving like the video `driving`, as a video with the driver's sound.
+    """Write the portrait `source`, moving like the video `driving`, with the driver's sound.
 
-    What `talkhead animate` does, in one call. For several renders keep an `Animator`.
+    weights:  None: the bundled ones. For several renders keep an `Animator`, which loads them once.
+    progress: True for a bar, or a function that is called with stage, frames done, frames in all.
+
+    Raises TalkheadError for what a person can mend: files, faces, settings, the disk.
     """
-    render = Animator(Engine.load(weights, device, precision, batch_size))
-    return render(source, read_driving(Path(driving)), output, settings, overwrite=overwrite)
+    engine = Engine.load(weights, device, precision, batch_size)
+    with shown(progress) as tell:
+        render = Animator(engine, tell)
+        return render(source, read_driving(Path(driving)), output, settings, overwrite=overwrite)

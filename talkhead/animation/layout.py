@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
+from talkhead.choices import Layout
 from talkhead.faces.crop import resize
-
-Layout = Literal["result", "side-by-side", "grid"]
 
 
 def arrange(

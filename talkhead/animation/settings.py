@@ -3,94 +3,115 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from talkhead.animation.layout import Layout
+from talkhead.choices import Detector, Layout, MotionMode
 from talkhead.errors import TalkheadError
-from talkhead.faces.alignment import Detector
-from talkhead.faces.crop import parse_crop
-from talkhead.motion.transfer import TransferMode
-from talkhead.structs import Crop
+from talkhead.options import (
+    FACE,
+    MOTION,
+    PICTURE,
+    VIDEO,
+    Count,
+    Index,
+    Option,
+    Seconds,
+    Share,
+    check_options,
+)
+from talkhead.schema import Range
 
-MotionMode = TransferMode | Literal["avd"]
-CHOICES = {
-    "motion": (*get_args(TransferMode), "avd"),
-    "detector": get_args(Detector),
-    "layout": get_args(Layout),
-}
+if TYPE_CHECKING:
+    from talkhead.structs import Crop
 
 
 @dataclass(frozen=True)
 class RenderSettings:
     """Everything that shapes a result besides its inputs and the weights.
 
-    motion:       "relative" adds the driver's movement since the anchor to the source's own pose;
-                  "absolute" takes over the driver's pose and place; "avd" puts the driver's pose
-                  on the source's face by a network that only TPSMM weights may hold.
-    adapt_scale:  relative motion is scaled by the sizes of both faces.
-    anchor:       the driving frame that relative motion is measured from: "auto" is the one
-                  closest in pose to the source, "first", or a number from 0.
-    smooth:       0 to 1, steadies the keypoints over time.
-    crop_source, crop_driving: "auto" follows the face, "none" takes the centred square, or
-                  "x,y,size" in pixels.
-    face, driving_face: which face, counted from the left from 1; None: the largest.
-    detector:     what finds faces: "auto", the bundled networks; "yunet", "sfd", "blazeface", those
-                  of face-alignment, where their weights lie on disk; "centre", nothing: the centred
-                  square.
-    layout:       what a frame shows; see `layout.arrange`.
-    paste_back:   put the moving face back into the whole source photo.
-    size:         side of the result (of each cell) in pixels; None: the model's own.
-    start, end:   seconds of the driving video; frames: at most so many.
-    rate:         frames per second of a driving sequence of pictures.
-    sound:        keep the driver's sound; track: which one, from 0; None: the default one.
-    video_track:  which of the driver's video tracks, from 0; None: the default one.
-    codec, crf, preset: of the output video; None: good defaults for the container.
-    hardware:     decode and encode with an NVIDIA GPU (NVDEC, NVENC), or raise TalkheadError.
+    Raises TalkheadError for values beyond their bounds, and for those that contradict each other.
     """
 
-    motion: MotionMode = "relative"
-    adapt_scale: bool = True
-    anchor: str = "auto"
-    smooth: float = 0.0
-    crop_source: str = "auto"
-    crop_driving: str = "auto"
-    face: int | None = None
-    driving_face: int | None = None
-    detector: Detector = "auto"
-    layout: Layout = "result"
-    paste_back: bool = False
-    size: int | None = None
-    start: float | None = None
-    end: float | None = None
-    frames: int | None = None
-    rate: float = 25.0
-    sound: bool = True
-    track: int | None = None
-    video_track: int | None = None
-    codec: str | None = None
-    crf: int | None = None
-    preset: str | None = None
-    hardware: bool = False
+    motion: Annotated[
+        MotionMode,
+        Option(
+            "relative: add the driver's movement to the source's own pose. absolute: take over the "
+            "driver's pose. avd: the driver's pose by TPSMM's own network.",
+            MOTION,
+        ),
+    ] = "relative"
+    adapt_scale: Annotated[
+        bool, Option("Scale relative motion by the sizes of both faces.", MOTION)
+    ] = True
+    anchor: Annotated[
+        str,
+        Option(
+            "Driving frame from which relative motion is measured: auto (closest in pose to the "
+            "source), first, or a number from 0.",
+            MOTION,
+        ),
+    ] = "auto"
+    smooth: Annotated[Share, Option("Steady the motion over time, 0 (off) to 1.", MOTION)] = 0.0
+    crop_source: Annotated[
+        str,
+        Option("Crop of the source: auto (around the face), none (centre square), x,y,size.", FACE),
+    ] = "auto"
+    crop_driving: Annotated[str, Option("The same for the driving video.", FACE)] = "auto"
+    face: Annotated[
+        Count | None, Option("Face of the source, from the left from 1. Default: largest.", FACE)
+    ] = None
+    driving_face: Annotated[Count | None, Option("The same for the driving video.", FACE)] = None
+    detector: Annotated[
+        Detector, Option("Face detector. auto: the best one that works offline.", FACE)
+    ] = "auto"
+    layout: Annotated[
+        Layout,
+        Option(
+            "What a frame shows. side-by-side: source, driver, result. grid: driver, results.",
+            PICTURE,
+        ),
+    ] = "result"
+    paste_back: Annotated[
+        bool, Option("Put the face back into the whole photo.", PICTURE, ("--paste-back",))
+    ] = False
+    size: Annotated[
+        int | None, Option("Side of the result in pixels. Default: the model's.", PICTURE)
+    ] = None
+    start: Annotated[Seconds | None, Option("Start at this second.", VIDEO)] = None
+    end: Annotated[Seconds | None, Option("Stop at this second.", VIDEO)] = None
+    frames: Annotated[Count | None, Option("Maximum number of frames.", VIDEO)] = None
+    rate: Annotated[
+        Annotated[float, Range(0.01, 1000)],
+        Option("Frames per second of an image sequence or of --raw.", VIDEO),
+    ] = 25.0
+    sound: Annotated[bool, Option("Keep the driver's sound.", VIDEO)] = True
+    track: Annotated[
+        Index | None, Option("Sound track, from 0. Default: the one marked as default.", VIDEO)
+    ] = None
+    video_track: Annotated[Index | None, Option("The same for the video track.", VIDEO)] = None
+    codec: Annotated[
+        str | None, Option("h264, hevc, vp9, av1, prores or ffv1. Default: by container.", VIDEO)
+    ] = None
+    crf: Annotated[
+        int | None, Option("Quality on the codec's own scale; lower is better.", VIDEO)
+    ] = None
+    preset: Annotated[
+        str | None, Option("The encoder's own name for its speed.", VIDEO, ("--encoder-preset",))
+    ] = None
+    hardware: Annotated[
+        bool, Option("Decode and encode on an NVIDIA GPU (NVDEC, NVENC).", VIDEO, ("--hardware",))
+    ] = False
 
     @property
     def driving_policy(self) -> Crop | Literal["auto", "none"]:
         """How driving frames are cropped; without a detector nobody is followed."""
+        from talkhead.faces.crop import parse_crop  # waits: help texts need no images
+
         crop = parse_crop(self.crop_driving)
         return "none" if crop == "auto" and self.detector == "centre" else crop
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise TalkheadError(
-                    f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}"
-                )
-        if not 0 <= self.smooth <= 1:
-            raise TalkheadError(f"smooth lies between 0 and 1, not {self.smooth:g}")
-        counted = {"face": 1, "driving_face": 1, "frames": 1, "track": 0, "video_track": 0}
-        for name, least in counted.items():
-            number = getattr(self, name)
-            if number is not None and number < least:
-                raise TalkheadError(f"{name} is counted from {least}, not {number}")
+        check_options(self)
         if self.anchor not in ("auto", "first") and not self.anchor.isdecimal():
             raise TalkheadError(
                 f"the anchor is auto, first or a frame number from 0, not {self.anchor!r}"
@@ -107,5 +128,7 @@ class RenderSettings:
             )
         if self.track is not None and not self.sound:
             raise TalkheadError(f"no sound is kept, so there is no track {self.track} to choose")
+        from talkhead.faces.crop import parse_crop  # waits: help texts need no images
+
         for name in ("crop_source", "crop_driving"):
             parse_crop(getattr(self, name))

@@ -21,7 +21,8 @@ from talkhead.animation.settings import RenderSettings
 from talkhead.benchmark import loop
 from talkhead.benchmark.machine import Machine, PeakMemory, matrix_peak, waiter
 from talkhead.benchmark.media import RENDERED, write_driving, write_portrait
-from talkhead.benchmark.result import AtSize, Comparison, Options, Render, Result
+from talkhead.benchmark.options import BenchmarkOptions
+from talkhead.benchmark.result import AtSize, Comparison, Render, Result
 from talkhead.benchmark.stages import (
     GIGA,
     Batch,
@@ -38,7 +39,7 @@ from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.inference.engine import Engine
 from talkhead.io.image import read_image
-from talkhead.progress import Progress
+from talkhead.progress import Progress, shown
 from talkhead.version import __version__
 from talkhead.video import VideoReader
 
@@ -52,23 +53,30 @@ QUICK_DEFAULTS = ((1, 2), 8, 2)
 
 # What the published demos do: motion relative to the first frame, no faces looked for.
 LIKE_LOOP = RenderSettings(anchor="first", crop_source="none", crop_driving="none")
+THOROUGH, QUICK = Effort(), Effort(seconds=0.0, least=2, warm_up=1)
 ONCE = Effort(seconds=0.0, least=1, warm_up=0)
 
 
-def benchmark(options: Options | None = None, progress: Progress | None = None) -> Result:
+def benchmark(
+    options: BenchmarkOptions | None = None, *, progress: Progress | bool | None = False
+) -> Result:
     """Measure a model and the whole path around it; needs no input files.
 
     Raises TalkheadError for models, weights and devices that are not there.
     """
-    with tempfile.TemporaryDirectory(prefix="talkhead") as scratch:
-        return Benchmark(options or Options(), Path(scratch), progress).run()
+    options = options or BenchmarkOptions()
+    with tempfile.TemporaryDirectory(prefix="talkhead") as scratch, shown(progress) as tell:
+        return Benchmark(options, Path(scratch), tell).run()
 
 
 class Benchmark:
     """One subject on one device. Each method is one group of measurements; `run` makes all."""
 
-    def __init__(self, options: Options, folder: Path, progress: Progress | None = None) -> None:
+    def __init__(
+        self, options: BenchmarkOptions, folder: Path, progress: Progress | None = None
+    ) -> None:
         self.options = options
+        self._effort = QUICK if options.quick else THOROUGH
         self.device = choose_device(options.device)
         self.precision = choose_precision(options.precision, self.device)
         started = time.perf_counter()
@@ -91,7 +99,7 @@ class Benchmark:
     def run(self) -> Result:
         """Everything, from the pieces to the whole."""
         self._step("matrix products")
-        peak = matrix_peak(self.device, self.precision, self.options.effort)
+        peak = matrix_peak(self.device, self.precision, self._effort)
         self._step("around the model")
         stages = self.around_model()
         self._step("batch sizes")
@@ -105,7 +113,7 @@ class Benchmark:
         if self.options.compiled:  # its parts cannot be told apart any more
             scene = self.scene(self.subject.engine(self.device, self.precision, best.size))
         source, source_macs = self.source(scene)
-        stages += inside_model(scene, best.size, peak, self.options.effort)
+        stages += inside_model(scene, best.size, peak, self._effort)
         self._step("end to end")
         engine.batch_size = best.size
         renders = self.renders(engine)
@@ -152,7 +160,7 @@ class Benchmark:
     def source(self, scene: Scene) -> tuple[Timing, float]:
         """Encoding the source: time, and multiply-adds."""
         engine, picture = scene.engine, scene.source.picture
-        seconds = measure(lambda: engine.encode(picture), waiter(self.device), self.options.effort)
+        seconds = measure(lambda: engine.encode(picture), waiter(self.device), self._effort)
         macs = count_work(engine, lambda: engine.encode(picture))
         return Timing.of(seconds), sum(macs.values())
 
@@ -188,7 +196,7 @@ class Benchmark:
                 engine.render(scene.source, scene.transfer(engine.detect(pictures)))
 
             try:
-                seconds = measure(work, waiter(engine.device), self.options.effort)
+                seconds = measure(work, waiter(engine.device), self._effort)
             except torch.OutOfMemoryError:
                 if not found:
                     raise TalkheadError(

@@ -1,48 +1,13 @@
-"""Options and results of a benchmark."""
+"""Results of a benchmark."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from talkhead.benchmark.loop import LoopRun
 from talkhead.benchmark.machine import Machine
 from talkhead.benchmark.stages import Batch, Stage
-from talkhead.benchmark.timing import Effort, Timing
-
-THOROUGH = Effort()
-QUICK = Effort(seconds=0.0, least=2, warm_up=1)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to measure, and how thoroughly.
-
-    model, weights: an untrained preset or "none", or a weights file; neither: the bundled weights.
-    device, precision, batch_sizes: as for rendering; the best batch size is used for the stages.
-    frames:      of the driving clip, for everything end to end; None: what suits the device.
-    loop_frames: of these, for the plain loop; 0 leaves it out.
-    sizes:       more image sizes, in pixels, to measure the model at.
-    lengths:     more lengths of the driving video, in frames, to compare the peak of memory.
-    compiled:    draw through torch.compile; the stages are measured without.
-    quick:       few repetitions and frames, to see that everything works; figures of no worth.
-    """
-
-    model: str | None = None
-    weights: Path | None = None
-    device: str = "auto"
-    precision: str = "fp32"
-    batch_sizes: tuple[int, ...] | None = None
-    frames: int | None = None
-    loop_frames: int | None = None
-    sizes: tuple[int, ...] = ()
-    lengths: tuple[int, ...] = ()
-    compiled: bool = False
-    quick: bool = False
-
-    @property
-    def effort(self) -> Effort:
-        return QUICK if self.quick else THOROUGH
+from talkhead.benchmark.timing import Timing
 
 
 @dataclass(frozen=True)

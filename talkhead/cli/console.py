@@ -1,4 +1,4 @@
-"""What all commands share: options, plain errors, the progress bar, printing."""
+"""What all commands share: plain errors, the progress bar, printing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -19,12 +19,6 @@ from talkhead.printable import printable
 
 if TYPE_CHECKING:
     from talkhead.progress import Progress
-
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Log details; show tracebacks.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
 
 class CurrentStderr(logging.StreamHandler):

@@ -1,82 +1,67 @@
-"""Options that several commands share: faces, motion, the driving video, device and precision."""
+"""Options that several commands share: device and precision, printing and overwriting."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from talkhead.choices import Precision
+from talkhead.cli.console import plain_errors, progress_bar, show
+from talkhead.options import DEVICE, OUTPUT, Count, Option
 
-
-class MotionMode(StrEnum):
-    relative = "relative"
-    absolute = "absolute"
-    avd = "avd"
-
-
-class DetectorName(StrEnum):
-    auto = "auto"
-    yunet = "yunet"
-    sfd = "sfd"
-    blazeface = "blazeface"
-    centre = "centre"
+if TYPE_CHECKING:
+    from talkhead.inference.engine import Engine
+    from talkhead.progress import Progress
 
 
-Weights = Annotated[
-    Path | None, typer.Option("--weights", "-w", help="Weights instead of the bundled ones.")
-]
-Motion = Annotated[
-    MotionMode,
-    typer.Option(
-        help="relative: the driver's movement; absolute: the driver's pose as well; avd: the "
-        "driver's pose on the source's face, by a network that TPSMM weights may hold."
-    ),
-]
-Anchor = Annotated[
-    str,
-    typer.Option(
-        help="The driving frame that relative motion is measured from: auto (closest in pose "
-        "to the source), first, or a number from 0."
-    ),
-]
-AdaptScale = Annotated[bool, typer.Option(help="Scale relative motion by the sizes of both faces.")]
-CropSource = Annotated[
-    str, typer.Option(help="auto (follow the face), none (centred square) or x,y,size.")
-]
-CropDriving = Annotated[str, typer.Option(help="The same for the driving video.")]
-SourceFace = Annotated[
-    int | None,
-    typer.Option(
-        "--face", min=1, help="Which face of the source, from the left; default: the largest."
-    ),
-]
-DrivingFace = Annotated[int | None, typer.Option(min=1, help="Which face of the driving video.")]
-Detector = Annotated[
-    DetectorName,
-    typer.Option(
-        help="What finds faces. auto: the bundled networks; yunet, sfd, blazeface: those of "
-        "face-alignment, where their weights lie on disk; centre: nothing, the centred square."
-    ),
-]
-Start = Annotated[float | None, typer.Option(min=0, help="Start at this second.")]
-End = Annotated[float | None, typer.Option(min=0, help="Stop at this second.")]
-Frames = Annotated[int | None, typer.Option(min=1, help="At most so many frames.")]
-Rate = Annotated[float, typer.Option(help="Frames per second of a sequence of pictures.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Fp16 = Annotated[bool, typer.Option("--fp16", help="Half precision (GPU).")]
-Bf16 = Annotated[bool, typer.Option("--bf16", help="bfloat16 precision.")]
-Compile = Annotated[
-    bool,
-    typer.Option(
-        "--compile",
-        help="Compile the drawing first: minutes, once per machine and batch size.",
-    ),
-]
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which weights are used, and where they run."""
+
+    weights: Annotated[
+        Path | None, Option("Weights instead of the bundled ones.", DEVICE, ("--weights", "-w"))
+    ] = None
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", DEVICE)] = "auto"
+    precision: Annotated[
+        Precision, Option("Precision", DEVICE, ("--fp16", "--bf16"), switches=True)
+    ] = "fp32"
+    batch_size: Annotated[
+        Count | None, Option("Frames per batch. Default: what suits the device.", DEVICE)
+    ] = None
+    compiled: Annotated[
+        bool,
+        Option("Compile the model first: minutes, for long videos on a GPU.", DEVICE,
+               ("--compile",)),
+    ] = False  # fmt: skip
+
+    def load(self, batch_size: int | None = None) -> Engine:
+        """The engine; batch_size: where none is asked for."""
+        from talkhead.inference.engine import Engine
+
+        size = self.batch_size or batch_size
+        return Engine.load(self.weights, self.device, self.precision, size, self.compiled)
 
 
-def precision_of(fp16: bool, bf16: bool) -> str:
-    """What both flags together say."""
-    if fp16 and bf16:
-        raise typer.BadParameter("choose one of --fp16 and --bf16")
-    return "fp16" if fp16 else "bf16" if bf16 else "fp32"
+@dataclass(frozen=True)
+class ConsoleOptions:
+    """How a command speaks, and whether it may replace files."""
+
+    overwrite: Annotated[bool, Option("Replace existing outputs.", OUTPUT, ("--overwrite",))] = (
+        False
+    )
+    as_json: Annotated[bool, Option("Print the result as JSON.", OUTPUT, ("--json",))] = False
+    quiet: Annotated[bool, Option("No progress, only errors.", OUTPUT, ("--quiet", "-q"))] = False
+    debug: Annotated[bool, Option("Log details; show tracebacks.", OUTPUT, ("--debug",))] = False
+
+    @contextmanager
+    def running(self) -> Iterator[Progress | None]:
+        """Errors in one sentence and a progress bar while entered."""
+        with plain_errors(self.debug, self.quiet), progress_bar(self.quiet) as progress:
+            yield progress
+
+    def show(self, facts: Any, words: str, aside: bool = False) -> None:
+        """Print a result: facts for scripts, words for people."""
+        show(facts if self.as_json else words, self.quiet, aside)

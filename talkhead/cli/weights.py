@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from talkhead.cli.console import AsJson, Debug, Overwrite, plain_errors, show
+from talkhead.choices import WeightsLayout
+from talkhead.cli.console import plain_errors
+from talkhead.cli.from_options import with_options
+from talkhead.cli.options import ConsoleOptions
 from talkhead.errors import TalkheadError
 
 
-class LayoutTarget(StrEnum):
-    talkhead = "talkhead"
-    official = "official"
-
-
+@with_options(without=("quiet",))
 def convert(
     files: Annotated[
         list[Path],
@@ -29,48 +27,48 @@ def convert(
         Path,
         typer.Option("--output", "-o", help="The weights to write; a folder for two files."),
     ],
+    console: ConsoleOptions,
     to: Annotated[
-        LayoutTarget, typer.Option(help="talkhead reads a release; official writes one.")
-    ] = LayoutTarget.talkhead,
+        WeightsLayout, typer.Option(help="talkhead: read a release. official: write one.")
+    ] = "talkhead",
     align_corners: Annotated[
         bool | None,
         typer.Option(
             help="FOMM only: how its grids are aligned; weights from before 2020 want it."
         ),
     ] = None,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
-    debug: Debug = False,
 ) -> None:
     """Read an official checkpoint (codebook model, MCNet, FOMM, TPSMM) safely, or write one."""
-    with plain_errors(debug, quiet=False):
+    with plain_errors(console.debug, quiet=False):
         from talkhead.conversion.convert import convert as convert_files
         from talkhead.conversion.convert import export
 
-        if to is LayoutTarget.official:
+        if to == "official":
             if len(files) != 1:
                 raise TalkheadError("--to official takes one file of weights")
-            written = [str(path) for path in export(files[0], output, overwrite)]
-            show({"written": written} if as_json else ", ".join(written), quiet=False)
+            written = [str(path) for path in export(files[0], output, console.overwrite)]
+            console.show({"written": written}, ", ".join(written))
             return
-        header = convert_files(files, output, align_corners=align_corners, overwrite=overwrite)
-        show(facts_of(header) if as_json else describe_weights(output, header), quiet=False)
+        header = convert_files(
+            files, output, align_corners=align_corners, overwrite=console.overwrite
+        )
+        console.show(facts_of(header), describe_weights(output, header))
 
 
+@with_options(without=("overwrite", "quiet"))
 def inspect_weights(
+    console: ConsoleOptions,
     weights: Annotated[
         Path | None, typer.Argument(help="A weights file; default: the bundled one.")
     ] = None,
-    as_json: AsJson = False,
-    debug: Debug = False,
 ) -> None:
     """Say what a weights file holds, where it comes from and under which licence."""
-    with plain_errors(debug, quiet=False):
+    with plain_errors(console.debug, quiet=False):
         from talkhead import checkpoint
 
         path = weights or checkpoint.default_weights()
         header = checkpoint.read_header(path)
-        show(facts_of(header) if as_json else describe_weights(path, header), quiet=False)
+        console.show(facts_of(header), describe_weights(path, header))
 
 
 def facts_of(header: Any) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import numpy as np
 
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import centre_square
-from talkhead.faces.topology import MESH_POINTS
 from talkhead.io.arrays import read_arrays
+from talkhead.topology import MESH_POINTS
 
 PORTRAITS = "portraits.npz"  # of many pictures, by name
 DEEPEST = 3  # folders between a root of clips and a clip

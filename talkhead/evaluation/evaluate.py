@@ -96,7 +96,7 @@ class Evaluation:
         return {case.case: case.remark for case in self.rows[0].cases if case.remark}
 
 
-def evaluate(
+def score_methods(
     evaluation_set: EvaluationSet,
     methods: Sequence[Method],
     suite: MetricSuite,

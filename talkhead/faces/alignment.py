@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 
+from talkhead.choices import Detector
 from talkhead.errors import TalkheadError
 from talkhead.faces.detector import Detection
 from talkhead.faces.finder import FaceFinder, Pass, shrink
@@ -19,7 +20,6 @@ from talkhead.faces.regions import Region
 
 log = logging.getLogger(__name__)
 
-Detector = Literal["auto", "yunet", "sfd", "blazeface", "centre"]
 # Their files, as face-alignment names them in torch's hub folder.
 _WEIGHTS = {
     "yunet": ["face_detection_yunet_2023mar.onnx"],

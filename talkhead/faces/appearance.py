@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from talkhead.faces.regions import region_of_points
-from talkhead.faces.topology import PALETTE_POINTS, RIGID_POINTS
+from talkhead.topology import PALETTE_POINTS, RIGID_POINTS
 
 _SIDE = 32  # of the picture of the face that colours are read from, pixels
 # Over frames of 85 clips colours of one person differ by 3 to 11 (median, 99 %), those of two by 9

@@ -13,7 +13,7 @@ from torch import Tensor
 from talkhead.faces.landmarker import SIDE
 from talkhead.faces.mesh import FaceMesh468, FaceMesh478
 from talkhead.faces.regions import MARGIN
-from talkhead.faces.topology import OUTER_EYE_CORNERS, SKIN_POINTS
+from talkhead.topology import OUTER_EYE_CORNERS, SKIN_POINTS
 
 CENTRE, SHARE = (0.5, 0.52), 0.9  # where a crop's face is expected: centre, and side of the region
 _COARSE = 2 * SIDE  # crops of this side and more are averaged down first

@@ -16,7 +16,7 @@ import numpy as np
 
 from talkhead.faces.appearance import Appearance
 from talkhead.faces.choice import NoFaceError, choose
-from talkhead.faces.crop import centre_square, whole_pixels
+from talkhead.faces.crop import centre_square, cut, whole_pixels
 from talkhead.faces.tracker import FaceTracker
 from talkhead.structs import Crop, Face, Frame
 
@@ -58,6 +58,19 @@ def upright_crop(face: Face, frame_width: int, frame_height: int) -> Crop:
     x, y = axes @ ((low + high) / 2 + (0, (0.5 - FACE_CENTRE) * side))
     left, top = round(float(x) - side / 2), round(float(y) - side / 2)
     return Crop(left, top, round(side), round(face.roll))
+
+
+def crop_face(picture: np.ndarray, size: int, face: Face | None = None) -> np.ndarray:
+    """A face of rgb uint8 (H, W, 3), framed as the networks were trained; uint8 (size, size, 3).
+
+    face: one of `find_faces`; None: the largest, which is looked for. Raises NoFaceError where
+    there is none.
+    """
+    if face is None:
+        from talkhead.faces.finder import find_faces  # waits: it loads torch
+
+        face = choose(find_faces(picture))
+    return cut(picture, upright_crop(face, picture.shape[1], picture.shape[0]), size)
 
 
 def _pull_inside(start: float, side: float, length: int) -> float:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkhead.faces.blocks import Block, Narrow, Stem, load_bundled
-from talkhead.faces.topology import (
+from talkhead.topology import (
     LEFT_EYE_CORNERS,
     LEFT_EYE_REFINED,
     LIPS_REFINED,

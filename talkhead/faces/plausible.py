@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from talkhead.faces.topology import (
+from talkhead.topology import (
     CHIN,
     FOREHEAD,
     LEFT_EAR,

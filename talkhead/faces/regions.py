@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from talkhead.faces.topology import OUTER_EYE_CORNERS, SKIN_POINTS
+from talkhead.topology import OUTER_EYE_CORNERS, SKIN_POINTS
 
 MARGIN = 1.5  # side of the region that a mesh looks at, over the longer side of the face's box
 SHARPEST = 2.0  # input pixels per output pixel that bilinear sampling alone may skip between

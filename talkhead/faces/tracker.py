@@ -13,8 +13,8 @@ from talkhead.faces.appearance import Appearance
 from talkhead.faces.choice import choose
 from talkhead.faces.plausible import plausible
 from talkhead.faces.regions import Region, region_of_points
-from talkhead.faces.topology import MESH_POINTS
 from talkhead.structs import Face
+from talkhead.topology import MESH_POINTS
 
 if TYPE_CHECKING:
     from talkhead.faces.finder import FaceFinder

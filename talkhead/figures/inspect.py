@@ -23,7 +23,7 @@ from talkhead.figures.questions import answer
 from talkhead.figures.sheet import compose
 from talkhead.inference.engine import Engine
 from talkhead.io.image import check_ending, write_image
-from talkhead.progress import Progress
+from talkhead.progress import Progress, shown
 from talkhead.video import VideoWriter
 from talkhead.video.formats import CONTAINERS
 
@@ -90,27 +90,29 @@ class Inspector:
 
 
 def inspect(
-    source: Path,
-    driving: Path,
-    output: Path,
-    engine: Engine,
+    source: str | Path,
+    driving: str | Path,
+    output: str | Path,
+    engine: Engine | None = None,
     settings: RenderSettings | None = None,
     *,
     frame: int | None = None,
     only: Sequence[str] = (),
     video: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = False,
 ) -> Inspection:
     """Draw what the model does to one driving frame (a picture), or to each (a video, silent).
 
+    engine: None: with the bundled weights.
     frame: number from 0; None: the one whose keypoints differ most from the source's. It also
            fixes what the colours mean, for all frames of a video.
     only:  names of `questions.QUESTIONS`; none: all that the model has an answer to.
 
     Raises TalkheadError for anything that a person can mend.
     """
-    settings = settings or RenderSettings()
+    source, driving, output = Path(source), Path(driving), Path(output)
+    settings, engine = settings or RenderSettings(), engine or Engine.load()
     read = [source, driving, *([engine.path] if engine.path else [])]
     check_output(output, read, overwrite)
     if not video:
@@ -118,18 +120,19 @@ def inspect(
             raise TalkheadError(f"{output} is a video; give --video for a sheet of every frame")
         check_ending(output)
     started = time.perf_counter()
-    inspector = Inspector(engine, source, driving, settings, progress)
-    number = inspector.telling_frame() if frame is None else frame
-    activations = inspector.frame(number)
-    scales = ColorScales.of(activations)
-    figures = answer(activations, scales, only)
-    count = 1
-    if video:
-        work = fingerprint(engine, [source], driving, settings)
-        state = {"work": work, "shown": f"{number} {' '.join(figures)}"}
-        count = write_video(inspector, output, scales, list(figures), state, progress, overwrite)
-    else:
-        write_image(output, compose(list(figures.values())), overwrite)
+    with shown(progress) as tell:
+        inspector = Inspector(engine, source, driving, settings, tell)
+        number = inspector.telling_frame() if frame is None else frame
+        activations = inspector.frame(number)
+        scales = ColorScales.of(activations)
+        figures = answer(activations, scales, only)
+        count = 1
+        if video:
+            work = fingerprint(engine, [source], driving, settings)
+            state = {"work": work, "shown": f"{number} {' '.join(figures)}"}
+            count = write_video(inspector, output, scales, list(figures), state, tell, overwrite)
+        else:
+            write_image(output, compose(list(figures.values())), overwrite)
     seconds = time.perf_counter() - started
     return Inspection(str(output), engine.family, number, count, tuple(figures), seconds)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from talkhead import checkpoint
+from talkhead.choices import TransferMode
 from talkhead.config import TpsmmConfig, has_landmarks
 from talkhead.device import choose_device, choose_precision
 from talkhead.errors import TalkheadError
@@ -23,7 +24,7 @@ from talkhead.inference.fusion import fold
 from talkhead.inference.transport import Download, upload
 from talkhead.models import Network
 from talkhead.models.tpsmm import TpsmmModel
-from talkhead.motion.transfer import Transfer, TransferMode
+from talkhead.motion.transfer import Transfer
 from talkhead.structs import Keypoints, SourceState
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import multiprocessing
 import re
 import tempfile
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,8 +19,10 @@ import numpy as np
 
 from talkhead.errors import TalkheadError
 from talkhead.io.owned import delete_own
+from talkhead.progress import Progress, shown
 from talkhead.synthetic.babble import SOUND_RATE, perform
 from talkhead.synthetic.head import Head, Identity, Scene
+from talkhead.synthetic.options import SynthOptions
 from talkhead.video import VideoWriter
 
 TIME_BASE = Fraction(1, 12800)
@@ -59,75 +61,47 @@ class Clip:
         return max(1, round(self.seconds * self.rate))
 
 
-def synth(
-    out_dir: str | Path,
-    identities: int = 16,
-    clips_per_identity: int = 2,
-    seconds: float = 4.0,
-    rate: Fraction | int = 25,
-    size: int = 256,
-    seed: int = 0,
-    workers: int = 1,
-    overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Path]:
-    """Write `identities` x `clips_per_identity` clips; returns their paths in order.
+def synth(options: SynthOptions, *, progress: Progress | bool | None = False) -> list[Path]:
+    """Render clips of talking heads; returns their paths in order.
 
     Every eighth identity (at least one, when there are two or more) goes to `test/`, the others to
-    `train/`, as `id00001#synth0#000000#000100.mp4`. `progress` is called with (clips done, clips in
-    all). Raises TalkheadError for arguments out of range, a folder that is not empty unless
-    `overwrite` (then earlier synthetic clips in it are removed first), a full disk.
+    `train/`, as `id00001#synth0#000000#000100.mp4`. Raises TalkheadError for a folder that is not
+    empty unless `overwrite` (then earlier synthetic clips in it are removed first), a full disk.
     """
-    folder = Path(out_dir)
-    _check(identities, clips_per_identity, seconds, Fraction(rate), size, workers, seed)
-    _prepare(folder, overwrite)
-    test = max(1, identities // TEST_SHARE) if identities > 1 else 0
-    clips = [
-        _clip(
-            folder / ("test" if person >= identities - test else "train"),
-            seed,
-            person,
-            take,
-            seconds,
-            rate,
-            size,
+    if options.size % 2:
+        raise TalkheadError(
+            f"size {options.size} is odd, which mp4 cannot hold; choose {options.size + 1}"
         )
-        for person in range(identities)
-        for take in range(clips_per_identity)
-    ]
-    if progress:
-        progress(0, len(clips))
-    if workers == 1:
-        for done, clip in enumerate(clips, start=1):
-            write_clip(clip)
-            if progress:
-                progress(done, len(clips))
-    else:
-        _in_parallel(clips, workers, progress)
+    _prepare(options.output, options.overwrite)
+    people = range(options.identities)
+    clips = [_clip(options, person, take) for person in people for take in range(options.clips)]
+    with shown(progress) as tell:
+        report = tell or (lambda stage, done, total: None)
+        report("rendering clips", 0, len(clips))
+        if options.workers == 1:
+            for done, clip in enumerate(clips, start=1):
+                write_clip(clip)
+                report("rendering clips", done, len(clips))
+        else:
+            _in_parallel(clips, options.workers, report)
     return [clip.path for clip in clips]
 
 
-def _clip(
-    folder: Path, seed: int, person: int, take: int, seconds: float, rate: Fraction | int, size: int
-) -> Clip:
-    clip = Clip(folder, seed, person, take, seconds, Fraction(rate), size, size)
+def _clip(options: SynthOptions, person: int, take: int) -> Clip:
+    test = max(1, options.identities // TEST_SHARE) if options.identities > 1 else 0
+    folder = options.output / ("test" if person >= options.identities - test else "train")
+    clip = Clip(
+        folder,
+        options.seed,
+        person,
+        take,
+        options.seconds,
+        Fraction(options.rate),
+        options.size,
+        options.size,
+    )
     name = f"id{person + 1:05d}#synth{take}#000000#{clip.num_frames:06d}.mp4"
     return replace(clip, path=folder / name)
-
-
-def _check(
-    identities: int, clips: int, seconds: float, rate: Fraction, size: int, workers: int, seed: int
-) -> None:
-    limits: list[tuple[str, float | Fraction, int | float, int]] = [
-        ("identities", identities, 1, 99999), ("clips per identity", clips, 1, 100000),
-        ("seconds", seconds, 0.1, 3600), ("frame rate", rate, 1, 240), ("size", size, 32, 2048),
-        ("workers", workers, 1, 1024), ("seed", seed, 0, 2**63),
-    ]  # fmt: skip
-    for name, value, low, high in limits:
-        if not low <= value <= high:
-            raise TalkheadError(f"{name} is {value}; choose a number from {low} to {high}")
-    if size % 2:
-        raise TalkheadError(f"size {size} is odd, which mp4 cannot hold; choose {size + 1}")
 
 
 def _prepare(folder: Path, overwrite: bool) -> None:
@@ -156,9 +130,7 @@ def _disk_explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _in_parallel(
-    clips: list[Clip], workers: int, progress: Callable[[int, int], None] | None
-) -> None:
+def _in_parallel(clips: list[Clip], workers: int, progress: Progress) -> None:
     # Spawned, not forked: the caller may hold threads (torch) that a fork would break.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
@@ -166,8 +138,7 @@ def _in_parallel(
         try:
             for done, finished in enumerate(as_completed(waiting), start=1):
                 finished.result()
-                if progress:
-                    progress(done, len(clips))
+                progress("rendering clips", done, len(clips))
         except BrokenProcessPool as error:
             raise TalkheadError(
                 "a worker was killed while rendering, perhaps for want of memory; "

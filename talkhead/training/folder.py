@@ -24,14 +24,14 @@ LEFT_OVER = re.compile(r"\.(state|weights|run|losses|\d{7})\.\d+\.part\.\w+|\.tm
 
 @contextmanager
 def run_folder(options: TrainOptions) -> Iterator[None]:
-    """`--out`, ours alone for the length of a run: new, empty, to be resumed or to be replaced.
+    """`--output`, ours alone for the length of a run: new, empty, to be resumed or to be replaced.
 
     What killed runs have left over is deleted, and so is the folder if it stays empty. Raises
     TalkheadError for a folder that is in use, or holds anything that is no run of ours.
     """
-    out = options.out
+    out = options.output
     if out.exists() and not out.is_dir():
-        raise TalkheadError(f"{out} is a file; --out takes a folder")
+        raise TalkheadError(f"{out} is a file; --output takes a folder")
     if options.resume and not (out / STATE).is_file():
         raise TalkheadError(f"nothing to resume in {out}: it has no {STATE}")
     try:
@@ -39,7 +39,7 @@ def run_folder(options: TrainOptions) -> Iterator[None]:
         owned = OwnedFolder(
             out.resolve(),
             "training run",
-            f"another run writes to {out}; wait for it, or choose another --out",
+            f"another run writes to {out}; wait for it, or choose another --output",
             known=is_unmarked_run(out),
         )
     except OSError as error:
@@ -54,11 +54,11 @@ def run_folder(options: TrainOptions) -> Iterator[None]:
 
 
 def _check(options: TrainOptions) -> None:
-    out = options.out
+    out = options.output
     if (out / STATE).is_file() and not (options.resume or options.overwrite):
         raise TalkheadError(
             f"{out} holds a run already; continue it with --resume, replace it with --overwrite, "
-            "or choose another --out"
+            "or choose another --output"
         )
     for name, path in (("--init", options.init), ("--vgg", options.vgg)):
         if path and not options.resume and path.exists() and _is_replaced(path, out):

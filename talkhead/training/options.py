@@ -1,180 +1,125 @@
-"""Training options, checked before anything slow begins."""
+"""The options of a training run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-import torch
+from talkhead.choices import Precision
+from talkhead.options import (
+    DATA,
+    DEVICE,
+    LEARNING,
+    MODEL,
+    OUTPUT,
+    Count,
+    Index,
+    Option,
+    check_options,
+)
+from talkhead.schema import Range
 
-from talkhead import config
-from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig
-from talkhead.device import PRECISIONS, choose_device
-from talkhead.errors import TalkheadError
-from talkhead.faces.topology import HEAD_GROUPS
-from talkhead.models.sizes import check_sizes
-from talkhead.training.compute import Compute
-from talkhead.training.data.landmark_teacher import FREE_STARTS
-from talkhead.training.recipes.overrides import apply_settings
-from talkhead.training.recipes.presets import recipe_for, recipe_named, with_landmarks
-from talkhead.training.recipes.recipe import Recipe
+Minutes = Annotated[float, Range(0, 1_000_000)]
 
 AUTO = Path("auto")  # in place of a folder of landmarks
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the command line says; None leaves the recipe's own value.
+    """What to train on, what, and for how long; None leaves the recipe's own value.
 
-    recipe: one of `RECIPES`. settings: `model.a.b=value`, `recipe.a=value`.
-    steps, minutes: length of the run; minutes win. save_minutes, validate_steps: how often.
-    accumulate: pieces in which a batch is learned. keypoint_steps: steps of the landmark start.
-    landmarks: a folder of landmark files, or `AUTO`: made by the bundled face mesh, once.
+    Raises TalkheadError for values beyond their bounds.
     """
 
-    data: tuple[Path, ...]
-    out: Path
-    preset: str = "codebook-lite"
-    steps: int | None = None
-    minutes: float | None = None
-    batch_size: int | None = None
-    accumulate: int = 1
-    recipe: str | None = None
-    settings: tuple[str, ...] = ()
-    device: str = "auto"
-    precision: str = "fp32"
-    compile: bool = False
-    cache: str = "auto"
-    workers: int = 2
-    exclude: tuple[str, ...] = ()
-    hold_out: tuple[str, ...] = ()
-    landmarks: Path | None = None
-    portraits: Path | None = None
-    keypoint_steps: int = 0
-    vgg: Path | None = None
-    init: Path | None = None
-    resume: bool = False
+    data: Annotated[
+        tuple[Path, ...],
+        Option(
+            "Folder of clips (videos or folders of frames), with train/ and test/ or without. "
+            "Can be repeated.",
+            DATA,
+        ),
+    ]
+    output: Annotated[
+        Path,
+        Option(
+            "Folder of the run: weights, state, pictures.",
+            OUTPUT,
+            ("--output", "-o", "--out"),  # --out as in version 0.1
+        ),
+    ] = Path("runs/talkhead")
+    preset: Annotated[str, Option("Model: codebook, mcnet, fomm, ...", MODEL)] = "codebook-lite"
+    steps: Annotated[Count | None, Option("Length in steps. Default: the recipe's.", LEARNING)] = (
+        None
+    )
+    minutes: Annotated[Minutes | None, Option("Length in minutes, instead of steps.", LEARNING)] = (
+        None
+    )
+    batch_size: Annotated[Count | None, Option("Pairs per step, over all processes.", LEARNING)] = (
+        None
+    )
+    accumulate: Annotated[
+        Count, Option("Compute each batch in N pieces, which takes less memory.", LEARNING)
+    ] = 1
+    recipe: Annotated[
+        str | None,
+        Option("Another recipe than the preset's, such as fomm-adversarial.", MODEL),
+    ] = None
+    settings: Annotated[
+        tuple[str, ...],
+        Option(
+            "Any setting: model.NAME=VALUE or recipe.NAME=VALUE, such as recipe.weights.pixel=1. "
+            "Can be repeated.",
+            MODEL,
+            ("--set",),
+        ),
+    ] = ()
+    device: Annotated[str, Option("auto, cpu, cuda or cuda:N.", DEVICE)] = "auto"
+    precision: Annotated[
+        Precision, Option("Precision", DEVICE, ("--fp16", "--bf16"), switches=True)
+    ] = "fp32"
+    compile: Annotated[
+        bool, Option("Compile the model: slow start, faster steps.", DEVICE, ("--compile",))
+    ] = False
+    cache: Annotated[
+        str, Option("Decoded frames: auto, memory, gpu, none or a folder on disk.", DATA)
+    ] = "auto"
+    workers: Annotated[Count, Option("Number of threads or processes that load data.", DATA)] = 2
+    exclude: Annotated[
+        tuple[str, ...], Option("Identity to leave out. Can be repeated.", DATA)
+    ] = ()
+    hold_out: Annotated[
+        tuple[str, ...], Option("Identity for validation. Can be repeated.", DATA)
+    ] = ()
+    landmarks: Annotated[
+        Path | None,
+        Option(
+            "Start keypoints from landmarks: auto (found by the face mesh once and kept beside the "
+            "data), or a folder of CLIP.npz files.",
+            DATA,
+        ),
+    ] = None
+    portraits: Annotated[
+        Path | None,
+        Option("Photos with landmarks, for the keypoints and for pairs with turned heads.", DATA),
+    ] = None
+    keypoint_steps: Annotated[
+        Index, Option("Steps that first train the keypoints alone on landmarks.", LEARNING)
+    ] = 0
+    vgg: Annotated[
+        Path | None, Option("VGG-19 weights (torchvision's) for the perceptual loss.", MODEL)
+    ] = None
+    init: Annotated[Path | None, Option("Weights to start from.", MODEL)] = None
+    resume: Annotated[bool, Option("Continue the run in --output.", OUTPUT, ("--resume",))] = False
     overwrite: bool = False
-    seed: int = 0
-    validate_steps: int = 1000
-    save_minutes: float = 10.0
+    seed: Annotated[Index, Option("Random seed.", LEARNING)] = 0
+    validate_steps: Annotated[Count, Option("Validate every N steps.", LEARNING)] = 1000
+    save_minutes: Annotated[Minutes, Option("Save every N minutes.", OUTPUT)] = 10.0
     report_steps: int = 20
-    licence: str = "that of the data it was trained on"
+    licence: Annotated[str, Option("Licence, written into the weights.", OUTPUT)] = (
+        "that of the data it was trained on"
+    )
     quiet: bool = False
 
-
-def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
-    """Model and recipe of the options, checked."""
-    model_config = config.preset(options.preset)
-    wanted = options.landmarks is not None
-    if options.recipe is not None:
-        recipe = recipe_named(options.recipe)
-    else:
-        recipe = recipe_for(options.preset, model_config.family)
-    if wanted:
-        recipe = with_landmarks(recipe)
-    model_config, recipe = apply_settings(model_config, recipe, list(options.settings))
-    if options.steps is not None:
-        recipe = replace(recipe, steps=options.steps)
-    if options.batch_size is not None:
-        recipe = replace(recipe, batch_size=options.batch_size)
-    check_sizes(model_config)
-    check_recipe(recipe, model_config)
-    if wanted:
-        check_landmarks(model_config)
-        model_config = name_keypoints(model_config, recipe)
-    elif options.keypoint_steps or options.portraits:
-        raise TalkheadError("--keypoint-steps and --portraits need --landmarks auto (or a folder)")
-    elif lean := [name for name, leans in leanings(recipe).items() if leans]:
-        raise TalkheadError(f"recipe.{lean[0]} needs --landmarks auto (or a folder)")
-    return model_config, recipe
-
-
-def leanings(recipe: Recipe) -> dict[str, bool]:
-    """What a recipe can only do with landmark files, and whether it does."""
-    return {
-        "attention": recipe.attention > 0,
-        "augmentation.portrait_pairs": recipe.augmentation.portrait_pairs > 0,
-        "augmentation.turned": recipe.augmentation.turned > 0,
-        "augmentation.close_mouth": recipe.augmentation.close_mouth > 0,
-        "rescale_jacobians": recipe.rescale_jacobians,
-        "landmark_start": recipe.landmark_start is not None,
-        "disocclusion_weight": recipe.disocclusion_weight > 0,
-        "weights.landmark_flow": recipe.weights.landmark_flow > 0,
-    }
-
-
-def choose_compute(options: TrainOptions, device_name: str) -> Compute:
-    """Device and precision."""
-    device = choose_device(device_name)
-    if options.precision not in PRECISIONS:
-        raise TalkheadError(f"no precision {options.precision!r}; use {', '.join(PRECISIONS)}")
-    precision = PRECISIONS[options.precision]
-    if precision is torch.float16 and device.type != "cuda":
-        raise TalkheadError("training in --fp16 needs a CUDA device; use --bf16 or neither")
-    return Compute(device, precision, options.compile, options.accumulate)
-
-
-def check_landmarks(config: ModelConfig) -> None:
-    """Whether landmarks can teach the model's keypoints; raises TalkheadError if not."""
-    keypoints: KeypointConfig | None = getattr(config, "keypoints", None)
-    if keypoints is None:
-        raise TalkheadError(
-            f"{config.family} has no keypoints that landmarks could teach; leave out --landmarks"
-        )
-    taught, free = len(HEAD_GROUPS), len(FREE_STARTS)
-    if not taught <= keypoints.num_keypoints <= taught + free:
-        raise TalkheadError(
-            f"landmarks teach {taught} keypoints and start {free} more, the model has "
-            f"{keypoints.num_keypoints}; add --set model.keypoints.num_keypoints={taught}"
-        )
-
-
-def name_keypoints(config: ModelConfig, recipe: Recipe) -> ModelConfig:
-    """Note in the configuration that keypoints are landmarks, where the recipe holds them there."""
-    start = recipe.landmark_start
-    if isinstance(config, TpsmmConfig) or start is None or not start.holds:
-        return config
-    return replace(config, keypoints=replace(config.keypoints, landmarks=True))
-
-
-def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
-    """Contradictions between model and recipe, as TalkheadErrors."""
-    if recipe.motion_only and not (
-        isinstance(config, CodebookConfig) and config.motion_codebook.scales
-    ):
-        raise TalkheadError("motion_only needs a codebook model with a motion codebook")
-    if recipe.sharpen and not (isinstance(config, CodebookConfig) and config.blend_source):
-        raise TalkheadError(
-            "recipe.sharpen needs a codebook model that shows the source: add --set "
-            "model.blend_source=true, or --set recipe.sharpen=0"
-        )
-    if recipe.weights.disentangling and not (isinstance(config, TpsmmConfig) and config.avd):
-        raise TalkheadError(
-            "this recipe trains the disentangling network of a tpsmm model: use --preset tpsmm "
-            "--set model.avd=true, and --init with the weights of a trained tpsmm"
-        )
-    adversarial = recipe.adversarial
-    if adversarial and adversarial.kind == "hinge" and not isinstance(config, CodebookConfig):
-        raise TalkheadError(
-            f"{config.family} has no layer at which a hinge loss could be balanced; use "
-            "--set recipe.adversarial=null, or --recipe fomm-adversarial"
-        )
-    if recipe.motion_only and adversarial:
-        raise TalkheadError(
-            "motion_only draws no image that an adversary could judge; add --set "
-            "recipe.adversarial=null"
-        )
-    weights = recipe.weights
-    if adversarial and not (weights.pixel or weights.perceptual or weights.pyramid):
-        raise TalkheadError(
-            "an adversary needs an image term beside it: pixel, perceptual or pyramid"
-        )
-    if weights.mask_choice and isinstance(config, TpsmmConfig):
-        raise TalkheadError(
-            "weights.mask_choice needs a model that chooses among keypoints' motions"
-        )
-    for name, least in (("batch_size", 1), ("steps", 1), ("epochs", 1)):
-        value = getattr(recipe, name)
-        if value is not None and value < least:
-            raise TalkheadError(f"recipe.{name} must be at least {least}, not {value}")
+    def __post_init__(self) -> None:
+        check_options(self)

@@ -17,8 +17,8 @@ from talkhead import config
 from talkhead.checkpoint import Provenance
 from talkhead.config import ModelConfig
 from talkhead.data.clips import DataReport, Split, check_data, find_clips
+from talkhead.data.landmarking import landmarks_beside, make_landmarks
 from talkhead.errors import TalkheadError
-from talkhead.landmarking import landmarks_beside, make_landmarks
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.progress import Preparing, Progress
@@ -36,7 +36,7 @@ from talkhead.training.loop.trainer import Trainer
 from talkhead.training.loop.validation import validation_pairs
 from talkhead.training.losses.objective import Objective
 from talkhead.training.losses.perceptual import PerceptualPyramid, find_vgg, load_vgg
-from talkhead.training.options import AUTO, TrainOptions, choose_compute, plan
+from talkhead.training.options import AUTO, TrainOptions
 from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
 from talkhead.training.phases.pretrain_keypoints import (
     fit_teacher,
@@ -48,6 +48,7 @@ from talkhead.training.phases.pretrain_keypoints import (
 )
 from talkhead.training.phases.rescale_jacobians import rescale_jacobians
 from talkhead.training.phases.sharpen import sharpen
+from talkhead.training.plan import choose_compute, plan
 from talkhead.training.recipes.recipe import LandmarkStart, Recipe
 from talkhead.version import __version__
 
@@ -107,7 +108,7 @@ def _train(
         processes.wait()
         options = own_landmarks(options, compute, processes, progress)
         # What is quick and may be refused comes before the data, which may take long to read.
-        before = read(options.out, model_config, recipe) if options.resume else None
+        before = read(options.output, model_config, recipe) if options.resume else None
         torch.manual_seed(options.seed)
         model = build(model_config)
         new = set(model.state_dict())  # what no other weights bring
@@ -121,7 +122,7 @@ def _train(
         portraits = read_portraits(options, recipe, library, trainer)
         batches = make_batches(options, recipe, trainer, library, portraits, processes, teacher)
         if processes.is_main:
-            check_room(options.out, trainer)
+            check_room(options.output, trainer)
         done, seconds = 0, 0.0
         if before is not None:
             done, seconds = restore(before, trainer)
@@ -172,7 +173,7 @@ def make_keeper(
     if not trainer.processes.is_main:
         return None
     if not options.resume:
-        clear_run(options.out)
+        clear_run(options.output)
     if not split.test:
         log.warning("no clips are held out; validation uses training clips")
     facts = describe(options, trainer.model.config, recipe, split, library, trainer)
@@ -183,8 +184,8 @@ def make_keeper(
     return RunSaver(
         trainer,
         batches,
-        options.out,
-        RunLog(options.out, facts, done),
+        options.output,
+        RunLog(options.output, facts, done),
         validation_pairs(split.test or split.train, batches.size),
         Provenance(origin, options.licence),
     )
@@ -197,7 +198,7 @@ def landmark_folder(options: TrainOptions) -> Path | None:
         return options.landmarks
     beside = landmarks_beside(options.data[0])
     able = os.access(beside if beside.exists() else beside.parent, os.W_OK)
-    return beside if able else options.out / "landmarks"
+    return beside if able else options.output / "landmarks"
 
 
 def own_landmarks(

@@ -16,14 +16,14 @@ from talkhead.faces.detector import BlazeFace, FaceDetector, anchors, merge
 from talkhead.faces.landmarker import Landmarker
 from talkhead.faces.mesh import FaceMesh468, FaceMesh478
 from talkhead.faces.regions import Region, region_of_points, whole_picture
-from talkhead.faces.topology import (
+from talkhead.io.image import read_image
+from talkhead.topology import (
     LEFT_EYE_REFINED,
     LIPS_REFINED,
     MESH_POINTS,
     OUTER_LIPS,
     RIGHT_EYE_REFINED,
 )
-from talkhead.io.image import read_image
 
 PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 # Read off the picture, within a few pixels: outer corners of the eyes, tip of the nose, corners of

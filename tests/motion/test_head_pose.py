@@ -10,11 +10,11 @@ from miniatures import mini, mini_config
 
 from talkhead.config import HEAD_POINTS, KeypointConfig
 from talkhead.errors import TalkheadError
-from talkhead.faces.topology import HEAD_GROUPS
 from talkhead.inference.engine import Engine
 from talkhead.motion.head_pose import POINTS, RIGIDITY, HeadRotation, poses
 from talkhead.motion.transfer import Transfer
 from talkhead.structs import Keypoints
+from talkhead.topology import HEAD_GROUPS
 
 SHAPE = torch.tensor(POINTS)
 

@@ -14,6 +14,7 @@ import pytest
 from talkhead.errors import TalkheadError
 from talkhead.synthetic import synth as synth_module
 from talkhead.synthetic.babble import SOUND_RATE, perform
+from talkhead.synthetic.options import SynthOptions
 from talkhead.synthetic.synth import Clip, synth, write_clip
 from talkhead.video import VideoReader, probe
 
@@ -77,11 +78,11 @@ def frames(path: Path) -> np.ndarray:
 
 
 def test_clips_lie_in_the_voxceleb_layout_with_sound_and_disjoint_people(tmp_path: Path) -> None:
-    calls: list[tuple[int, int]] = []
+    calls: list[tuple[int, int | None]] = []
     paths = synth(
-        tmp_path / "data", identities=3, clips_per_identity=2, seconds=0.2, size=64,
-        progress=lambda done, total: calls.append((done, total)),
-    )  # fmt: skip
+        SynthOptions(tmp_path / "data", identities=3, clips=2, seconds=0.2, size=64),
+        progress=lambda _, done, total: calls.append((done, total)),
+    )
     names = [str(path.relative_to(tmp_path / "data")) for path in paths]
     assert names == [
         "train/id00001#synth0#000000#000005.mp4", "train/id00001#synth1#000000#000005.mp4",
@@ -97,10 +98,10 @@ def test_clips_lie_in_the_voxceleb_layout_with_sound_and_disjoint_people(tmp_pat
 
 
 def test_the_same_seed_writes_the_same_pictures_however_many_workers(tmp_path: Path) -> None:
-    settings: dict = {"identities": 2, "clips_per_identity": 1, "seconds": 0.12, "size": 48}
-    alone = synth(tmp_path / "a", seed=7, **settings)
-    shared = synth(tmp_path / "b", seed=7, workers=2, **settings)
-    other = synth(tmp_path / "c", seed=8, **settings)
+    settings: dict = {"identities": 2, "clips": 1, "seconds": 0.12, "size": 48}
+    alone = synth(SynthOptions(tmp_path / "a", seed=7, **settings))
+    shared = synth(SynthOptions(tmp_path / "b", seed=7, workers=2, **settings))
+    other = synth(SynthOptions(tmp_path / "c", seed=8, **settings))
     for one, two in zip(alone, shared, strict=True):
         np.testing.assert_array_equal(frames(one), frames(two))
     assert np.abs(frames(alone[0]).astype(int) - frames(other[0])).mean() > 5
@@ -125,29 +126,29 @@ def test_a_folder_in_use_is_left_alone_unless_told_otherwise(tmp_path: Path) -> 
     old = tmp_path / "train" / "id00009#synth0#000000#000100.mp4"
     old.write_text("earlier")
     with pytest.raises(TalkheadError, match="not empty"):
-        synth(tmp_path, **settings)
+        synth(SynthOptions(tmp_path, **settings))
     assert old.exists()
-    synth(tmp_path, overwrite=True, clips_per_identity=1, **settings)
+    synth(SynthOptions(tmp_path, overwrite=True, clips=1, **settings))
     left = sorted(path.name for path in (tmp_path / "train").iterdir())
     assert left == ["id00001#synth0#000000#000002.mp4", "mine.txt"]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("identities", 0), ("clips_per_identity", 0), ("seconds", 0), ("rate", 0), ("size", 8),
+    [("identities", 0), ("clips", 0), ("seconds", 0), ("rate", 0), ("size", 8),
      ("size", 65), ("workers", 0), ("seed", -1)],
 )  # fmt: skip
 def test_a_bad_number_is_named(tmp_path: Path, name: str, value: int) -> None:
     settings: dict = {name: value}
-    with pytest.raises(TalkheadError, match=rf"{name.replace('_', ' ')}.* {value}"):
-        synth(tmp_path / "out", **settings)
+    with pytest.raises(TalkheadError, match=rf"{name} .*{value}"):
+        synth(SynthOptions(tmp_path / "out", **settings))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(TalkheadError, match="is a file"):
-        synth(tmp_path / "out")
+        synth(SynthOptions(tmp_path / "out"))
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_clip(
@@ -158,7 +159,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_clip(
 
     monkeypatch.setattr(synth_module, "write_sound", full)
     with pytest.raises(TalkheadError, match="No space left on device"):
-        synth(tmp_path / "out", identities=1, seconds=0.1, size=32)
+        synth(SynthOptions(tmp_path / "out", identities=1, seconds=0.1, size=32))
     assert not list((tmp_path / "out").rglob("*.mp4"))
 
 

@@ -14,7 +14,8 @@ from toys import run_options
 from talkhead.config import has_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.models import build
-from talkhead.training.options import TrainOptions, plan
+from talkhead.training.options import TrainOptions
+from talkhead.training.plan import plan
 from talkhead.training.recipes.recipe import current_names
 from talkhead.training.train import inspect_data, train
 
@@ -121,7 +122,7 @@ def test_one_identity_is_allowed_and_warned_about(
 
 def test_check_data_counts_and_names_broken_files(clips: Path) -> None:
     (clips / "train" / "id00009#v#0#9.mp4").write_bytes(b"no video at all")
-    found = inspect_data(TrainOptions(data=(clips,), out=Path("unused")))
+    found = inspect_data(TrainOptions(data=(clips,), output=Path("unused")))
     assert (found.clips, found.identities, found.test_clips) == (3, 3, 1)
     assert found.frames == 18
     assert [Path(path).name for path in found.broken] == ["id00009#v#0#9.mp4"]
@@ -129,10 +130,10 @@ def test_check_data_counts_and_names_broken_files(clips: Path) -> None:
 
 
 def test_every_published_recipe_has_its_numbers() -> None:
-    _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="codebook"))
+    _, recipe = plan(TrainOptions(data=(), output=Path("unused"), preset="codebook"))
     assert (recipe.steps, recipe.batch_size, recipe.learning_rate) == (250_000, 16, 8e-5)
     assert recipe.weights.motion_reconstruction == 32
-    _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="mcnet"))
+    _, recipe = plan(TrainOptions(data=(), output=Path("unused"), preset="mcnet"))
     assert recipe.num_steps(identities=64) == 100 * 75
 
 

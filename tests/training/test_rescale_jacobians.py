@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from toys import mesh
 
 from talkhead.data.clips import Clip
-from talkhead.faces.topology import EXPRESSIVE_GROUPS, HEAD_GROUPS, LEFT_EYE
 from talkhead.structs import Keypoints
+from talkhead.topology import EXPRESSIVE_GROUPS, HEAD_GROUPS, LEFT_EYE
 from talkhead.training.compute import Compute
 from talkhead.training.data.library import ArrayFrames, Library
 from talkhead.training.phases.pretrain_keypoints import fit_teacher

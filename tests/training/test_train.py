@@ -57,12 +57,12 @@ def test_sharpened_weights_show_the_warped_source_more_and_differ_in_nothing_els
 ) -> None:
     plain = run_options(clips, tmp_path / "plain", steps=1, settings=("model.blend_source=true",))
     plain = replace(plain, settings=(*plain.settings, "recipe.adversarial=null"))
-    sharp = replace(plain, out=tmp_path / "sharp")
+    sharp = replace(plain, output=tmp_path / "sharp")
     sharp = replace(sharp, settings=(*sharp.settings, "recipe.sharpen=30"))
     models = []
     for options in (plain, sharp):
         train(options)
-        model, _ = checkpoint.load(options.out / "weights.safetensors")
+        model, _ = checkpoint.load(options.output / "weights.safetensors")
         models.append(model.eval())
     one, other = (model.state_dict() for model in models)
     assert [name for name in one if not torch.equal(one[name], other[name])] == ["decoder.out.bias"]
@@ -78,7 +78,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(clips: Path, tmp_path: Path) -> None:
     whole = run_options(clips, tmp_path / "whole", steps=6)
     train(whole)
     # The same schedule, interrupted after three steps.
-    part = replace(whole, out=tmp_path / "part")
+    part = replace(whole, output=tmp_path / "part")
     interrupt_after(3, part)
     train(replace(part, resume=True))
     assert losses(part.out) == losses(whole.out)
@@ -118,8 +118,8 @@ from talkhead.training.options import TrainOptions
 from talkhead.training.train import train
 from toys import CODEBOOK
 config.PRESETS["toy"] = CODEBOOK
-train(TrainOptions(data=(Path({clips!r}),), out=Path({out!r}), preset="toy", steps=3, batch_size=4,
-    device="cpu", workers=1, quiet=True, report_steps=1,
+train(TrainOptions(data=(Path({clips!r}),), output=Path({out!r}), preset="toy", steps=3,
+    batch_size=4, device="cpu", workers=1, quiet=True, report_steps=1,
     settings=("recipe.adversarial=null", "recipe.learning_rate=1e-3")))
 """
 
@@ -199,9 +199,9 @@ def test_portraits_are_learned_from_beside_the_clips_if_their_heads_can_be_turne
     train(only)
     assert "no depth" not in caplog.text
     turned = (*settings, "recipe.augmentation.turned=0.5")
-    train(replace(only, settings=turned, out=tmp_path / "turned"))
+    train(replace(only, settings=turned, output=tmp_path / "turned"))
     assert "the clips' landmarks have no depth: no heads of clips are turned" in caplog.text
-    clips_alone = replace(only, portraits=None, out=tmp_path / "clips_alone")
+    clips_alone = replace(only, portraits=None, output=tmp_path / "clips_alone")
     train(clips_alone)
     assert losses(only.out)[0]["pixel"] != losses(clips_alone.out)[0]["pixel"]
 

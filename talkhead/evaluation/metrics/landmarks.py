@@ -10,7 +10,7 @@ import numpy as np
 from talkhead.data.landmarks import CLASSIC, MESH, find_landmarks, in_square, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import clip_name, frame_size
-from talkhead.faces.topology import (
+from talkhead.topology import (
     LEFT_EYE_CORNERS,
     LEFT_IRIS,
     LOWER_LIDS,

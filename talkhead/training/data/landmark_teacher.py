@@ -15,7 +15,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import Delaunay
 from torch import Tensor
 
-from talkhead.faces.topology import (
+from talkhead.models.grid import matmul_2x2
+from talkhead.structs import Keypoints
+from talkhead.topology import (
     CHIN,
     FOREHEAD,
     HEAD_GROUPS,
@@ -24,8 +26,6 @@ from talkhead.faces.topology import (
     UPPER_LIDS,
     UPPER_LIP,
 )
-from talkhead.models.grid import matmul_2x2
-from talkhead.structs import Keypoints
 
 # Where further keypoints begin that no landmark teaches, in face heights from the mean face's
 # centre; training then leads them to what moves on its own. Shoulders, sides and top of the hair.

@@ -97,7 +97,7 @@ def check_room(folder: Path, trainer: Trainer) -> None:
     if need > free:
         raise TalkheadError(
             f"{folder} has room for {free / 1e6:.0f} MB, but checkpoints of this run take "
-            f"{need / 1e6:.0f} MB; make room or choose another --out"
+            f"{need / 1e6:.0f} MB; make room or choose another --output"
         )
 
 

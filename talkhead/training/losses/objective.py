@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.faces.topology import (
+from talkhead.models import Network
+from talkhead.structs import Keypoints, TrainOutputs
+from talkhead.topology import (
     HEAD_GROUPS,
     INNER_LIPS,
     LEFT_EYE,
@@ -24,8 +26,6 @@ from talkhead.faces.topology import (
     UPPER_LIDS,
     UPPER_LIP,
 )
-from talkhead.models import Network
-from talkhead.structs import Keypoints, TrainOutputs
 from talkhead.training.data.batches import Batch
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.losses import terms as losses

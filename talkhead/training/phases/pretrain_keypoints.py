@@ -15,9 +15,9 @@ from talkhead.data.clips import Clip
 from talkhead.data.landmarks import MESH, PORTRAITS, in_square, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
-from talkhead.faces.topology import HEAD_GROUPS
 from talkhead.io.image import read_image
 from talkhead.models import Network
+from talkhead.topology import HEAD_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batch, Batches
 from talkhead.training.data.landmark_teacher import LandmarkTeacher

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from talkhead.errors import TalkheadError
-from talkhead.faces.topology import EXPRESSIVE_GROUPS
 from talkhead.models import Network
+from talkhead.topology import EXPRESSIVE_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library

@@ -12,13 +12,13 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from talkhead.ablation.options import AblationOptions
 from talkhead.config import ModelConfig, preset
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.evaluate import Evaluation, evaluate
+from talkhead.evaluation.evaluate import Evaluation, score_methods
 from talkhead.evaluation.methods import Method, WeightsMethod
 from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.metrics.suite import build_metrics
@@ -26,6 +26,7 @@ from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.shards import shard
 from talkhead.inference.engine import Engine
 from talkhead.progress import Preparing
+from talkhead.synthetic.options import SynthOptions
 from talkhead.synthetic.synth import synth
 from talkhead.training.loop.state import WEIGHTS
 from talkhead.training.options import TrainOptions
@@ -78,37 +79,16 @@ RECIPE = (
     "recipe.adversarial=null",
 )
 DONE = "done"  # the file in a finished folder that says what it was made with
-SYNTHETIC = {"identities": 16, "clips_per_identity": 2, "seconds": 2.0, "size": 64}
-
-
-@dataclass(frozen=True)
-class AblationOptions:
-    """table: in `TABLES`. data: clips with train/ and test/; None: synthetic heads, drawn into out.
-
-    seeds: how often every row is trained; differences smaller than those between seeds mean
-    nothing. every: so many-th frames of the test clips are scored.
-    """
-
-    table: str
-    out: Path
-    data: Path | None = None
-    steps: int = 400
-    batch_size: int = 8
-    seeds: int = 1
-    every: int = 5
-    device: str = "auto"
-    quiet: bool = False
+SYNTHETIC: dict[str, Any] = {"identities": 16, "clips": 2, "seconds": 2.0, "size": 64}
 
 
 def ablate(options: AblationOptions, preparing: Preparing = nullcontext) -> Evaluation:
     """Train what is not trained yet, then score all rows. Raises TalkheadError for bad data."""
     if shard()[1] > 1:
         raise TalkheadError("ablate runs in one process; start it without torchrun")
-    if options.table not in TABLES:
-        raise TalkheadError(f"no table {options.table!r}; there are {', '.join(TABLES)}")
     if options.data is not None and not (options.data / "test").is_dir():
         raise TalkheadError(f"{options.data} has no test/ with clips of other people to score on")
-    data = options.data or draw_heads(options.out, preparing)
+    data = options.data or draw_heads(options.output, preparing)
     evaluation_set = plan_evaluation("reconstruction", data, every=options.every)
     methods: list[Method] = []
     engines: list[Engine] = []
@@ -120,11 +100,11 @@ def ablate(options: AblationOptions, preparing: Preparing = nullcontext) -> Eval
     # Keypoints are left out: each row has a detector of its own, and none of them may be judge.
     metrics = [name for name in METRICS if name != "keypoints"]
     with preparing() as progress:
-        result = evaluate(
+        result = score_methods(
             evaluation_set,
             methods,
             build_metrics(metrics, engines[0]),
-            options.out,
+            options.output,
             metrics=metrics,
             size=engines[0].image_size,
             batch_size=engines[0].batch_size,
@@ -147,10 +127,7 @@ def draw_heads(out: Path, preparing: Preparing) -> Path:
     data = out / "data"
     if not is_done(data, SYNTHETIC):
         with preparing() as progress:
-            tell = (
-                (lambda done, total: progress("drawing clips", done, total)) if progress else None
-            )
-            synth(data, **SYNTHETIC, overwrite=True, progress=tell)  # type: ignore[arg-type]
+            synth(SynthOptions(data, **SYNTHETIC, overwrite=True), progress=progress)
         mark_done(data, SYNTHETIC)
     return data
 
@@ -159,7 +136,7 @@ def train_row(
     row: str, seed: int, data: Path, options: AblationOptions, preparing: Preparing
 ) -> Path:
     """Weights of one row, trained unless an earlier call has done so with the same options."""
-    folder = options.out / f"{row}-{options.steps}-{seed}"
+    folder = options.output / f"{row}-{options.steps}-{seed}"
     settings = (*small_settings(preset(row)), *RECIPE)
     facts = {
         "data": str(data.resolve()),
@@ -172,7 +149,7 @@ def train_row(
         train(
             TrainOptions(
                 data=(data,),
-                out=folder,
+                output=folder,
                 preset=row,
                 steps=options.steps,
                 batch_size=options.batch_size,

@@ -11,12 +11,12 @@ import numpy as np
 from talkhead.data.landmarks import DEEPEST, PORTRAITS
 from talkhead.errors import TalkheadError
 from talkhead.faces.finder import FaceFinder
-from talkhead.faces.topology import MESH_POINTS
 from talkhead.faces.tracker import FaceTracker
 from talkhead.io.atomic import atomic_path
 from talkhead.io.image import read_image
 from talkhead.progress import Progress
 from talkhead.structs import Face
+from talkhead.topology import MESH_POINTS
 from talkhead.video import VideoReader
 from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import picture_files

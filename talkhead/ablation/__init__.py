@@ -1,0 +1,1 @@
+"""Ablation tables of the papers at a small size."""

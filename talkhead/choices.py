@@ -1,0 +1,27 @@
+"""What a person can choose from: the command line and the library take the same words."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+TransferMode = Literal["relative", "absolute"]
+MotionMode = Literal["relative", "absolute", "avd"]
+Detector = Literal["auto", "yunet", "sfd", "blazeface", "centre"]
+Layout = Literal["result", "side-by-side", "grid"]
+Precision = Literal["fp32", "fp16", "bf16"]
+Protocol = Literal[
+    "reconstruction", "pairs", "videos", "cross-pairs", "cross-videos", "random-pairs"
+]
+Figure = Literal[
+    "keypoints",
+    "deformation",
+    "candidates",
+    "flow",
+    "quantized",
+    "occlusion",
+    "features",
+    "codes",
+    "memory",
+]
+AblationTable = Literal["codebook", "mcnet"]
+WeightsLayout = Literal["talkhead", "official"]

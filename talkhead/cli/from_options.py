@@ -1,0 +1,135 @@
+"""Command-line options made from the fields of options classes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import typer
+
+from talkhead.options import MOST, PANELS, OptionField, option_fields
+from talkhead.schema import Range
+
+
+def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
+    """Expand a command's parameters that are options classes into one option for each field.
+
+    without: names of fields that this command does not offer; they keep their defaults. The command
+    receives instances. What an options class refuses is told as wrong usage.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        given = inspect.signature(command, eval_str=True).parameters.values()
+        plain = [p for p in given if not is_dataclass(p.annotation)]
+        classes: dict[str, type[Any]] = {
+            p.name: p.annotation  # type: ignore[misc]
+            for p in given
+            if is_dataclass(p.annotation)
+        }
+        fields = {
+            name: [field for field in option_fields(kind) if field.name not in without]
+            for name, kind in classes.items()
+        }
+        shown = [p for each in fields.values() for field in each for p in _parameters(field)]
+
+        @functools.wraps(command)
+        def call(**values: Any) -> None:
+            taken = {
+                name: {field.name: _take(field, values) for field in each}
+                for name, each in fields.items()
+            }
+            command(**values, **{name: classes[name](**taken[name]) for name in classes})
+
+        ordered = sorted([*(p.replace(kind=p.KEYWORD_ONLY) for p in plain), *shown], key=_panel)
+        call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in ordered}
+        return call
+
+    return decorate
+
+
+def _panel(parameter: inspect.Parameter) -> int:
+    """Where help shows a parameter; arguments and options without a topic come first."""
+    info = parameter.annotation.__metadata__[0]
+    return PANELS.index(info.rich_help_panel) if info.rich_help_panel in PANELS else -1
+
+
+def _parameters(field: OptionField) -> list[inspect.Parameter]:
+    """What Typer is told of a field: one parameter, or one for each switch."""
+    option = field.option
+    if option.switches:
+        flags = dict(zip(_switches(field), option.flags, strict=True))
+        return [
+            _parameter(name, bool, False, typer.Option(flag, help=f"{option.help}: {name}.",
+                       rich_help_panel=option.panel))
+            for name, flag in flags.items()
+        ]  # fmt: skip
+    kind, bounds = _for_typer(field.kind)
+    default = [] if kind in (list[str], list[Path]) and field.default == () else field.default
+    if _is_numbers(field.kind):
+        default = ",".join(map(str, field.default or ())) or None
+    info = typer.Option(
+        *option.flags, help=option.help, rich_help_panel=option.panel, metavar=option.metavar,
+        min=bounds.least if bounds and bounds.least > -MOST else None,
+        max=bounds.most if bounds and bounds.most < MOST else None,
+    )  # fmt: skip
+    return [_parameter(field.name, kind, default, info)]
+
+
+def _parameter(name: str, kind: Any, default: Any, info: Any) -> inspect.Parameter:
+    if default is MISSING:
+        default = inspect.Parameter.empty
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+    )
+
+
+def _for_typer(kind: Any) -> tuple[Any, Range | None]:
+    """A field's kind as Typer knows it, and its bounds."""
+    if get_origin(kind) in (Union, UnionType):
+        inner, bounds = _for_typer(next(k for k in get_args(kind) if k is not NoneType))
+        return inner | None, bounds
+    if get_origin(kind) is Annotated:
+        inner, *notes = get_args(kind)
+        return inner, next((note for note in notes if isinstance(note, Range)), None)
+    if _is_numbers(kind):
+        return str | None, None
+    if get_origin(kind) is tuple:
+        return list[get_args(kind)[0]], None  # type: ignore[misc]
+    return kind, None
+
+
+def _is_numbers(kind: Any) -> bool:
+    """Whether a field holds whole numbers, which are written with commas between them."""
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_numbers(choice) for choice in get_args(kind))
+    return get_origin(kind) is tuple and get_args(kind)[0] is int
+
+
+def _switches(field: OptionField) -> list[str]:
+    return [name for name in get_args(field.kind) if name != field.default]
+
+
+def _take(field: OptionField, values: dict[str, Any]) -> Any:
+    """A field's value, out of what Typer has parsed."""
+    if field.option.switches:
+        chosen = [name for name in _switches(field) if values.pop(name)]
+        if len(chosen) > 1:
+            raise typer.BadParameter(f"choose one of {' and '.join(field.option.flags)}")
+        return chosen[0] if chosen else field.default
+    value = values.pop(field.name)
+    if _is_numbers(field.kind):
+        return _numbers(value) if value else field.default
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdecimal() and int(word) for word in words):
+        raise typer.BadParameter(f"write whole numbers with commas between them, not {text!r}")
+    return tuple(int(word) for word in words)
