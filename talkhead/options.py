@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
+from talkhead.errors import TalkheadError, shown
 from talkhead.schema import Range, fitting
 
 MOST = 1_000_000_000  # where a number has no bound of its own
@@ -67,9 +69,31 @@ def option_fields(options: type) -> Iterator[OptionField]:
 
 def check_options(options: Any) -> None:
     """Raise TalkheadError that names the first value of another kind or beyond its bounds."""
-    for field in option_fields(type(options)):
-        if not _holds_paths(field.kind):  # files are checked where they are opened
-            fitting(field.kind, getattr(options, field.name), field.name)
+    for name, hint in get_type_hints(type(options), include_extras=True).items():
+        kind, _ = _taken_apart(hint)
+        if _holds_paths(kind):
+            continue  # files are checked where they are opened
+        value = getattr(options, name)
+        try:
+            fitting(kind, value, name)
+        except TalkheadError as error:
+            raise TalkheadError(f"{name} must be {_words(kind)}, not {shown(value)}") from error
+
+
+def _words(kind: Any) -> str:
+    """A kind of value for people."""
+    if get_origin(kind) in (Union, UnionType):
+        return _words(next(choice for choice in get_args(kind) if choice is not NoneType))
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if get_origin(kind) is Annotated:
+        base, bounds = get_args(kind)[:2]
+        upper = f" to {bounds.most:g}" if bounds.most < MOST else " or more"
+        return f"{_words(base)}, {bounds.least:g}{upper}"
+    if get_origin(kind) is tuple:
+        return f"a sequence, each {_words(get_args(kind)[0])}"
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    return names.get(kind, str(kind))
 
 
 def _holds_paths(kind: Any) -> bool:

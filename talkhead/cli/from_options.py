@@ -12,6 +12,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
 
+from talkhead.cli.console import say, sentence
+from talkhead.errors import TalkheadError
 from talkhead.options import MOST, PANELS, OptionField, option_fields
 from talkhead.schema import Range
 
@@ -43,7 +45,12 @@ def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]
                 name: {field.name: _take(field, values) for field in each}
                 for name, each in fields.items()
             }
-            command(**values, **{name: classes[name](**taken[name]) for name in classes})
+            try:
+                made = {name: classes[name](**taken[name]) for name in classes}
+            except TalkheadError as error:
+                say(f"error: {sentence(error)}")
+                raise typer.Exit(1) from None
+            command(**values, **made)
 
         ordered = sorted([*(p.replace(kind=p.KEYWORD_ONLY) for p in plain), *shown], key=_panel)
         call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]

@@ -43,7 +43,7 @@ def test_landmarks_help_whichever_way_a_recipe_was_chosen(clips: Path, tmp_path:
         ("codebook", {"settings": ("recipe.sharpen=1",)}, "blend_source=true"),
         ("tpsmm", {"recipe": "lite"}, "mask_choice"),
         ("codebook-lite", {"settings": ("model.keypoints.num_keypoints=15",)}, "20 entries for 15"),
-        ("codebook-lite", {"steps": 0}, "steps must be at least 1"),
+        ("codebook-lite", {"steps": 0}, "steps must be a whole number, 1 or more"),
         ("codebook-lite", {"settings": ("model.dense_motion.size=0",)}, "size is 0, which is not"),
         ("codebook-lite", {"settings": ("model.dense_motion.size=96",)}, "does not fit"),
         ("codebook", {"settings": ('model.family="fomm"',)}, "which is not"),
