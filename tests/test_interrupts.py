@@ -157,7 +157,7 @@ def test_every_ending_signal_keeps_the_open_segment(tmp_path: Path, number: int)
     process.stdout.readline()
     for _ in range(5):  # nobody presses it once
         process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=300)
     assert process.returncode == 128 + number
     assert told.decode().splitlines()[-1] == "interrupted"
     assert "Traceback" not in told.decode()
@@ -378,3 +378,22 @@ def test_warnings_of_libraries_stay_off_the_screen(capfd: pytest.CaptureFixture[
         logging.getLogger("some.library").warning("a library's")
         logging.getLogger("talkhead.video").warning("ours")
     assert capfd.readouterr().err == "ours\n"
+
+
+def test_ctrl_c_ends_workers_that_draw_clips_without_a_word_of_theirs(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "talkhead", "synth", "-o", str(tmp_path / "out"), "-q"]
+    process = subprocess.Popen(
+        [*command, "--size", "64", "--seconds", "600", "--workers", "2", "--identities", "2"],
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("out/*/.*.talkhead/*.partial")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert "Traceback" not in told.decode()
+    assert list(tmp_path.glob("out/*/.*.talkhead/*.partial")) == []

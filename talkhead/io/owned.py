@@ -89,7 +89,9 @@ class OwnedFolder:
             raise TalkheadError(busy)  # another process has just removed and made it
 
     def _not_ours(self, kind: str, why: str) -> TalkheadError:
-        return TalkheadError(f"{self.path} {why}, so it is not used as {kind}; move it away")
+        return TalkheadError(
+            f"{self.path} {why}, so it is not used as {kind}; choose another name, or move it away"
+        )
 
     def is_empty(self) -> bool:
         """Whether nothing is in it, or the mark alone."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
+import signal
 import tempfile
 import wave
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ import cv2
 import numpy as np
 
 from talkhead.errors import TalkheadError
+from talkhead.interrupts import ENDING, EndInOrder, Interrupted
 from talkhead.io.owned import delete_own
 from talkhead.progress import Progress, shown
 from talkhead.synthetic.babble import SOUND_RATE, perform
@@ -133,8 +136,8 @@ def _disk_explained(path: Path) -> Iterator[None]:
 def _in_parallel(clips: list[Clip], workers: int, progress: Progress) -> None:
     # Spawned, not forked: the caller may hold threads (torch) that a fork would break.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        waiting: list[Future[None]] = [pool.submit(write_clip, clip) for clip in clips]
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
+        waiting: list[Future[None]] = [pool.submit(_write_apart, clip) for clip in clips]
         try:
             for done, finished in enumerate(as_completed(waiting), start=1):
                 finished.result()
@@ -144,12 +147,31 @@ def _in_parallel(clips: list[Clip], workers: int, progress: Progress) -> None:
                 "a worker was killed while rendering, perhaps for want of memory; "
                 f"use fewer than {workers} workers"
             ) from error
+        except KeyboardInterrupt:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _begin_worker() -> None:
+    """One thread; Ctrl-C, which reaches all processes of a terminal, is for the parent alone."""
     cv2.setNumThreads(1)
+    for number in set(ENDING) - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _write_apart(clip: Clip) -> None:
+    """Write a clip in a worker, which keeps what is drawn and ends when it is terminated."""
+    before = signal.getsignal(signal.SIGTERM)
+    EndInOrder().install()
+    try:
+        write_clip(clip)
+    except Interrupted as error:
+        os._exit(128 + error.number)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def write_clip(clip: Clip) -> None:

@@ -14,6 +14,7 @@ import cv2
 from torch.utils.data import DataLoader, Dataset
 
 from talkhead.errors import TalkheadError
+from talkhead.interrupts import ENDING
 
 T = TypeVar("T")
 
@@ -85,5 +86,6 @@ class Prepared(Dataset[T | TalkheadError]):
 
 def _leave_interrupts(worker: int) -> None:
     """Ctrl-C reaches all processes of a terminal; the one that asked for work decides."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
