@@ -14,6 +14,7 @@ Protocol = Literal[
 ]
 Figure = Literal[
     "keypoints",
+    "mesh",
     "deformation",
     "candidates",
     "flow",

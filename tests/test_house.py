@@ -89,3 +89,10 @@ def test_help_and_version_do_not_import_torch() -> None:
 def test_rooms_without_networks_do_not_import_torch(room: str) -> None:
     check = f"import sys, talkhead.{room}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_rendering_needs_no_library_of_other_commands_or_detectors() -> None:
+    others = {"face_alignment", "skimage", "scipy", "numba", "lpips", "mediapipe"}
+    check = "import sys, talkhead.animation.animator, talkhead.animation.live; "
+    check += f"sys.exit(bool({others} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Landmark files: points of faces that another tool found, one `.npz` per clip.
+"""Landmark files: points of faces, one `.npz` per clip; and what points say about a face.
 
 `points` (frames, P, 2 or more): x and y in pixels of the clip's frames (the centre of the first
 pixel is 0.5), P 478 (MediaPipe's face mesh) or 68 (the usual landmarks), NaN where no face was
@@ -16,12 +16,49 @@ import numpy as np
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import centre_square
 from talkhead.io.arrays import read_arrays
-from talkhead.topology import MESH_POINTS
+from talkhead.topology import (
+    LEFT_EYE_CORNERS,
+    LEFT_IRIS,
+    LOWER_LIDS,
+    LOWER_LIP,
+    MESH_POINTS,
+    MOUTH_CORNERS,
+    RIGHT_EYE_CORNERS,
+    RIGHT_IRIS,
+    UPPER_LIDS,
+    UPPER_LIP,
+)
 
 PORTRAITS = "portraits.npz"  # of many pictures, by name
 DEEPEST = 3  # folders between a root of clips and a clip
 MESH = MESH_POINTS
 CLASSIC = 68
+
+
+# What opens: (upper, lower, corner, other corner) of each; distances upper-lower over the corners'.
+OPENINGS = {
+    MESH: {
+        "mouth_opening": ((UPPER_LIP, LOWER_LIP, *MOUTH_CORNERS),),
+        "eye_opening": (
+            (UPPER_LIDS[0], LOWER_LIDS[0], *LEFT_EYE_CORNERS),
+            (UPPER_LIDS[1], LOWER_LIDS[1], *RIGHT_EYE_CORNERS),
+        ),
+    },
+    CLASSIC: {
+        "mouth_opening": ((62, 66, 48, 54),),
+        "eye_opening": (
+            *((37, 41, 36, 39), (38, 40, 36, 39)),
+            *((43, 47, 42, 45), (44, 46, 42, 45)),
+        ),
+    },
+}
+
+
+# Where an iris lies between the corners of its eye: (iris, left corner, right corner).
+GAZE = {
+    MESH: ((LEFT_IRIS, *LEFT_EYE_CORNERS), (RIGHT_IRIS, *RIGHT_EYE_CORNERS)),
+    CLASSIC: (),  # has no irises
+}
 
 
 class Landmarks(NamedTuple):
@@ -113,3 +150,32 @@ def in_square(points: np.ndarray, width: int, height: int) -> np.ndarray:
     corner = np.array([square.x, square.y, 0], np.float32)[: points.shape[-1]]
     found: np.ndarray = (points - corner) / np.float32(square.side)
     return found
+
+
+def gaze(points: np.ndarray) -> np.ndarray:
+    """Where the irises of faces (..., P, 2) lie between the corners of their eyes: 0 is the left
+    one, 1 the right; NaN (...) where the points hold no irises."""
+    shares = []
+    for iris, left, right in GAZE[points.shape[-2]]:
+        axis = points[..., right, :] - points[..., left, :]
+        way = points[..., iris, :] - points[..., left, :]
+        shares.append((way * axis).sum(-1) / (axis * axis).sum(-1))
+    if not shares:
+        return np.full(points.shape[:-2], np.nan)
+    mean: np.ndarray = np.mean(shares, axis=0)
+    return mean
+
+
+def opening(points: np.ndarray, part: str) -> np.ndarray:
+    """How far a part of `OPENINGS` is open in faces (..., P, 2), relative to its width: (...)."""
+
+    def distance(a: int, b: int) -> np.ndarray:
+        found: np.ndarray = np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1)
+        return found
+
+    gaps = [
+        distance(upper, lower) / distance(corner, other)
+        for upper, lower, corner, other in OPENINGS[points.shape[-2]][part]
+    ]
+    mean: np.ndarray = np.mean(gaps, axis=0)
+    return mean

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkhead.faces.blocks import Block, load_bundled
+from talkhead.faces.blocks import Block, load_bundled, own_stream
 
 SIDES = (128, 256, 512)  # of the pictures that the detector looks at, pixels
 LEAST_SCORE = 0.5  # of a box that is kept
@@ -97,14 +97,16 @@ class FaceDetector:
     def __init__(self, network: BlazeFace) -> None:
         self._network = network
         self._device = next(network.parameters()).device
+        self._stream = own_stream(self._device)
 
     @torch.inference_mode()
     def find(self, squares: np.ndarray, least: float = LEAST_SCORE) -> list[list[Detection]]:
         """Faces of score `least` or more in each of uint8 (B, S, S, 3), best first."""
         side = squares.shape[1]
-        images = torch.from_numpy(squares).to(self._device).permute(0, 3, 1, 2)
-        logits, boxes = self._network(images.float() / 127.5 - 1)
-        scores, boxes = logits.sigmoid().cpu().numpy(), boxes.cpu().numpy()
+        with self._stream():
+            images = torch.from_numpy(squares).to(self._device).permute(0, 3, 1, 2)
+            logits, boxes = self._network(images.float() / 127.5 - 1)
+            scores, boxes = logits.sigmoid().cpu().numpy(), boxes.cpu().numpy()
         found = []
         for score, box in zip(scores, boxes, strict=True):
             sure = score >= least

@@ -29,8 +29,11 @@ def find_faces(picture: np.ndarray, device: str = "cpu") -> list[Face]:
 
 @dataclass(frozen=True)
 class Pass:
-    """One way to look at a picture. side: of the squares that the detector sees, pixels; angles:
-    by which they are turned; presence: of a mesh that confirms what the detector is sure of."""
+    """One way to look at a picture.
+
+    side: of the squares that the detector sees, pixels; angles: by which they are turned, radians;
+    presence: of a mesh that confirms what the detector is sure of.
+    """
 
     side: int
     angles: tuple[float, ...] = (0.0,)
@@ -50,6 +53,7 @@ class FaceFinder:
     LARGEST = 1024  # longer side of the copy that is searched
     LEAST_SCORE, SURE = 0.3, 0.5  # of a proposal of the detector; the mesh decides
     PRESENCE = 0.8  # of a mesh that confirms an unsure or turned one
+    UNSURE = 0.5  # presence below which the detector is asked again, closer
     LONG = 2.5  # sides of a picture whose ratio is larger are searched square by square
     MOST_SQUARES = 24
     MOST_PIXELS = 24 * 128**2  # that the detector sees in one pass: 0.1 s of one core
@@ -124,27 +128,30 @@ class FaceFinder:
         """Look closer: at all quarter turns, since the detector takes hanging heads for upright
         ones and the mesh believes it."""
         region, least = _region_of(box), way.presence if box.score >= self.SURE else self.PRESENCE
-        if look.presence < 0.5:
-            closer = Region(box.x, box.y, self.AGAIN * max(box.width, box.height), box.roll)
-            again = self._detect(rgb, [closer], 128, self.LEAST_SCORE)
-            if not again:
+        if look.presence < self.UNSURE:
+            closer = self._closer(rgb, box)
+            if closer is None:
                 return None
-            region = _region_of(again[0])
+            region = closer
             look = self.landmarker.look(rgb, [region])[0]
         if look.presence < least or any(_same(look.region, each.region) for each in known):
             return None
-        around = look.region
-        turns = [replace(around, angle=around.angle + k * QUARTER) for k in range(4)]
+        turns = [replace(look.region, angle=look.region.angle + k * QUARTER) for k in range(4)]
         looks = self.landmarker.look(rgb, turns)
         best = max(range(4), key=lambda k: looks[k].presence)
-        if best:
-            least = self.PRESENCE
+        least = max(least, self.PRESENCE) if best else least
         if looks[best].presence < least or not plausible(looks[best].points):
             return None
         # An upright face is read where the detector saw it, as MediaPipe reads stills.
         if not best and _angle_between(region, looks[0].region) < self.LEVEL:
             return _Confirmed(region, looks[0].presence)
         return self._settle(rgb, looks[best])
+
+    def _closer(self, rgb: np.ndarray, box: Detection) -> Region | None:
+        """Where the detector sees the face of a box when it looks at little more than that."""
+        around = Region(box.x, box.y, self.AGAIN * max(box.width, box.height), box.roll)
+        again = self._detect(rgb, [around], 128, self.LEAST_SCORE)
+        return _region_of(again[0]) if again else None
 
     def _settle(self, rgb: np.ndarray, look: Look) -> _Confirmed:
         """Look again until the face is level in its region: the mesh reads lying heads badly."""

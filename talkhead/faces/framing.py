@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -179,7 +179,8 @@ class Framer:
     """
 
     SECONDS = 30.0  # of video that are searched for the first face
-    COUNTING = 2.0  # seconds over which people are counted where one of them is asked for
+    COUNTING = 2.0  # seconds over which people are counted where one of them is asked for,
+    WAITING = 10.0  # and at most so many until there are enough
     EVERY = 5  # frames between two that are searched ahead
     SAMPLES = 5  # faces whose median is the first crop: steadier than one
 
@@ -232,7 +233,7 @@ class Framer:
             )
         return first.rgb, crop
 
-    def _samples(self, frames: Iterable[Frame]) -> Iterable[Frame]:
+    def _samples(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         begin = None
         for number, frame in enumerate(frames):
             begin = frame.seconds if begin is None else begin
@@ -241,7 +242,7 @@ class Framer:
             if number % self.EVERY == 0:
                 yield frame
 
-    def _first(self, samples: Iterable[Frame]) -> tuple[Frame, list[Face]]:
+    def _first(self, samples: Iterator[Frame]) -> tuple[Frame, list[Face]]:
         """The first frame with a face; where one of several is asked for, that with most of the
         first seconds, or the first later one with enough."""
         best: tuple[Frame, list[Face]] | None = None
@@ -249,9 +250,10 @@ class Framer:
         for frame in samples:
             begin = frame.seconds if begin is None else begin
             seconds = frame.seconds - begin
-            enough = best is not None and len(best[1]) >= (self._number or 1)
-            if enough and seconds > self.COUNTING:
-                break
+            if best and seconds > self.COUNTING:
+                enough = len(best[1]) >= (self._number or 1)
+                if enough or seconds > self.WAITING:
+                    break
             faces = self._finder.find(frame.rgb, every=self._number is not None)
             if faces and self._number is None:
                 return frame, faces

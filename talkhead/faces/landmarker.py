@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from talkhead.faces.blocks import own_stream
 from talkhead.faces.mesh import FaceMesh468, FaceMesh478
 from talkhead.faces.regions import Region, region_of_points
 
@@ -39,6 +40,7 @@ class Landmarker:
 
     def __init__(self, device: str = "cpu") -> None:
         self._device = torch.device(device)
+        self._stream = own_stream(self._device)
 
     @cached_property
     def _mesh(self) -> FaceMesh468:
@@ -54,10 +56,11 @@ class Landmarker:
         looks = []
         for start in range(0, len(regions), self.BATCH):
             part = regions[start : start + self.BATCH]
-            points, logits = self._mesh(self._images([rgb] * len(part), part))
-            presence = logits.sigmoid().tolist()
-            for found, region, sure in zip(points.cpu().numpy(), part, presence, strict=True):
-                looks.append(Look(region.to_picture(found, SIDE), sure))
+            with self._stream():
+                points, logits = self._mesh(self._images([rgb] * len(part), part))
+                found, presence = points.cpu().numpy(), logits.sigmoid().tolist()
+            for face, region, sure in zip(found, part, presence, strict=True):
+                looks.append(Look(region.to_picture(face, SIDE), sure))
         return looks
 
     @torch.inference_mode()
@@ -66,7 +69,8 @@ class Landmarker:
         found: list[np.ndarray] = []
         for start in range(0, len(regions), self.BATCH):
             part = slice(start, start + self.BATCH)
-            points = self._fine_mesh(self._images(pictures[part], regions[part])).cpu().numpy()
+            with self._stream():
+                points = self._fine_mesh(self._images(pictures[part], regions[part])).cpu().numpy()
             found += [r.to_picture(p, SIDE) for p, r in zip(points, regions[part], strict=True)]
         return found
 

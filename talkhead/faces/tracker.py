@@ -150,7 +150,9 @@ class FaceTracker:
         best = min(range(len(faces)), key=lambda i: distances[i] + self._way(faces[i]))
         if distances[best] > self.OTHER:
             if self._number is not None or (self._last and self._missing < self.GIVE_UP):
-                self._doubt("the chosen person is not among those seen; the portrait rests")
+                self._doubt(
+                    "the person followed so far is not among those seen; the portrait rests"
+                )
                 return None
             best = faces.index(choose(faces))
             self._person = looks[best]
@@ -159,7 +161,7 @@ class FaceTracker:
         return faces[best]
 
     def _near_and_far(self, rgb: np.ndarray) -> list[Face]:
-        """Faces of a quick look at the frame; of a closer one where none is the person's."""
+        """Faces of a quick look at the frame; of closer ones where none is the person's."""
         assert self._person is not None
         faces: list[Face] = []
         for side in (128, 256):
@@ -171,7 +173,9 @@ class FaceTracker:
             ] or faces
             known = [self._person.distance(Appearance.of(rgb, f.points)) for f in faces]
             if known and min(known) < self.SAME:
-                break
+                return faces
+        if not faces and self._missing % self.GIVE_UP == 0:
+            return self._finder.find(rgb)  # small or lying heads
         return faces
 
     def _way(self, face: Face) -> float:

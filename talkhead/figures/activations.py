@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from talkhead.faces.crop_mesh import CropMesh
 from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel, displacement
@@ -26,10 +27,14 @@ from talkhead.structs import DenseMotion, Keypoints, Quantized, ScaleStep, Sourc
 
 @dataclass(frozen=True)
 class Portrait:
-    """A picture uint8 (S, S, 3) and the keypoints that belong to it, a batch of one."""
+    """A picture uint8 (S, S, 3) and the keypoints that belong to it, a batch of one.
+
+    mesh: (478, 2) in pixels, what the face mesh sees in it; NaN where it sees no face.
+    """
 
     picture: np.ndarray
     keypoints: Keypoints
+    mesh: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -118,16 +123,23 @@ class Activations:
 
 @torch.inference_mode()
 def dissect(
-    engine: Engine, source: EncodedSource, driving: np.ndarray, found: Keypoints, moved: Keypoints
+    engine: Engine,
+    source: EncodedSource,
+    driving: np.ndarray,
+    found: Keypoints,
+    moved: Keypoints,
+    mesh: CropMesh,
 ) -> Activations:
     """Look at one driving picture, whose keypoints `found` were transferred to `moved`."""
     model, state = engine.model, source.state
     drawn = moved.map(lambda tensor: tensor.to(engine.device))
     dense = model.dense_motion(state.small, state.keypoints, drawn)
+    result = engine.render(source, moved)[0]
+    meshes = mesh(np.stack([source.picture, driving, result]))[..., :2]
     return Activations(
-        source=Portrait(source.picture, source.keypoints),
-        driving=Portrait(driving, found),
-        result=Portrait(engine.render(source, moved)[0], moved),
+        source=Portrait(source.picture, source.keypoints, meshes[0]),
+        driving=Portrait(driving, found, meshes[1]),
+        result=Portrait(result, moved, meshes[2]),
         deformation=plain(dense.deformation),
         candidates=plain(candidates(model, state, drawn)),
         contributions=plain(dense.mask),

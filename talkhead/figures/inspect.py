@@ -17,6 +17,7 @@ from talkhead.animation.renderer import choose_transfer
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
 from talkhead.faces.alignment import make_finder
+from talkhead.faces.crop_mesh import CropMesh
 from talkhead.figures.activations import Activations, dissect
 from talkhead.figures.color_scales import ColorScales
 from talkhead.figures.questions import answer
@@ -56,6 +57,7 @@ class Inspector:
         if driving.suffix == ".safetensors":
             raise TalkheadError(f"{driving} holds no pictures; give the driving video itself")
         self._engine = engine
+        self._mesh = CropMesh(engine.device)
         finder = make_finder(settings.detector, str(engine.device))
         self._source = load_portrait(source, engine, settings, finder).encoded
         self.driver = VideoMotion(driving, engine, settings, finder, progress)
@@ -77,7 +79,12 @@ class Inspector:
                 if number >= start:
                     one = slice(i, i + 1)
                     found = batch.keypoints[one]
-                    yield pts, dissect(self._engine, self._source, picture, found, moved[one])
+                    yield (
+                        pts,
+                        dissect(
+                            *(self._engine, self._source, picture, found, moved[one]), self._mesh
+                        ),
+                    )
                 number += 1
 
     def frame(self, number: int) -> Activations:

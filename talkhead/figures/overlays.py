@@ -10,6 +10,15 @@ from talkhead.figures.colour import distinct
 from talkhead.figures.sheet import FONT
 from talkhead.models.grid import warp
 from talkhead.structs import Keypoints
+from talkhead.topology import (
+    INNER_LIPS,
+    LEFT_EYE,
+    LEFT_IRIS,
+    OUTER_LIPS,
+    OVAL,
+    RIGHT_EYE,
+    RIGHT_IRIS,
+)
 
 SHIFT = 4  # OpenCV draws at 1 / 2**SHIFT pixels
 TILT = 0.06  # length of the arms that show a jacobian of 1, in grid units
@@ -46,6 +55,22 @@ def mark_keypoints(picture: np.ndarray, keypoints: Keypoints, group_size: int = 
         _dot(marked, point, distinct(number // group_size), 2 if group_size > 1 else 4)
         if len(points) <= MAX_NUMBERED:
             _number(marked, point, number)
+    return marked
+
+
+def mark_mesh(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The picture with the points (478, 2) of a face mesh in its pixels, on a copy: dots, irises
+    larger, and the outlines of face, eyes and lips."""
+    marked = picture.copy()
+    for number, ring in enumerate((OVAL, LEFT_EYE, RIGHT_EYE, OUTER_LIPS, INNER_LIPS)):
+        line = _fixed(points[list(ring)] - 0.5)
+        cv2.polylines(marked, [line], True, distinct(number), 1, cv2.LINE_AA, SHIFT)
+    for number, point in enumerate(points - 0.5):
+        if number in (LEFT_IRIS, RIGHT_IRIS):
+            _dot(marked, point, (255, 255, 255), 2)
+        else:
+            centre = tuple(int(v) for v in _fixed(point))
+            cv2.circle(marked, centre, 1 << (SHIFT - 1), (255, 255, 255), -1, cv2.LINE_AA, SHIFT)
     return marked
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from talkhead.animation.driving import batches
+from talkhead.data.landmarks import opening
 from talkhead.errors import TalkheadError
 from talkhead.figures.activations import Activations, CodeUse
 from talkhead.figures.color_scales import ColorScales, change, displace, movement
 from talkhead.figures.colour import code_colours, flow_colours, greys, shares, signed, wheel
-from talkhead.figures.overlays import bars, bend, bent_grid, mark_keypoints, mark_moves
+from talkhead.figures.overlays import bars, bend, bent_grid, mark_keypoints, mark_mesh, mark_moves
 from talkhead.figures.sheet import GAP, SIDE, Figure, Panel, enlarge
 
 Question = Callable[[Activations, ColorScales], Figure | None]
@@ -41,6 +42,29 @@ def draw_keypoints(activations: Activations, scales: ColorScales) -> Figure:
         f"{len(source.keypoints.value[0])} keypoints; {arms}{joined}arrows: from the "
         "source's place to the place drawn",
         [[*panels, Panel(moves, "from source to result")]],
+    )
+
+
+def draw_mesh(activations: Activations, scales: ColorScales) -> Figure:
+    """What the face mesh sees in both pictures and in the result."""
+    panels = []
+    for name, each in (
+        ("source", activations.source),
+        ("driving frame", activations.driving),
+        ("result", activations.result),
+    ):
+        picture = enlarge(each.picture, LARGE, smooth=True)
+        if not np.isfinite(each.mesh).all():
+            panels.append(Panel(picture, f"{name}: no face seen"))
+            continue
+        scale = LARGE / each.picture.shape[0]
+        opens = {part: float(opening(each.mesh, part)) for part in ("mouth_opening", "eye_opening")}
+        label = "{}: mouth {mouth_opening:.2f}, eyes {eye_opening:.2f}".format(name, **opens)
+        panels.append(Panel(mark_mesh(picture, each.mesh * scale), label))
+    return Figure(
+        "Face mesh",
+        "478 points; how far mouth and eyes are open, over their widths",
+        [panels],
     )
 
 
@@ -242,6 +266,7 @@ def group_size(activations: Activations) -> int:
 
 QUESTIONS: dict[str, Question] = {
     "keypoints": draw_keypoints,
+    "mesh": draw_mesh,
     "deformation": draw_deformation,
     "candidates": draw_candidates,
     "flow": draw_flow,

@@ -29,6 +29,12 @@ class SynthOptions:
     ] = 256
     seed: Annotated[Index, Option("Random seed.", DATA)] = 0
     workers: Annotated[Count, Option("Number of processes.", DEVICE)] = 1
+    landmarks: Annotated[
+        bool,
+        Option(
+            "Also find their landmarks, as `train --landmarks auto` does.", DATA, ("--landmarks",)
+        ),
+    ] = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:

@@ -12,10 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from talkhead.cli import app
-from talkhead.data.landmarks import read_landmarks
+from talkhead.data.landmarks import gaze, opening, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.metrics.following import LandmarkComparer, LandmarkComparison, slope_score
-from talkhead.evaluation.metrics.landmarks import LandmarkFolder, gaze, opening
+from talkhead.evaluation.metrics.landmarks import LandmarkFolder
 from talkhead.io.image import read_image, write_image
 
 SIZE = 64

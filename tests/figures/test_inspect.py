@@ -30,7 +30,7 @@ from talkhead.models.grid import identity_grid
 from talkhead.structs import Keypoints
 
 CENTRED = RenderSettings(crop_source="none", crop_driving="none", motion="absolute")
-COMMON = ["keypoints", "deformation", "candidates"]
+COMMON = ["keypoints", "mesh", "deformation", "candidates"]
 ANSWERS = {
     "codebook": [*COMMON, "flow", "quantized", "occlusion", "features", "codes"],
     "mcnet": [*COMMON, "occlusion", "features", "memory"],

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from talkhead.data.landmarks import read_landmarks
+from talkhead.data.landmarks import gaze, opening, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import file_name
-from talkhead.evaluation.metrics.landmarks import LandmarkFolder, gaze, opening
+from talkhead.evaluation.metrics.landmarks import LandmarkFolder
 from talkhead.evaluation.statistics import Score, interval
 
 DISTANCE = "landmarks"
