@@ -1,4 +1,4 @@
-"""Read and write still images (the only user of Pillow)."""
+"""Read still and animated images, write still ones (with `srgb` the only user of Pillow)."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MIN_SIDE = 16  # pixels; less than this holds no face
 # Pixels that are decoded at most (240 MB as RGB); stays below Pillow's own warning at 89 million.
 MAX_PIXELS = 80_000_000
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when it is larger than that, for as long as its
-# full size stays below this (a progressive one keeps 6 bytes per pixel while it is being read).
-MAX_JPEG_PIXELS = 500_000_000
+# full size stays below this. A progressive one keeps 6 bytes per pixel while it is being read.
+MAX_JPEG_PIXELS, MAX_PROGRESSIVE_PIXELS = 500_000_000, 150_000_000
 # A progressive JPEG goes over its pixels in about ten scans. Each takes time, so they are limited,
 # and so are scans x pixels.
 MAX_SCANS = 100
-MAX_SCANNED_PIXELS = 10 * MAX_JPEG_PIXELS
+MAX_SCANNED_PIXELS = 5_000_000_000
 MAX_JPEG_BYTES = 2**29  # more than the largest such picture takes at the best quality
 JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd8])")  # a stuffed 0 and restarts are no markers
 START_OF_SCAN, END_OF_IMAGE = b"\xda", b"\xd9"
@@ -242,17 +242,20 @@ def _open_jpeg(path: Path) -> Image.Image:
     scans = _scans(content)
     if scans > MAX_SCANS or scans * image.width * image.height > MAX_SCANNED_PIXELS:
         raise TalkheadError(
-            f"{path} goes over its picture in {scans} scans, more than any camera or editor makes; "
-            "save it anew as PNG or as an ordinary JPEG"
+            f"{path} goes over its picture in {scans} scans or more, which no camera or editor "
+            "does; save it anew as PNG or as an ordinary JPEG"
         )
     _reduce(image, path)
     return image
 
 
 def _scans(jpeg: bytes) -> int:
-    """How often a JPEG goes over its picture. Thumbnails in its metadata are not counted."""
+    """How often a JPEG goes over its picture, at most one more than allowed.
+
+    Thumbnails in its metadata are not counted.
+    """
     scans, marker = 0, JPEG_MARKER.search(jpeg, 2)
-    while marker and marker[1] != END_OF_IMAGE:
+    while marker and marker[1] != END_OF_IMAGE and scans <= MAX_SCANS:
         scans += marker[1] == START_OF_SCAN
         length = int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
         marker = JPEG_MARKER.search(jpeg, marker.end() + length)
@@ -266,6 +269,8 @@ def _reduce(image: Image.Image, path: Path) -> None:
         return
     if width * height > MAX_JPEG_PIXELS:
         raise _too_large(path, f"{width}x{height}")
+    if width * height > MAX_PROGRESSIVE_PIXELS and image.info.get("progressive"):
+        raise _too_large(path, f"{width}x{height}, progressive")
     for part in (2, 4, 8):
         if width * height / part**2 <= MAX_PIXELS:
             image.draft(None, (width // part, height // part))

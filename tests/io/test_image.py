@@ -106,6 +106,14 @@ def test_a_large_jpeg_is_read_smaller_and_a_large_png_refused(tmp_path, picture,
         read_image(tmp_path / "a.png")
 
 
+def test_a_progressive_jpeg_that_would_take_gigabytes_is_refused(tmp_path, picture, monkeypatch):
+    monkeypatch.setattr(image_module, "MAX_PIXELS", 500)
+    monkeypatch.setattr(image_module, "MAX_PROGRESSIVE_PIXELS", 1000)
+    Image.fromarray(picture).save(tmp_path / "a.jpg", progressive=True)
+    with pytest.raises(TalkheadError, match="48x32, progressive"):
+        read_image(tmp_path / "a.jpg")
+
+
 def test_a_decompression_bomb_is_refused_without_decoding(tmp_path):
     bomb = io.BytesIO()
     Image.new("1", (16, 16)).save(bomb, "PNG")
