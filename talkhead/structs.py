@@ -7,7 +7,7 @@ h w feature map, N codes, T tokens, D embedding.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -50,6 +50,24 @@ class Crop:
     y: float
     side: float
     angle: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoWindow:
+    """The upright square of a photo around a crop: what pasting a result back may change.
+
+    rgb:     uint8 (T, T, 3); beyond the photo its edge is repeated.
+    side:    of the crop in the middle, in pixels; smaller than T where the crop is turned.
+    angle:   of the crop, degrees clockwise.
+    goes_on: whether the photo goes on beyond the left, top, right and bottom side of the crop.
+    face:    float32 (S, S) in [0, 1], 1 on the face in the picture of the crop; None: unknown.
+    """
+
+    rgb: np.ndarray
+    side: int
+    angle: float
+    goes_on: tuple[bool, bool, bool, bool]
+    face: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +182,36 @@ class SourceState:
     def expand(self, batch: int) -> SourceState:
         """Repeat the state of one source for a batch of driving frames, without copying."""
         return self.map(lambda tensor: tensor.expand(batch, *tensor.shape[1:]))
+
+
+@dataclass(frozen=True)
+class RenderParts:
+    """A picture at the model's size S, and how it came from the source: float32.
+
+    image:     (B, 3, S, S) in [0, 1].
+    flow:      (B, 2, S, S), x then y: how many pixels away from each pixel to look in the source.
+    kept:      (B, 1, S, S) in [0, 1], the share of the warped source itself in each pixel; zero
+               where a model does not blend.
+    occlusion: (B, 1, S, S) in [0, 1]; 1 where the warped source is to be trusted.
+    """
+
+    image: Tensor
+    flow: Tensor
+    kept: Tensor
+    occlusion: Tensor
+
+    def __len__(self) -> int:
+        return self.image.shape[0]
+
+    def __getitem__(self, items: slice) -> RenderParts:
+        """A part of the batch."""
+        return RenderParts(
+            self.image[items], self.flow[items], self.kept[items], self.occlusion[items]
+        )
+
+    def split(self, size: int) -> Iterator[RenderParts]:
+        """The batch in pieces of at most `size`."""
+        return (self[start : start + size] for start in range(0, len(self), size))
 
 
 @dataclass(frozen=True)

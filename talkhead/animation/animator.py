@@ -15,6 +15,7 @@ from talkhead.animation.driving import MotionSource, TemplateMotion, VideoMotion
 from talkhead.animation.paths import check_output, stamps
 from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.choices import Precision, TransferMode
@@ -106,6 +107,8 @@ class Animator:
         started = time.perf_counter()
         finder = self._finder(settings.detector)
         sources = [load_portrait(path, self.engine, settings, finder) for path in paths]
+        settled = settle_size(settings, sources, self.engine.image_size)
+        sources = [add_detail(source, self.engine, settled) for source in sources]
         self.engine.size_batches(sources[0].encoded)
         driver = self._driver(driving, settings)
         if isinstance(driving, MotionTemplate):
@@ -124,14 +127,12 @@ class Animator:
             sound=sound,
             track=settings.track,
             trim=trim,
-            state={"work": fingerprint(self.engine, paths, driving, settings)},
+            state={"work": fingerprint(self.engine, paths, driving, settled)},
             overwrite=overwrite,
         ) as writer:
             resumed = writer.frames_done
             anchors = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
-            frames = self._render(
-                sources, driver, [found for _, found in anchors], writer, settings
-            )
+            frames = self._render(sources, driver, [found for _, found in anchors], writer, settled)
         if motion_out is not None:
             save_motion(motion_out, self._recorded(driver, driving, trim), overwrite)
         framer = driver.framer if isinstance(driver, VideoMotion) else None

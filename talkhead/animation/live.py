@@ -16,6 +16,7 @@ import numpy as np
 from talkhead.animation.driving import DrivingBatch, batches
 from talkhead.animation.portrait import load_portrait
 from talkhead.animation.renderer import FrameRenderer, RenderedFrame
+from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter, DroppingPrefetcher, Prefetcher
 from talkhead.errors import TalkheadError
@@ -90,12 +91,13 @@ class LiveAnimator:
         if settings.sound and reader.has_sound:
             log.warning("the driver's sound is left out: live output has none")
         self._engine = engine
-        self._settings = settings
         self._reader = reader
         self._keep_up = keep_up
         self._progress = progress
         finder = make_finder(settings.detector, str(engine.device))
-        self._sources = [load_portrait(path, engine, settings, finder) for path in sources]
+        found = [load_portrait(path, engine, settings, finder) for path in sources]
+        self._settings = settle_size(settings, found, engine.image_size)
+        self._sources = [add_detail(source, engine, self._settings) for source in found]
         framer = Framer(settings.driving_policy, finder, settings.driving_face)
         self._framing = FrameCropper(framer, engine.image_size)
         self._drawing: FrameRenderer | None = None

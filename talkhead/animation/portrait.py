@@ -28,6 +28,7 @@ SMALL = 48  # pixels of a face's height under which the result is told to be blu
 class Portrait:
     """A portrait: the photo, where the face is in it and who found it, and the encoded crop.
 
+    points: of the face's mesh (478, 3) in pixels of the photo; None where nobody looked.
     detector: "mesh" (the bundled networks), another's name, "centre" (nobody looked or nobody was
     found), or "user".
     """
@@ -37,6 +38,7 @@ class Portrait:
     crop: Crop
     detector: str
     encoded: EncodedSource
+    points: np.ndarray | None = None
 
 
 def load_portrait(
@@ -49,7 +51,7 @@ def load_portrait(
     else:
         photo = read_image(path)
     wish = parse_crop(settings.crop_source)
-    detector = "user"
+    detector, points = "user", None
     if isinstance(wish, Crop):
         crop = wish
     elif wish == "none":
@@ -57,16 +59,16 @@ def load_portrait(
     elif settings.detector == "centre":
         crop, detector = centre_square(photo.shape[1], photo.shape[0]), "centre"
     else:
-        crop, detector = find_crop(photo, path.name, finder, settings.face)
+        crop, detector, points = find_crop(photo, path.name, finder, settings.face)
     log.info("%s: face by %s at %s", path.name, detector, crop)
     encoded = engine.encode(cut(photo, crop, engine.image_size))
-    return Portrait(path, photo, crop, detector, encoded)
+    return Portrait(path, photo, crop, detector, encoded, points)
 
 
 def find_crop(
     photo: np.ndarray, name: str, finder: FaceFinder, number: int | None
-) -> tuple[Crop, str]:
-    """The crop around the face of a photo, and what found it.
+) -> tuple[Crop, str, np.ndarray | None]:
+    """The crop around the face of a photo, what found it, and the points of its mesh.
 
     Without a face it is the centred square, with a warning; TalkheadError where face `number` was
     asked for.
@@ -75,7 +77,7 @@ def find_crop(
     faces = finder.find(photo, every=number is not None)
     if not faces and number is None:
         log.warning("no face found in %s: using its centre square; or say --crop-source", name)
-        return centre_square(width, height), "centre"
+        return centre_square(width, height), "centre", None
     face = choose(faces, number)
     crop = upright_crop(face, width, height)
     if face.height < SMALL:
@@ -85,4 +87,4 @@ def find_crop(
         )
     if crop.angle:
         log.info("the head in %s lies by %.0f degrees; it is turned upright", name, face.roll)
-    return crop, finder.name
+    return crop, finder.name, face.points

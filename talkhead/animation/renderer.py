@@ -16,6 +16,7 @@ from talkhead.animation.settings import RenderSettings
 from talkhead.faces.paste import Paster
 from talkhead.inference.engine import EncodedSource, Engine, PendingBatch
 from talkhead.motion.smoothing import Smoother
+from talkhead.options import LARGEST_SIDE
 from talkhead.structs import Keypoints
 from talkhead.video import VideoWriter
 
@@ -41,6 +42,7 @@ class RenderedFrame:
 class FrameRenderer:
     """Turns batches into frames: smoothing, transfer, the model, then the layout or the photo.
 
+    sources, settings: with detail and a size in pixels, see `resolution`.
     anchors: for each source the keypoints that its relative motion is measured from.
     """
 
@@ -63,7 +65,7 @@ class FrameRenderer:
         ]
         self._paster = None
         if settings.paste_back:
-            self._paster = Paster(sources[0].photo, sources[0].crop)
+            self._paster = Paster(sources[0].photo, sources[0].crop, LARGEST_SIDE)
 
     def draw(self, batch: DrivingBatch, skip: int = 0) -> Iterator[RenderedFrame]:
         """The frames of a batch after the first `skip`, which are only smoothed over."""
@@ -83,8 +85,9 @@ class FrameRenderer:
         """The output frame, uint8 RGB."""
         if self._paster is not None:
             return self._paster(frame.results[0])
-        portraits = [source.encoded.picture for source in self._sources]
-        side = self._settings.size or self._engine.image_size
+        portraits = [source.encoded.shown for source in self._sources]
+        side = self._settings.size
+        assert side != "auto"
         return arrange(self._settings.layout, portraits, frame.driving, frame.results, side)
 
     def compose_into(self, writer: VideoWriter) -> Callable[[RenderedFrame], None]:

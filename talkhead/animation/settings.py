@@ -17,6 +17,7 @@ from talkhead.options import (
     Option,
     Seconds,
     Share,
+    Side,
     check_options,
 )
 from talkhead.schema import Range
@@ -75,8 +76,16 @@ class RenderSettings:
         bool, Option("Put the face back into the whole photo.", PICTURE, ("--paste-back",))
     ] = False
     size: Annotated[
-        int | None, Option("Side of the result in pixels. Default: the model's.", PICTURE)
-    ] = None
+        Side | Literal["auto"],
+        Option(
+            "Side of the result in pixels. auto: that of the source's crop, at most 512, at least "
+            "the model's own.",
+            PICTURE,
+        ),
+    ] = "auto"
+    max_side: Annotated[
+        Side, Option("Longest side of a photo with --paste-back; larger ones shrink.", PICTURE)
+    ] = 1920
     start: Annotated[Seconds | None, Option("Start at this second.", VIDEO)] = None
     end: Annotated[Seconds | None, Option("Stop at this second.", VIDEO)] = None
     frames: Annotated[Count | None, Option("Maximum number of frames.", VIDEO)] = None
@@ -116,12 +125,13 @@ class RenderSettings:
             raise TalkheadError(
                 f"the anchor is auto, first or a frame number from 0, not {self.anchor!r}"
             )
-        if self.size is not None and not 16 <= self.size <= 4096:
-            raise TalkheadError(f"the size must lie between 16 and 4096 pixels, not {self.size}")
         if self.paste_back and self.layout != "result":
             raise TalkheadError("a result that is pasted back has no layout; choose one of both")
-        if self.paste_back and self.size is not None:
-            raise TalkheadError("a result that is pasted back is as large as the photo: no size")
+        if self.paste_back and self.size != "auto":
+            raise TalkheadError(
+                "a result that is pasted back has the photo's size; limit it with --max-side "
+                "instead of --size"
+            )
         if self.motion != "relative" and self.anchor != "auto":
             raise TalkheadError(
                 f"{self.motion} motion is not measured from an anchor; leave it out"

@@ -10,6 +10,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,6 +47,7 @@ from talkhead.video import VideoReader
 log = logging.getLogger(__name__)
 
 LANDSCAPE = (1280, 720)
+PHOTO, PHOTO_CROP = (1920, 1080), "600,100,720"
 # Batch sizes, frames end to end, frames of the plain loop; by kind of device.
 DEFAULTS = {"cpu": ((1, 4), 48, 8), "cuda": ((1, 4, 16, 32), 480, 48)}
 FREE_DEFAULTS = ((4, 16), 1000, 200)  # no model: so quick that starting would count for much
@@ -172,9 +174,11 @@ class Benchmark:
             self._clips[key] = write_driving(path, *key)
         return self._clips[key]
 
-    def portrait(self, size: int) -> Path:
-        path = self._folder / f"portrait-{size}.png"
-        return path if path.exists() else write_portrait(path, size)
+    def portrait(self, width: int, height: int | None = None) -> Path:
+        """A rendered photo, square without a height; made once."""
+        height = height or width
+        path = self._folder / f"portrait-{width}x{height}.png"
+        return path if path.exists() else write_portrait(path, width, height)
 
     def scene(self, engine: Engine) -> Scene:
         """The portrait and the first driving frames at an engine's size."""
@@ -207,8 +211,15 @@ class Benchmark:
             found.append(Batch(size, Timing.of(seconds), memory.device))
         return found
 
-    def render(self, engine: Engine, name: str, clip: Path, settings: RenderSettings) -> Render:
-        """One video, as `talkhead animate` makes it."""
+    def render(
+        self,
+        engine: Engine,
+        name: str,
+        clip: Path,
+        settings: RenderSettings,
+        portrait: Path | None = None,
+    ) -> Render:
+        """One video, as `talkhead animate` makes it; of a photo of the model's size by default."""
         first: list[float] = []
 
         def progress(stage: str, done: int, total: int | None) -> None:
@@ -217,7 +228,7 @@ class Benchmark:
 
         memory = PeakMemory(self.device)
         output = self._folder / "out.mp4"
-        portrait = self.portrait(engine.image_size)
+        portrait = portrait or self.portrait(engine.image_size)
         started = time.perf_counter()
         report = Animator(engine, progress)(portrait, clip, output, settings, overwrite=True)
         return Render(
@@ -230,13 +241,29 @@ class Benchmark:
         )
 
     def renders(self, engine: Engine) -> list[Render]:
-        """End to end on a square clip of the model's size and on a landscape one."""
+        """End to end at the model's size, at twice that, and pasted back into a photo; on a square
+        clip and, without a model, on a landscape one, too.
+        """
         size = engine.image_size
         square = self.clip(size, size, self.frames)
         found = [
-            self.render(engine, f"{size} px, face tracked", square, RenderSettings()),
+            self.render(engine, f"{size} px, face tracked", square, RenderSettings(size=size)),
             self.render(engine, f"{size} px, as the plain loop", square, LIKE_LOOP),
         ]
+        large = 2 * size
+        found.append(
+            self.render(
+                engine,
+                f"{large} px, with the source's detail",
+                square,
+                replace(LIKE_LOOP, size=large),
+                self.portrait(large),
+            )
+        )
+        width, height = PHOTO
+        whole = replace(LIKE_LOOP, paste_back=True, crop_source=PHOTO_CROP)
+        photo = self.portrait(width, height)
+        found.append(self.render(engine, f"in a photo of {height} lines", square, whole, photo))
         if self.subject.is_free:
             width, height = LANDSCAPE
             landscape = self.clip(width, height, self.frames)

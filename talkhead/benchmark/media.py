@@ -17,10 +17,10 @@ RENDERED = 24  # frames that are drawn; longer clips play them to and fro
 SEED = 86
 
 
-def write_portrait(path: Path, side: int) -> Path:
-    """A still face on a square photo."""
+def write_portrait(path: Path, width: int, height: int) -> Path:
+    """A still face in the middle of a photo."""
     rng = np.random.default_rng([SEED, 7])
-    head = Head(Identity.sample(rng), Scene.sample(rng), side, side)
+    head = Head(Identity.sample(rng), Scene.sample(rng), width, height)
     write_image(path, head.render().rgb)
     return path
 

@@ -103,7 +103,7 @@ def around_model(clip: Path, portrait: np.ndarray, size: int, folder: Path) -> l
     crops = [each.crop for each in framed if each is not None]
     pairs = list(zip(pictures, crops, strict=True))
     resize, squares = _timed(lambda pair: cut(*pair, size), pairs)
-    paste, _ = _timed(Paster(portrait, Crop(0, 0, portrait.shape[0])), squares)
+    paste, _ = _timed(Paster(portrait, Crop(0, 0, size), size), squares)
     target = folder / "stage.mp4"
     with VideoWriter(target, time_base=1 / RATE, rate=RATE) as writer:
         encode, _ = _timed(lambda pair: writer.write(pair[1], pair[0]), list(enumerate(squares)))

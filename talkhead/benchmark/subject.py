@@ -16,7 +16,7 @@ from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmCo
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.models import Network, build
-from talkhead.structs import Keypoints, SourceState
+from talkhead.structs import Keypoints, RenderParts, SourceState
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,11 @@ class FreeModel(nn.Module):
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         return state.image.expand(len(driving), -1, -1, -1)
+
+    def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
+        image = self.render(state, driving)
+        still = torch.zeros_like(image[:, :2])
+        return RenderParts(image, still, still[:, :1] + 1, still[:, :1] + 1)
 
 
 @dataclass(frozen=True)

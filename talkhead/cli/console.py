@@ -80,7 +80,7 @@ def sentence(error: Exception) -> str:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or error}"
     if is_out_of_memory(error):
-        return "memory ran out; use a smaller --batch-size, or --device cpu"
+        return "memory ran out; use a smaller --size or --batch-size, or --device cpu"
     return unexpected(error)
 
 

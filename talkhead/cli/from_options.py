@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import MISSING, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -98,6 +98,8 @@ def _parameter(name: str, kind: Any, default: Any, info: Any) -> inspect.Paramet
 
 def _for_typer(kind: Any) -> tuple[Any, Range | None]:
     """A field's kind as Typer knows it, and its bounds."""
+    if _words_beside_numbers(kind):
+        return str, None
     if get_origin(kind) in (Union, UnionType):
         inner, bounds = _for_typer(next(k for k in get_args(kind) if k is not NoneType))
         return inner | None, bounds
@@ -118,6 +120,13 @@ def _is_numbers(kind: Any) -> bool:
     return get_origin(kind) is tuple and get_args(kind)[0] is int
 
 
+def _words_beside_numbers(kind: Any) -> tuple[str, ...]:
+    """The words that may stand in place of a whole number, such as `auto`."""
+    if get_origin(kind) not in (Union, UnionType):
+        return ()
+    return tuple(w for k in get_args(kind) if get_origin(k) is Literal for w in get_args(k))
+
+
 def _switches(field: OptionField) -> list[str]:
     return [name for name in get_args(field.kind) if name != field.default]
 
@@ -132,7 +141,18 @@ def _take(field: OptionField, values: dict[str, Any]) -> Any:
     value = values.pop(field.name)
     if _is_numbers(field.kind):
         return _numbers(value) if value else field.default
+    if words := _words_beside_numbers(field.kind):
+        return value if value in words else _number(value, words)
     return tuple(value) if isinstance(value, list) else value
+
+
+def _number(text: str, words: tuple[str, ...]) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"write a whole number or {' or '.join(words)}, not {text!r}"
+        ) from None
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from talkhead.checkpoint import default_weights, read_header
 from talkhead.errors import TalkheadError
+from talkhead.faces.crop import resize
 from talkhead.inference.engine import Engine
 
 Pictures = Sequence[np.ndarray]
@@ -46,26 +47,36 @@ class CopySource:
 
 
 class WeightsMethod:
-    """A model with its weights."""
+    """A model with its weights, which draws pictures of any size.
 
-    def __init__(self, name: str, path: Path, engine: Engine) -> None:
-        self.name = name
+    detail: lay the source's detail into results that are larger than the model's own (see
+    `models.detail`); without it they are enlarged.
+    """
+
+    def __init__(self, name: str, path: Path, engine: Engine, *, detail: bool = True) -> None:
+        self.name = name if detail else f"{name}, enlarged"
         precision = str(engine.precision).removeprefix("torch.")
-        self.key = f"{path.stem}-{engine.weights[:12]}-{precision}"
+        self.key = f"{path.stem}-{engine.weights[:12]}-{precision}{'' if detail else '-enlarged'}"
         header = read_header(path)
         self.about = f"{header.config.family}; {header.provenance.origin}"
         self._engine = engine
+        self._detail = detail
 
     def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
-        encoded = self._engine.encode(source)
+        size, own = source.shape[0], self._engine.image_size
+        encoded = self._engine.encode(resize(source, own))
+        if self._detail and size > own:
+            encoded = self._engine.add_detail(encoded, source)
         if anchor is None:
             transfer = self._engine.transfer("absolute", encoded.keypoints)
         else:
-            keypoints = self._engine.detect([anchor])
+            keypoints = self._engine.detect([resize(anchor, own)])
             transfer = self._engine.transfer("relative", encoded.keypoints, keypoints)
 
         def draw(driving: Pictures) -> np.ndarray:
-            return self._engine.render(encoded, transfer(self._engine.detect(driving)))
+            found = self._engine.detect([resize(picture, own) for picture in driving])
+            drawn = self._engine.render(encoded, transfer(found))
+            return np.stack([resize(picture, size) for picture in drawn])
 
         return draw
 
@@ -75,22 +86,30 @@ def load_methods(
     device: str = "auto",
     precision: str = "fp32",
     batch_size: int | None = None,
+    size: int | None = None,
 ) -> tuple[list[Method], list[Engine]]:
     """Read several weights (None: the bundled ones), each under a name of its own.
 
-    Raises TalkheadError when their pictures differ in size: scores of different sizes say nothing
-    about each other.
+    size: of the pictures that are scored; None: the models' own. Weights that draw smaller ones
+          stand twice in the table: with the source's detail, and enlarged.
+
+    Raises TalkheadError when models differ in size and none is given: scores of different sizes say
+    nothing about each other.
     """
     files = [path or default_weights() for path in paths]
     engines = [Engine.load(path, device, precision, batch_size) for path in files]
-    if len({engine.image_size for engine in engines}) > 1:
+    if size is None and len({engine.image_size for engine in engines}) > 1:
         sizes = ", ".join(
             f"{path.name}: {engine.image_size}" for path, engine in zip(files, engines, strict=True)
         )
-        raise TalkheadError(f"weights for pictures of different sizes ({sizes}); score them apart")
+        raise TalkheadError(
+            f"weights for pictures of different sizes ({sizes}); score them apart, or give --size"
+        )
     methods: list[Method] = []
     for path, engine in zip(files, engines, strict=True):
         namesakes = [other for other in files if other.stem == path.stem]
         name = path.stem if len(namesakes) == 1 else f"{path.stem} ({engine.weights[:6]})"
         methods.append(WeightsMethod(name, path, engine))
+        if size is not None and size > engine.image_size:
+            methods.append(WeightsMethod(name, path, engine, detail=False))
     return methods, engines

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from talkhead.choices import Precision, Protocol
-from talkhead.options import DATA, DEVICE, MODEL, OUTPUT, SCORES, Count, Option, check_options
+from talkhead.options import DATA, DEVICE, MODEL, OUTPUT, SCORES, Count, Option, Side, check_options
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,14 @@ class EvaluateOptions:
     published: Annotated[
         Path | None,
         Option("CSV file of papers' rows to show beside (name, source, protocol, ...).", SCORES),
+    ] = None
+    size: Annotated[
+        Side | None,
+        Option(
+            "Side of the pictures that are scored. Default: the model's. Weights that draw smaller "
+            "ones are scored with the source's detail, and enlarged.",
+            SCORES,
+        ),
     ] = None
     keypoints: Annotated[
         Path | None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from talkhead.errors import TalkheadError
 from talkhead.evaluation.evaluate import Evaluation, score_methods
 from talkhead.evaluation.methods import load_methods
 from talkhead.evaluation.metrics.suite import build_metrics, parse_metrics
@@ -42,7 +41,7 @@ def evaluate(
     published = read_published(options.published, options.protocol) if options.published else ()
     device = own_device(options.device)
     methods, engines = load_methods(
-        list(options.weights) or [None], device, options.precision, options.batch_size
+        list(options.weights) or [None], device, options.precision, options.batch_size, options.size
     )
     judge = _keypoint_judge(options, engines[0], device)
     suite = build_metrics(
@@ -55,7 +54,7 @@ def evaluate(
             suite,
             options.output,
             metrics=metrics,
-            size=engines[0].image_size,
+            size=options.size or engines[0].image_size,
             batch_size=engines[0].batch_size,
             description=_describe(options, methods[0].name),
             progress=tell,
@@ -72,13 +71,7 @@ def evaluate(
 def _keypoint_judge(options: EvaluateOptions, first: Engine, device: str) -> Engine:
     if options.keypoints is None:
         return first
-    judge = Engine.load(options.keypoints, device, options.precision, options.batch_size)
-    if judge.image_size != first.image_size:
-        raise TalkheadError(
-            f"{options.keypoints} finds keypoints at {judge.image_size} pixels, the pictures "
-            f"have {first.image_size}"
-        )
-    return judge
+    return Engine.load(options.keypoints, device, options.precision, options.batch_size)
 
 
 def _describe(options: EvaluateOptions, first: str) -> dict[str, Any]:

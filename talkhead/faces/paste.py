@@ -1,4 +1,4 @@
-"""Pasting an animated crop back into its photo."""
+"""A moving face back in its photo: which square of the photo changes, and putting it in place."""
 
 from __future__ import annotations
 
@@ -7,70 +7,81 @@ import math
 import cv2
 import numpy as np
 
-from talkhead.faces.crop import _rotation, resize, whole_pixels
-from talkhead.structs import Crop
+from talkhead.errors import TalkheadError
+from talkhead.faces.crop import cut, whole_pixels
+from talkhead.structs import Crop, PhotoWindow
 
 
 class Paster:
-    """Puts a moving face back into a still photo, behind a soft mask.
+    """Puts drawn squares into a still photo; all other pixels stay as they are.
 
-    What does not change (the mask, the photo behind it) is computed once; every call blends only
-    the crop's part of the photo. Outside of the mask the photo's pixels are untouched.
-
-    photo: rgb uint8 (H, W, 3); crop: where the face was cut from.
+    photo: rgb uint8 (H, W, 3). crop: where the face was cut from. largest: side in pixels that the
+    square may have at most, or TalkheadError.
     """
 
-    def __init__(self, photo: np.ndarray, crop: Crop) -> None:
+    def __init__(self, photo: np.ndarray, crop: Crop, largest: int) -> None:
         self._photo = photo
-        left, top, self._side = whole_pixels(crop)
-        self._angle = crop.angle
-        mask = self._place_in_photo(soft_mask(self._side))
-        room = (mask.shape[0] - self._side) // 2  # around a turned crop
-        left, top, side = left - room, top - room, mask.shape[0]
+        self._crop = crop
+        left, top, side = whole_pixels(crop)
+        turn = math.radians(crop.angle)
+        reach = side * (abs(math.cos(turn)) + abs(math.sin(turn)))
+        room = math.ceil((reach - side) / 2 - 1e-6)  # around a turned crop
+        self._left, self._top, self._side = left - room, top - room, side + 2 * room
+        if self._side > largest:
+            raise TalkheadError(
+                f"the crop of the face is {self._side} pixels wide, too large to be pasted back "
+                f"(at most {largest}); give a smaller --max-side or --crop-source"
+            )
         height, width = photo.shape[:2]
-        rows = slice(max(top, 0), min(top + side, height))
-        columns = slice(max(left, 0), min(left + side, width))
+        rows = slice(max(self._top, 0), min(self._top + self._side, height))
+        columns = slice(max(self._left, 0), min(self._left + self._side, width))
         self._place = (rows, columns)
-        self._part = (  # the same, seen from the crop
-            slice(rows.start - top, rows.stop - top),
-            slice(columns.start - left, columns.stop - left),
+        self._part = (  # the same, seen from the square
+            slice(rows.start - self._top, rows.stop - self._top),
+            slice(columns.start - self._left, columns.stop - self._left),
         )
-        self._mask = mask[self._part][..., None]
-        self._behind = (1 - self._mask) * photo[self._place]
 
-    def __call__(self, face: np.ndarray) -> np.ndarray:
-        """Photo (H, W, 3) with `face` uint8 (size, size, 3) in it; a new array."""
-        part = self._place_in_photo(resize(face, self._side))[self._part]
+    def window(self, size: int, points: np.ndarray | None = None) -> PhotoWindow:
+        """The square of the photo that is drawn into, for a crop that was drawn at `size`.
+
+        points: of the face's mesh (N, 2 or more), x and y in pixels of the photo.
+        """
+        left, top, side = whole_pixels(self._crop)
+        height, width = self._photo.shape[:2]
+        ends = (left > 0, top > 0, left + side < width, top + side < height)
+        face = None if points is None else face_mask(points, self._crop, size)
+        square = cut(self._photo, Crop(self._left, self._top, self._side), self._side)
+        goes_on = (True,) * 4 if self._crop.angle else ends
+        return PhotoWindow(square, side, self._crop.angle, goes_on, face)
+
+    def __call__(self, square: np.ndarray) -> np.ndarray:
+        """The photo (H, W, 3) with a square as large as the window in it; a new array."""
         result = self._photo.copy()
-        result[self._place] = np.rint(self._mask * part + self._behind).astype(np.uint8)
+        result[self._place] = square[self._part]
         return result
 
-    def _place_in_photo(self, square: np.ndarray) -> np.ndarray:
-        """A square of the crop's side as it lies in the photo: turned, in the square around it."""
-        if not self._angle:
-            return square
-        rotation = _rotation(-self._angle)
-        reach = self._side * np.abs(rotation[0]).sum()
-        side = self._side + 2 * math.ceil((reach - self._side) / 2)
-        shift = np.full(2, (self._side - 1) / 2) - rotation @ np.full(2, (side - 1) / 2)
-        turned: np.ndarray = cv2.warpAffine(
-            square,
-            np.column_stack([rotation, shift]),
-            (side, side),
-            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-        )
-        return turned
+
+def face_mask(points: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+    """float32 (size, size): 1 inside the outline of a face in a crop's picture, soft at its rim."""
+    left, top, side = whole_pixels(crop)
+    turn = math.radians(crop.angle)
+    x, y = (points[:, :2] - (left + side / 2, top + side / 2)).T
+    upright = np.stack(
+        [x * math.cos(turn) + y * math.sin(turn), y * math.cos(turn) - x * math.sin(turn)], axis=1
+    )
+    outline = cv2.convexHull(((upright / side + 0.5) * size).astype(np.float32))
+    mask = np.zeros((size, size), np.float32)
+    cv2.fillConvexPoly(mask, np.rint(outline).astype(np.int32), 1.0)
+    softness = max(1, size // 32)
+    grown: np.ndarray = cv2.dilate(mask, np.ones((softness * 2 + 1,) * 2, np.uint8))
+    return cv2.blur(grown, (softness * 2 + 1,) * 2)
 
 
-def soft_mask(side: int, border: float = 0.12, corner: float = 0.3) -> np.ndarray:
-    """float32 (side, side): 0 at the border, 1 in the middle, a square with round corners.
-
-    It rises smoothly (3t^2 - 2t^3) over `border` * side pixels; `corner` * side is the radius.
-    """
-    offsets = np.abs((np.arange(side) + 0.5) / side - 0.5) - (0.5 - corner)
-    x, y = np.meshgrid(offsets, offsets)
-    # How far inside the rounded square: its corner centre is the origin of x and y.
-    outside = np.hypot(np.maximum(x, 0), np.maximum(y, 0)) + np.minimum(np.maximum(x, y), 0)
-    rise = np.clip((corner - outside - 1 / side) / border, 0, 1)
-    return (rise * rise * (3 - 2 * rise)).astype(np.float32)
+def fit_photo(photo: np.ndarray, max_side: int) -> np.ndarray:
+    """A photo with no side longer than `max_side`, and even sides, as video has them."""
+    height, width = photo.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    if scale == 1:
+        return photo[: height - height % 2, : width - width % 2]
+    size = [max(2, int(side * scale + 0.5) // 2 * 2) for side in (width, height)]
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)

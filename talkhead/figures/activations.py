@@ -109,6 +109,8 @@ class Activations:
     deformation:   (h, w, 2), the grid before any compensation.
     candidates:    (K + 1, h, w, 2), the motions it was blended from, background first.
     contributions: (K + 1, h, w), their weights.
+    large:         the picture with the source's detail, uint8 (T, T, 3); None where the result has
+                   the model's size.
     inside:        what followed. `inside.motion` (h, w, 2) is the grid that was drawn with.
     """
 
@@ -119,6 +121,7 @@ class Activations:
     candidates: np.ndarray
     contributions: np.ndarray
     inside: FamilyActivations = field(repr=False)
+    large: np.ndarray | None = None
 
 
 @torch.inference_mode()
@@ -134,7 +137,7 @@ def dissect(
     model, state = engine.model, source.state
     drawn = moved.map(lambda tensor: tensor.to(engine.device))
     dense = model.dense_motion(state.small, state.keypoints, drawn)
-    result = engine.render(source, moved)[0]
+    result = engine.render(EncodedSource(source.picture, state), moved)[0]
     meshes = mesh(np.stack([source.picture, driving, result]))[..., :2]
     return Activations(
         source=Portrait(source.picture, source.keypoints, meshes[0]),
@@ -144,6 +147,7 @@ def dissect(
         candidates=plain(candidates(model, state, drawn)),
         contributions=plain(dense.mask),
         inside=look_inside(model, state, dense, engine.to_tensor([driving])),
+        large=engine.render(source, moved)[0] if source.detail is not None else None,
     )
 
 

@@ -14,6 +14,7 @@ from talkhead.animation.driving import VideoMotion
 from talkhead.animation.paths import check_output
 from talkhead.animation.portrait import load_portrait
 from talkhead.animation.renderer import choose_transfer
+from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
 from talkhead.faces.alignment import make_finder
@@ -59,7 +60,9 @@ class Inspector:
         self._engine = engine
         self._mesh = CropMesh(engine.device)
         finder = make_finder(settings.detector, str(engine.device))
-        self._source = load_portrait(source, engine, settings, finder).encoded
+        found = load_portrait(source, engine, settings, finder)
+        settled = settle_size(settings, [found], engine.image_size)
+        self._source = add_detail(found, engine, settled).encoded
         self.driver = VideoMotion(driving, engine, settings, finder, progress)
         _, anchor = find_anchor(self.driver, self._source.keypoints, settings)
         self._transfer = choose_transfer(engine, self._source, anchor, settings)

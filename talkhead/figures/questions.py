@@ -20,6 +20,7 @@ Question = Callable[[Activations, ColorScales], Figure | None]
 
 LARGE, SMALL = 288, 96  # pixels of panels with many marks, of panels that come by the dozen
 PER_ROW = 12  # small panels
+DETAIL_FULL = 32  # levels of 255
 
 
 def draw_keypoints(activations: Activations, scales: ColorScales) -> Figure:
@@ -264,6 +265,24 @@ def group_size(activations: Activations) -> int:
     return activations.source.keypoints.value.shape[1] // (len(activations.candidates) - 1)
 
 
+def draw_detail(activations: Activations, scales: ColorScales) -> Figure | None:
+    """What the source's detail adds to the model's picture, at the size of the result."""
+    large = activations.large
+    if large is None:
+        return None
+    size, own = large.shape[0], activations.result.picture.shape[0]
+    side = max(size, LARGE)
+    plain, large = (enlarge(p, side, smooth=True) for p in (activations.result.picture, large))
+    added = np.abs(large.astype(np.float32) - plain).mean(axis=2) / 255
+    note = f"white: a difference of {DETAIL_FULL} levels or more"
+    panels = [
+        Panel(plain, f"the model's picture of {own} px, enlarged"),
+        Panel(large, f"with the source's detail, {size} px"),
+        Panel(greys(np.clip(added * 255 / DETAIL_FULL, 0, 1)), "what was added"),
+    ]
+    return Figure("Detail of the source", note, [panels])
+
+
 QUESTIONS: dict[str, Question] = {
     "keypoints": draw_keypoints,
     "mesh": draw_mesh,
@@ -275,6 +294,7 @@ QUESTIONS: dict[str, Question] = {
     "features": draw_features,
     "codes": draw_codes,
     "memory": draw_memory,
+    "detail": draw_detail,
 }
 
 

@@ -23,15 +23,21 @@ from talkhead.inference.compile import Compiled
 from talkhead.inference.fusion import fold
 from talkhead.inference.transport import Download, upload
 from talkhead.models import Network
+from talkhead.models.detail import SourceDetail
 from talkhead.models.tpsmm import TpsmmModel
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import Keypoints, SourceState
+from talkhead.structs import Keypoints, PhotoWindow, RenderParts, SourceState
 
 log = logging.getLogger(__name__)
+
+# Of results with detail: on a CPU what lies between them and the model must not leave the caches.
+PIXELS_AT_ONCE = {"cpu": 2**18, "cuda": 2**23}
 
 
 class Engine:
     """Pictures are uint8 RGB (S, S, 3) with S = `image_size`; keypoints float32 on the CPU.
+
+    Results have that size, too, or that of the source's detail where it was given any.
 
     model:     in evaluation mode; moved to the device and rewritten for drawing, see `folding`.
     precision: of weights and features; what needs float32 (keypoints, grids) stays in it. Frames
@@ -67,9 +73,11 @@ class Engine:
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
+        self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
         self._compiled = compiled
         if compiled:
             self._draw = Compiled(self._model.render, device)
+            self._draw_parts = Compiled(self._model.render_parts, device)
 
     @classmethod
     def load(
@@ -109,6 +117,24 @@ class Engine:
         state = self._model.encode_source(self.to_tensor([picture]))
         return EncodedSource(picture, state)
 
+    @torch.inference_mode()
+    def add_detail(self, source: EncodedSource, picture: np.ndarray | PhotoWindow) -> EncodedSource:
+        """The same source, drawn from now on at the size of a larger picture of it.
+
+        picture: the same square of the photo, uint8 (T, T, 3) of any size T, or the photo around
+        it: results are then that part of the photo, and what does not move stays as it is there.
+        """
+        if isinstance(picture, PhotoWindow):
+            small = self.to_tensor([source.picture])
+            detail = SourceDetail.in_photo(self._texture(picture.rgb), picture, small)
+            return EncodedSource(source.picture, source.state, detail, picture.rgb)
+        detail = SourceDetail.whole(self._texture(picture))
+        return EncodedSource(source.picture, source.state, detail, picture)
+
+    def _texture(self, picture: np.ndarray) -> Tensor:
+        levels = upload(torch.from_numpy(np.ascontiguousarray(picture))[None], self.device)
+        return levels.permute(0, 3, 1, 2).float().contiguous() / 255
+
     def require_avd(self) -> None:
         """Raise TalkheadError unless these weights can `disentangle`."""
         config = self._model.config
@@ -147,9 +173,15 @@ class Engine:
         """Like `render`, for pictures that are wanted later: a GPU draws them meanwhile."""
         driving = keypoints.map(lambda tensor: upload(tensor, self.device))
         whole = fill_up(driving, self.batch_size) if self._compiled else driving
-        images = self._draw(source.state, whole)[: len(driving)]
-        found = Download((to_levels(images), torch.isfinite(images).all()), self._copies)
-        return PendingBatch(found, lambda: self._render_again(source, driving))
+        if source.detail is None:
+            images = self._draw(source.state, whole)[: len(driving)]
+            drawn = to_levels(images), torch.isfinite(images).all()
+        else:
+            parts = self._draw_parts(source.state, whole)
+            drawn = lay_in(source.detail, parts[: len(driving)])
+        return PendingBatch(
+            Download(drawn, self._copies), lambda: self._render_again(source, driving)
+        )
 
     @torch.inference_mode()
     def _render_again(self, source: EncodedSource, driving: Keypoints) -> np.ndarray:
@@ -160,9 +192,13 @@ class Engine:
                 )
                 self._warned = True
             state = self._single.encode_source(self.to_tensor([source.picture]))
-            images = self._single.render(state, driving)
-            if bool(torch.isfinite(images).all()):
-                return to_levels(images).cpu().numpy()
+            if source.detail is None:
+                images = self._single.render(state, driving)
+                levels, finite = to_levels(images), torch.isfinite(images).all()
+            else:
+                levels, finite = lay_in(source.detail, self._single.render_parts(state, driving))
+            if bool(finite):
+                return levels.cpu().numpy()
         raise TalkheadError(
             "these weights draw values that are no numbers: they are damaged, or diverged in "
             "training"
@@ -203,6 +239,18 @@ class Engine:
         return stacked.permute(0, 3, 1, 2).float() / 255
 
 
+def lay_in(detail: SourceDetail, parts: RenderParts) -> tuple[Tensor, Tensor]:
+    """Pictures uint8 (B, T, T, 3) with a source's detail, and whether all parts are finite.
+
+    So few at once that what lies between fits the caches of a CPU or the memory of a GPU.
+    """
+    most = PIXELS_AT_ONCE.get(detail.texture.device.type, PIXELS_AT_ONCE["cpu"])
+    pieces = parts.split(max(1, most // detail.size**2))
+    levels = [to_levels(detail.lay_in(piece)) for piece in pieces]
+    finite = torch.isfinite(parts.image).all() & torch.isfinite(parts.flow).all()
+    return torch.cat(levels), finite
+
+
 def to_levels(images: Tensor) -> Tensor:
     """(B, 3, H, W) in [0, 1] -> uint8 (B, H, W, 3)."""
     levels = images.float().clamp(0, 1).mul(255).round().to(torch.uint8)
@@ -230,11 +278,22 @@ class PendingBatch:
 
 
 class EncodedSource:
-    """A source picture and its state on the engine's device."""
+    """A source picture and its state on the engine's device.
 
-    def __init__(self, picture: np.ndarray, state: SourceState) -> None:
+    detail, shown: of a source that is drawn at a size of its own, and its picture at that size.
+    """
+
+    def __init__(
+        self,
+        picture: np.ndarray,
+        state: SourceState,
+        detail: SourceDetail | None = None,
+        shown: np.ndarray | None = None,
+    ) -> None:
         self.picture = picture
         self.state = state
+        self.detail = detail
+        self.shown = picture if shown is None else shown
 
     @property
     def keypoints(self) -> Keypoints:

@@ -8,9 +8,25 @@ from torch import Tensor, nn
 from talkhead.config import CodebookConfig
 from talkhead.models.autoencoder import Decoder, Encoder
 from talkhead.models.compensation import AppearanceCompensator, MotionCompensator
-from talkhead.models.grid import identity_grid, resize, shrink, warp
+from talkhead.models.grid import (
+    identity_grid,
+    pixel_flow,
+    resize,
+    resize_grid,
+    shrink,
+    warp,
+    warp_by_flow,
+)
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
-from talkhead.structs import DenseMotion, Keypoints, Quantized, ScaleStep, SourceState, TrainOutputs
+from talkhead.structs import (
+    DenseMotion,
+    Keypoints,
+    Quantized,
+    RenderParts,
+    ScaleStep,
+    SourceState,
+    TrainOutputs,
+)
 
 
 class CodebookModel(nn.Module):
@@ -51,10 +67,22 @@ class CodebookModel(nn.Module):
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         """The source moved to the driving keypoints: (B, 3, H, W) in [0, 1]."""
-        state = state.expand(len(driving)) if len(state.image) != len(driving) else state
-        dense = self.dense_motion(state.small, state.keypoints, driving)
-        steps = self.compensate(state, dense)
+        state, steps = self._move(state, driving)
         return self._leave(self._decode(state, steps)).clamp(0, 1)
+
+    def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
+        """The same, with where it came from; a source that is blended in is sampled bicubically."""
+        state, steps = self._move(state, driving)
+        size = (self.config.image_size,) * 2
+        occlusion = resize(steps[-1].occlusion, size).float()
+        image, keep = self._paint(steps)
+        image = self._leave(image)
+        flow = pixel_flow(resize_grid(self._shown(steps), size))
+        if keep is None:
+            return RenderParts(image.clamp(0, 1), flow, torch.zeros_like(occlusion), occlusion)
+        bent = warp_by_flow(self._leave(state.image), flow)
+        kept = keep.float()
+        return RenderParts(torch.lerp(image, bent, kept).clamp(0, 1), flow, kept, occlusion)
 
     def reconstruct(self, source: Tensor, driving: Tensor, *, coarse: bool = True) -> TrainOutputs:
         """A training step's forward pass on images in [0, 1] of one person, (B, 3, H, W) each.
@@ -80,6 +108,14 @@ class CodebookModel(nn.Module):
     def shallow_features(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the appearance codes are learned from, of driving images (B, 3, H, W) in [0, 1]."""
         return self.encoder.shallow(self._working(self._enter(images)))
+
+    def _move(
+        self, state: SourceState, driving: Keypoints
+    ) -> tuple[SourceState, tuple[ScaleStep, ...]]:
+        """The state, repeated for every driving frame, and all scales moved."""
+        state = state.expand(len(driving)) if len(state.image) != len(driving) else state
+        dense = self.dense_motion(state.small, state.keypoints, driving)
+        return state, self.compensate(state, dense)
 
     def compensate(self, state: SourceState, dense: DenseMotion) -> tuple[ScaleStep, ...]:
         """Refine motion, then appearance, at every scale from coarse to fine."""
@@ -109,13 +145,21 @@ class CodebookModel(nn.Module):
         return tuple(steps)
 
     def _decode(self, state: SourceState, steps: tuple[ScaleStep, ...]) -> Tensor:
+        image, keep = self._paint(steps)
+        if keep is None:
+            return image
+        return keep * warp(state.image, self._shown(steps)) + (1 - keep) * image
+
+    def _paint(self, steps: tuple[ScaleStep, ...]) -> tuple[Tensor, Tensor | None]:
+        """What the decoder draws, and the share of the warped source that stays in its place."""
         coarse, *finer = (step.compensated for step in steps)
         image = resize(self.decoder(coarse, finer), (self.config.image_size,) * 2)
-        if not self.config.blend_source:
-            return image
-        keep = torch.sigmoid(image[:, 3:])
-        inside = steps[-1].motion.clamp(-1, 1)  # beyond the source its rim goes on, not grey
-        return keep * warp(state.image, inside) + (1 - keep) * image[:, :3]
+        return image[:, :3], torch.sigmoid(image[:, 3:]) if self.config.blend_source else None
+
+    def _shown(self, steps: tuple[ScaleStep, ...]) -> Tensor:
+        """The final deformation; of a source that is shown the rim goes on, not grey."""
+        motion = steps[-1].motion
+        return motion.clamp(-1, 1) if self.config.blend_source else motion
 
     def _decode_coarse(self, steps: tuple[ScaleStep, ...]) -> Tensor:
         nothing = [None] * (len(steps) - 1)

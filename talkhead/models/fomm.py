@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from talkhead.config import FommConfig
 from talkhead.models.blocks import ResidualBlock, UpBlock
-from talkhead.models.grid import resize, resize_grid, warp
+from talkhead.models.grid import pixel_flow, resize, resize_grid, warp
 from talkhead.models.memory import FaceMemory, MemoryReadout, compensate, consistency_loss
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.models.unet import ConvEncoder
-from talkhead.structs import DenseMotion, Keypoints, SourceState, TrainOutputs
+from talkhead.structs import DenseMotion, Keypoints, RenderParts, SourceState, TrainOutputs
 
 
 class FommModel(nn.Module):
@@ -52,11 +52,23 @@ class FommModel(nn.Module):
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         """The source moved to the driving keypoints: (B, 3, H, W) in [0, 1]."""
+        return self._draw(state, driving)[0]
+
+    def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
+        """The same, with where it came from."""
+        image, dense = self._draw(state, driving)
+        size = (image.shape[-2], image.shape[-1])
+        grid = resize_grid(dense.deformation, size, align_corners=False)
+        occlusion = resize(dense.occlusion[0], size, align_corners=False)
+        flow = pixel_flow(grid, align_corners=self.config.align_corners)
+        return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion)
+
+    def _draw(self, state: SourceState, driving: Keypoints) -> tuple[Tensor, DenseMotion]:
         state = state.expand(len(driving)) if len(state.image) != len(driving) else state
         dense = self.dense_motion(state.small, state.keypoints, driving)
         warped = self.warp_feature(state, dense)
         recollections = self._recollect(warped, state.keypoints)
-        return self._decode(warped, recollections).clamp(0, 1)
+        return self._decode(warped, recollections).clamp(0, 1), dense
 
     def reconstruct(self, source: Tensor, driving: Tensor) -> TrainOutputs:
         """A training step's forward pass on images in [0, 1] of one person, (B, 3, H, W) each."""

@@ -95,6 +95,59 @@ def warp_thin(features: Tensor, grid: Tensor, size: int) -> Tensor:
     return _sample(features, thinned, align_corners=True)
 
 
+def pixel_flow(grid: Tensor, *, align_corners: bool = True) -> Tensor:
+    """A deformation grid (B, S, S, 2) as the way from each pixel to where it looks.
+
+    (B, 2, S, S), x then y, in pixels. `align_corners`: whether -1 and 1 are, to who samples by
+    this grid, the centres of the border pixels or their outer edges.
+    """
+    size = grid.shape[1]
+    scale = (size - 1) / 2 if align_corners else size / 2
+    pixels = torch.arange(size, device=grid.device) - (size - 1) / 2
+    places = grid.float() * scale
+    return torch.stack([places[..., 0] - pixels, places[..., 1] - pixels[:, None]], dim=1)
+
+
+def rescale(maps: Tensor, size: int) -> Tensor:
+    """Maps (B, C, s, s) as (B, C, size, size), float32; pixels are areas, as in photos.
+
+    Reducing averages these areas, enlarging is bilinear.
+    """
+    if maps.shape[-1] >= size:
+        return F.adaptive_avg_pool2d(maps.float(), size)
+    return F.interpolate(maps.float(), size=(size, size), mode="bilinear", align_corners=False)
+
+
+def sample_areas(maps: Tensor, places: Tensor) -> Tensor:
+    """Maps (B, C, s, s) at places (1, h, w, 2), -1 and 1 at their edges; float32 (B, C, h, w).
+
+    Beyond the maps their rim goes on.
+    """
+    places = places.expand(len(maps), -1, -1, -1)
+    return F.grid_sample(maps.float(), places, padding_mode="border", align_corners=False)
+
+
+def area_centres(size: int, device: torch.device | None = None) -> Tensor:
+    """The centres of `size` pixels, -1 and 1 at the edges of the first and the last."""
+    return (torch.arange(size, device=device) + 0.5) * (2 / size) - 1
+
+
+def warp_by_flow(images: Tensor, flow: Tensor) -> Tensor:
+    """Images (B, C, S, S) sampled where a flow (B, 2, S, S) in their own pixels points to.
+
+    Bicubic, which keeps detail that bilinear sampling blurs; beyond the images their rim goes on.
+    Where the flow is zero they come back as they are, up to rounding.
+    """
+    size = flow.shape[-1]
+    centres = area_centres(size, flow.device)
+    x = flow[:, 0] * (2 / size) + centres
+    y = flow[:, 1] * (2 / size) + centres[:, None]
+    places = torch.stack([x, y], dim=-1)
+    return F.grid_sample(
+        images.float(), places, mode="bicubic", padding_mode="border", align_corners=False
+    )
+
+
 def _sample(features: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     """Features (B, C, h, w) at the places of a grid (B, h', w', 2): (B, C, h', w')."""
     if _lies_in_rows(features):

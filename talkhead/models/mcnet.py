@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from talkhead.config import McnetConfig
+from talkhead.models.detail import warped_parts
 from talkhead.models.grid import resize, warp
 from talkhead.models.memory import FaceMemory, MemoryReadout, compensate, consistency_loss
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.models.unet import ConvEncoder, UnetDecoder
-from talkhead.structs import DenseMotion, Keypoints, SourceState, TrainOutputs
+from talkhead.structs import DenseMotion, Keypoints, RenderParts, SourceState, TrainOutputs
 
 
 class McnetModel(nn.Module):
@@ -52,12 +53,21 @@ class McnetModel(nn.Module):
 
         noise: one map (1, m, m) per scale of the memory, to repeat a recorded conditioning.
         """
+        return self._draw(state, driving, noise)[0]
+
+    def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
+        """The same, with where it came from."""
+        return warped_parts(*self._draw(state, driving))
+
+    def _draw(
+        self, state: SourceState, driving: Keypoints, noise: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, DenseMotion]:
         state = state.expand(len(driving)) if len(state.image) != len(driving) else state
         dense = self.dense_motion(state.small, state.keypoints, driving)
         warped = self.warp_features(state, dense)
         recollections = self._recollect(warped, state.keypoints, noise)
         warped_source = warp(state.image, dense.deformation)
-        return self._decode(warped, recollections, warped_source, dense).clamp(0, 1)
+        return self._decode(warped, recollections, warped_source, dense).clamp(0, 1), dense
 
     def reconstruct(self, source: Tensor, driving: Tensor) -> TrainOutputs:
         """A training step's forward pass on images in [0, 1] of one person, (B, 3, H, W) each."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from talkhead.structs import Keypoints, SourceState, TrainOutputs
+from talkhead.structs import Keypoints, RenderParts, SourceState, TrainOutputs
 
 
 class Model(Protocol):
@@ -22,6 +22,10 @@ class Model(Protocol):
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         """Images of the source, moved to the driving keypoints; inference only."""
+        ...
+
+    def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
+        """The same images with what drawing at another size needs; see `detail`."""
         ...
 
     def reconstruct(self, source: Tensor, driving: Tensor) -> TrainOutputs:

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from talkhead.config import TpsmmConfig
 from talkhead.errors import TalkheadError
+from talkhead.models.detail import warped_parts
 from talkhead.models.grid import warp
 from talkhead.models.memory import FaceMemory, MemoryReadout, compensate, consistency_loss
 from talkhead.models.resnet import ResNet18
 from talkhead.models.tps import PointDetector, SplineMotionEstimator
 from talkhead.models.unet import ConvEncoder, UnetDecoder
-from talkhead.structs import DenseMotion, Keypoints, SourceState, TrainOutputs
+from talkhead.structs import DenseMotion, Keypoints, RenderParts, SourceState, TrainOutputs
 
 
 class TpsmmModel(nn.Module):
@@ -58,12 +59,19 @@ class TpsmmModel(nn.Module):
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         """The source moved to the driving keypoints: (B, 3, H, W) in [0, 1]."""
+        return self._draw(state, driving)[0]
+
+    def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
+        """The same, with where it came from."""
+        return warped_parts(*self._draw(state, driving))
+
+    def _draw(self, state: SourceState, driving: Keypoints) -> tuple[Tensor, DenseMotion]:
         state = state.expand(len(driving)) if len(state.image) != len(driving) else state
         dense = self.dense_motion(state.small, state.keypoints, driving)
         warped = self.warp_features(state, dense)
         recollections = self._recollect(warped, state.keypoints)
         warped_source = warp(state.image, dense.deformation)
-        return self._decode(warped, recollections, warped_source, dense).clamp(0, 1)
+        return self._decode(warped, recollections, warped_source, dense).clamp(0, 1), dense
 
     def reconstruct(
         self,

@@ -122,14 +122,14 @@ def test_every_preset_animates(name: str, portrait: Path, tmp_path: Path) -> Non
     engine = Engine(mini(mini_preset(name)), torch.device("cpu"), batch_size=2)
     report = Animator(engine)(portrait, driving, tmp_path / "out.mp4", CENTRED)
     assert report.frames == 2
-    assert frames_of(tmp_path / "out.mp4").shape == (2, 64, 64, 3)
+    assert frames_of(tmp_path / "out.mp4").shape == (2, 80, 80, 3)  # the portrait's own size
 
 
 def test_avd_motion_draws_the_disentangled_keypoints(portrait: Path, tmp_path: Path) -> None:
     model = mini(replace(mini_config("tpsmm"), avd=True))
     engine = Engine(model, torch.device("cpu"), batch_size=2)
     driving = make_clip(tmp_path / "drive.mkv", frames=3, size=(64, 64), codec="ffv1", audio=False)
-    wanted = settings(motion="avd", codec="ffv1")
+    wanted = settings(motion="avd", codec="ffv1", size=64)
     report = Animator(engine)(portrait, driving, tmp_path / "out.mkv", wanted)
     assert (report.frames, report.anchor) == (3, None)
     source = load_portrait(portrait, engine, wanted, FaceFinder()).encoded
@@ -197,10 +197,84 @@ def test_pasted_back_result_has_the_photos_size_and_corners(
     assert np.abs(result[0, :, :4].astype(int) - photo[:, :4]).max() <= 2
 
 
+def test_pixels_of_the_photo_that_do_not_move_are_not_touched(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    wanted = settings(paste_back=True, crop_source="20,10,40")
+    Animator(engine)(portrait, driving, tmp_path / "out", wanted)  # PNGs: nothing is lost
+    result, photo = frames_of(tmp_path / "out"), read_image(portrait)
+    inside = np.zeros(photo.shape[:2], bool)
+    inside[10:50, 20:60] = True
+    assert all(np.array_equal(frame[~inside], photo[~inside]) for frame in result)
+
+
+def test_a_photo_beyond_the_limit_is_reduced_with_a_sentence(
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photo = make_pictures(tmp_path / "photos", count=1, size=(301, 151)) / "frame_1.png"
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    for limit, shape in ((1920, (150, 300)), (100, (50, 100))):
+        wanted = settings(paste_back=True, max_side=limit)
+        Animator(engine)(photo, driving, tmp_path / f"{limit}.mp4", wanted)
+        assert frames_of(tmp_path / f"{limit}.mp4").shape == (2, *shape, 3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "frame_1.png is 301x151; frames are made 100x50, see --max-side"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wish", "side"),
+    [({}, 80), ({"size": 64}, 64), ({"size": 32}, 32), ({"size": 130}, 130), ({"size": 99}, 100)],
+)
+def test_pictures_have_the_size_that_was_asked_for_or_the_sources_own(
+    wish: dict[str, int], side: int, engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    Animator(engine)(portrait, driving, tmp_path / "a.gif", settings(**wish))
+    beside = settings(layout="side-by-side", **wish)
+    Animator(engine)(portrait, driving, tmp_path / "b.mp4", beside)
+    assert frames_of(tmp_path / "a.gif").shape[1:] == (side, side, 3)
+    assert frames_of(tmp_path / "b.mp4").shape[1:] == (side, 3 * side, 3)
+
+
+def test_sizes_that_show_nothing_more_or_are_odd_are_told(
+    engine: Engine, portrait: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    Animator(engine)(portrait, driving, tmp_path / "a.mp4", settings(size=80))
+    assert not caplog.records
+    Animator(engine)(portrait, driving, tmp_path / "b.mp4", settings(size=99))
+    odd, small = (record.getMessage() for record in caplog.records)
+    assert odd == "the size 99 is odd, which video is not; it is made 100"
+    assert "portrait.png: the crop of the face has only 80 pixels a side" in small
+
+
+def test_the_published_picture_is_there_at_the_models_size(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    driving = make_clip(tmp_path / "drive.mkv", frames=3, size=(64, 64), codec="ffv1", audio=False)
+    wanted = settings(size=64, motion="absolute")
+    Animator(engine)(portrait, driving, tmp_path / "out", wanted)
+    source = load_portrait(portrait, engine, wanted).encoded
+    expected = engine.render(source, engine.detect(list(frames_of(driving))))
+    assert np.array_equal(frames_of(tmp_path / "out"), expected)
+
+
+def test_work_is_not_gone_on_with_at_another_size(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    folder = make_pictures(tmp_path / "frames", count=3)
+    wishes = [settings(size=size) for size in (64, 80)] + [
+        settings(paste_back=True, max_side=side) for side in (64, 80)
+    ]
+    assert len({fingerprint(engine, [portrait], folder, wish) for wish in wishes}) == 4
+
+
 def test_several_sources_share_a_grid(engine: Engine, portrait: Path, tmp_path: Path) -> None:
     driving = make_clip(tmp_path / "drive.mp4", frames=2)
     Animator(engine)([portrait] * 3, driving, tmp_path / "out.mp4", settings(layout="grid"))
-    assert frames_of(tmp_path / "out.mp4").shape == (2, 128, 128, 3)
+    assert frames_of(tmp_path / "out.mp4").shape == (2, 160, 160, 3)
 
 
 @pytest.mark.parametrize("driving", ["frames", "frames/*.png", "frames/frame_%d.png"])

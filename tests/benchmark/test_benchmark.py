@@ -209,7 +209,12 @@ def test_json_has_every_stage_and_whole_renders(facts: dict[str, Any]) -> None:
     assert facts["best"]["frames_per_second"] == max(
         batch["frames_per_second"] for batch in facts["batches"]
     )
-    assert [render["frames"] for render in facts["renders"]] == [4, 4]
+    assert [(render["name"], render["frames"]) for render in facts["renders"]] == [
+        ("64 px, face tracked", 4),
+        ("64 px, as the plain loop", 4),
+        ("128 px, with the source's detail", 4),
+        ("in a photo of 1080 lines", 4),
+    ]
     assert [render["frames"] for render in facts["lengths"]] == [4, 8]
     assert facts["driven_gmac"] > facts["source_gmac"] > 0
     assert facts["sizes"] == []  # these weights are of one size only

@@ -30,6 +30,7 @@ from talkhead.evaluation.report.html import html_report, write_report
 from talkhead.evaluation.report.tables import as_json, markdown
 from talkhead.evaluation.shards import own_device
 from talkhead.evaluation.statistics import interval, summarise
+from talkhead.faces.crop import resize
 from talkhead.inference.engine import Engine
 
 PIXELS = MetricSuite((PixelMetrics(),), None, {})
@@ -367,6 +368,31 @@ def test_weights_with_absolute_motion_see_the_driving_frame_only(
     assert np.array_equal(drawn, engine.render(engine.encode(pictures[0]), keypoints))
 
 
+def test_larger_pictures_are_drawn_with_detail_or_enlarged(
+    engine: Engine, toy_weights: Path
+) -> None:
+    pictures = [moving_picture(n, 128, 128) for n in (0, 9)]
+    detailed, enlarged = (
+        WeightsMethod("toy", toy_weights, engine, detail=detail) for detail in (True, False)
+    )
+    assert detailed.key != enlarged.key
+    drawn = {each.name: each.start(pictures[0], None)(pictures) for each in (detailed, enlarged)}
+    assert [picture.shape for picture in drawn.values()] == [(2, 128, 128, 3)] * 2
+    own = enlarged.start(resize(pictures[0], 64), None)([resize(p, 64) for p in pictures])
+    assert np.array_equal(drawn["toy, enlarged"][1], resize(own[1], 128))
+    assert not np.array_equal(*drawn.values())
+
+
+def test_keypoints_are_found_in_pictures_of_any_size(engine: Engine) -> None:
+    driving = np.stack([moving_picture(n, 128, 128) for n in (0, 30)])
+    batch = FrameBatch(driving[0], None, driving, driving[[0, 0]], Path("a.mp4"), (0, 1))
+    small = np.stack([resize(picture, 64) for picture in driving])
+    half = FrameBatch(small[0], None, small, small[[0, 0]], Path("a.mp4"), (0, 1))
+    backend = KeypointMetrics(engine)
+    ratio = backend(batch)["keypoints"][1] / backend(half)["keypoints"][1]
+    assert ratio == pytest.approx(127 / 63)  # the same distance, in pixels of each
+
+
 def test_keypoints_of_a_perfect_result_are_where_they_should_be(engine: Engine) -> None:
     driving = np.stack([moving_picture(n, 64, 64) for n in (0, 30)])
     backend = KeypointMetrics(engine)
@@ -400,6 +426,19 @@ def test_evaluate_command_writes_its_reports(toy_weights: Path, data: Path, tmp_
     assert {path.name for path in out.iterdir()} == {
         *("cases", "report.md", "report.html", "scores.json", "frames.csv", "clips.csv")
     }
+
+
+def test_evaluate_command_scores_at_a_size_with_and_without_detail(
+    toy_weights: Path, data: Path, tmp_path: Path
+) -> None:
+    command = ["evaluate", "--data", str(data), "-w", str(toy_weights), "-o", str(tmp_path / "o")]
+    result = CliRunner().invoke(app, [*command, "--metrics", "l1", "--size", "80", "--json"])
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert [row["name"] for row in facts["contenders"]] == ["toy", "toy, enlarged", "do nothing"]
+    refused = CliRunner().invoke(app, [*command, "--size", "-4"])
+    assert refused.exit_code == 1
+    assert "the size lies between 16 and 4096 pixels, not -4" in refused.stderr
 
 
 def test_evaluate_command_says_what_is_wrong_with_its_data(tmp_path: Path) -> None:

@@ -147,6 +147,15 @@ def test_an_anatomy_adds_up(family: str, dissected) -> None:  # type: ignore[no-
             assert not np.allclose(step.compensated, step.warped)
 
 
+def test_detail_is_shown_at_the_size_of_the_result(portrait: Path, driving: Path) -> None:
+    engine = engine_of("codebook")
+    for size, shown in ((64, None), (80, (80, 80, 3))):
+        activations = Inspector(engine, portrait, driving, replace(CENTRED, size=size)).frame(1)
+        assert activations.result.picture.shape == (64, 64, 3)
+        assert (activations.large if shown is None else activations.large.shape) == shown
+        assert ("detail" in answer(activations, ColorScales.of(activations))) == (shown is not None)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_label_fits_its_panel(family: str, dissected) -> None:  # type: ignore[no-untyped-def]
     activations = dissected(engine_of(family))

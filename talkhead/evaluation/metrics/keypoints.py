@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.evaluation.metrics.landmarks import REGIONS, LandmarkFolder
+from talkhead.faces.crop import resize
 from talkhead.faces.crop_mesh import CropMesh
 from talkhead.inference.engine import Engine
+from talkhead.structs import Keypoints
 
 MESH_KEY = "mesh-1"  # of scores by the bundled face mesh; changes when those would
 MARGIN = 0.04  # of the picture's side, around the box of a region's points
@@ -28,14 +32,18 @@ class KeypointMetrics:
         self._engine = engine
 
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
-        wanted = self._engine.detect(list(batch.driving))
+        wanted = self._find(batch.driving)
         if batch.anchor is not None:
-            source, anchor = (self._engine.detect([p]) for p in (batch.source, batch.anchor))
+            source, anchor = (self._find([p]) for p in (batch.source, batch.anchor))
             wanted = self._engine.transfer("relative", source, anchor)(wanted)
-        found = self._engine.detect(list(batch.results))
+        found = self._find(batch.results)
         # -1 and 1 are the centres of the border pixels.
         pixels = (found.value - wanted.value) * (batch.source.shape[0] - 1) / 2
         return {"keypoints": pixels.norm(dim=-1).mean(dim=1).double().numpy()}
+
+    def _find(self, pictures: Iterable[np.ndarray]) -> Keypoints:
+        """Of pictures of any size."""
+        return self._engine.detect([resize(each, self._engine.image_size) for each in pictures])
 
 
 class RegionMetrics:

@@ -1,0 +1,79 @@
+"""How large a result is, and sources with the detail that this size can show."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from talkhead.animation.portrait import Portrait
+from talkhead.animation.settings import RenderSettings
+from talkhead.faces.crop import cut, whole_pixels
+from talkhead.faces.paste import Paster, fit_photo
+from talkhead.inference.engine import Engine
+from talkhead.options import LARGEST_SIDE
+
+log = logging.getLogger(__name__)
+
+LARGEST_BY_ITSELF = 512  # pixels: what "auto" stops at, for the sake of speed and of small files
+
+
+def settle_size(
+    settings: RenderSettings, sources: Sequence[Portrait], image_size: int
+) -> RenderSettings:
+    """The settings with a size in pixels, even for the sake of codecs; one for all sources.
+
+    image_size: what the model draws by itself.
+    """
+    if settings.paste_back:
+        return settings
+    sides = {source.path.name: whole_pixels(source.crop)[2] for source in sources}
+    if settings.size == "auto":
+        side = min(max(sides.values()), LARGEST_BY_ITSELF)
+        return replace(settings, size=max(side - side % 2, image_size))
+    size = settings.size + settings.size % 2
+    if size != settings.size:
+        log.warning("the size %d is odd, which video is not; it is made %d", settings.size, size)
+    for name, side in sides.items():
+        if image_size < size > side:
+            log.warning(
+                "%s: the crop of the face has only %d pixels a side; a size of %d shows no more",
+                name,
+                side,
+                size,
+            )
+    return replace(settings, size=size)
+
+
+def add_detail(source: Portrait, engine: Engine, settings: RenderSettings) -> Portrait:
+    """The source as it must be for settled settings: with its own detail where they show it."""
+    if settings.paste_back:
+        return fit_source(source, engine, settings.max_side)
+    size = settings.size
+    assert size != "auto"
+    if size <= engine.image_size:
+        return source
+    picture = cut(source.photo, source.crop, size)
+    return replace(source, encoded=engine.add_detail(source.encoded, picture))
+
+
+def fit_source(source: Portrait, engine: Engine, max_side: int) -> Portrait:
+    """The source with a photo of the frames' size, drawn at that photo's resolution.
+
+    Where the face's mesh is known, all of the face is drawn in every frame.
+    """
+    height, width = source.photo.shape[:2]
+    photo = fit_photo(source.photo, max_side)
+    scale, encoded, crop = 1.0, source.encoded, source.crop
+    if max(height, width) > max_side:
+        scale = photo.shape[1] / width
+        crop = replace(crop, x=crop.x * scale, y=crop.y * scale, side=crop.side * scale)
+        # Anew: the model's picture and the photo must not differ by half a pixel.
+        encoded = engine.encode(cut(photo, crop, engine.image_size))
+        log.warning(
+            "%s is %dx%d; frames are made %dx%d, see --max-side",
+            *(source.path.name, width, height, photo.shape[1], photo.shape[0]),
+        )
+    points = None if source.points is None else source.points * scale
+    window = Paster(photo, crop, LARGEST_SIDE).window(engine.image_size, points)
+    return replace(source, photo=photo, crop=crop, encoded=engine.add_detail(encoded, window))
