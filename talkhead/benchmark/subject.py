@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from talkhead import checkpoint
-from talkhead.config import CodebookConfig, ModelConfig, TpsmmConfig, preset
+from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig, preset
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.models import Network, build
@@ -29,6 +29,7 @@ class FreeConfig:
 
     image_size: int = 256
     family: str = FREE
+    keypoints: KeypointConfig = field(default_factory=lambda: KeypointConfig(num_keypoints=4))
 
 
 class FreeModel(nn.Module):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from talkhead.benchmark.result import Comparison, Render, Result
 from talkhead.benchmark.stages import Batch, Stage
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, shown
+from talkhead.schema import Finite, fitting, read_json
 
 EXPLANATION = (
     "Times are milliseconds per frame: mean, median, 5th and 95th percentile, after warm-up, with "
@@ -37,8 +38,8 @@ def print_tables(result: Result, console: Console) -> None:
     """Everything that was measured."""
     machine = result.machine
     console.print(
-        f"[bold]{result.model}[/bold] ({result.family}, {result.parameters / 1e6:.1f} million "
-        f"parameters) at {result.image_size} px in {result.precision}"
+        f"[bold]{escape(result.model)}[/bold] ({result.family}, {result.parameters / 1e6:.1f} "
+        f"million parameters) at {result.image_size} px in {result.precision}"
         f"{', compiled,' if result.compiled else ''} on {machine.device}"
     )
     console.print(
@@ -182,15 +183,19 @@ def figures(facts: dict[str, Any]) -> dict[str, float]:
 def read_result(path: Path) -> dict[str, Any]:
     """An earlier result: the last line of what `--json` printed."""
     try:
-        facts: dict[str, Any] = json.loads(path.read_text().strip().splitlines()[-1])
-        figures(facts)
+        facts = read_json(path.read_bytes().strip().splitlines()[-1])
+        compared = {**figures(facts), "date": facts["date"], "machine": facts["machine"]}
+        for name, value in compared.items():
+            kind = {"date": str, "machine": dict[str, Any]}.get(name, Finite)
+            fitting(kind, value, name)
     except FileNotFoundError as error:
         raise TalkheadError(f"there is no {path} to compare with") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (TalkheadError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise TalkheadError(
             f"{path} is no result of `talkhead benchmark --json`; make one first"
         ) from error
-    return facts
+    result: dict[str, Any] = facts
+    return result
 
 
 SETTING = ("model", "precision", "image_size", "compiled")
@@ -199,12 +204,12 @@ NOTABLE = 0.05  # share by which a figure must change to be marked
 
 def comparison_table(before: dict[str, Any], now: dict[str, Any]) -> Table:
     """Every figure that both results have, and how it changed."""
-    table = new_table(f"Since {before['date']}", "figure", "before", "now", "change")
+    table = new_table(escape(f"Since {before['date']}"), "figure", "before", "now", "change")
     settings = [(name, before.get(name), now[name]) for name in SETTING]
     settings += [(f"machine: {k}", before["machine"].get(k), v) for k, v in now["machine"].items()]
     for name, old, new in settings:
         if old != new:
-            table.add_row(name, str(old), str(new), "[bold]other[/bold]")
+            table.add_row(escape(name), _cell(old), _cell(new), "[bold]other[/bold]")
     table.add_section()
     old_figures = figures(before)
     for name, value in figures(now).items():
@@ -213,5 +218,10 @@ def comparison_table(before: dict[str, Any], now: dict[str, Any]) -> Table:
             change = value / old - 1 if old else 0.0
             text = f"{change:+.1%}" if old or not value else "new"
             marked = f"[bold]{text}[/bold]" if abs(change) > NOTABLE else text
-            table.add_row(name, f"{old:.3f}", f"{value:.3f}", marked)
+            table.add_row(escape(name), f"{old:.3f}", f"{value:.3f}", marked)
     return table
+
+
+def _cell(value: Any) -> str:
+    """A value from a file as it is, not as markup or control codes."""
+    return escape(value if isinstance(value, str) and value.isprintable() else shown(value))

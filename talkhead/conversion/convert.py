@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from talkhead.checkpoint import (
 from talkhead.config import FommConfig, ModelConfig, from_dict, preset, to_dict
 from talkhead.conversion.names import LAYOUTS
 from talkhead.conversion.sizes import DOWN_FACTOR, READERS, State
-from talkhead.errors import TalkheadError, is_out_of_memory, shown, told
+from talkhead.errors import TalkheadError, shown, told
 from talkhead.io.atomic import atomic_path, check_file
 from talkhead.io.torch_file import read_torch
 from talkhead.models import Network, build
@@ -32,8 +31,6 @@ from talkhead.models.blocks import gaussian_kernel
 
 MOST_NAMES, MOST_LETTERS = 6, 100  # in a sentence
 
-# What torch says of unsafe reading, in whatever words; nobody should follow it here.
-ADVICE = re.compile(r"weights_only|safe_globals|trust|arbitrary code", re.IGNORECASE)
 # Entries of a release that are no part of the model, ignored on purpose.
 IGNORED = re.compile(r"epoch|iter|discriminator|optimizer.*|scheduler.*")
 
@@ -101,28 +98,6 @@ def export(weights: Path, output: Path, overwrite: bool = False) -> list[Path]:
             content["epoch"] = 0  # the other three releases' loaders return it
         written.append(_save_torch(content, targets[name], overwrite))
     return written
-
-
-def _check_archive(path: Path) -> None:
-    """Torch stores tensors as they are: what is packed may unpack to more than there is memory."""
-    if not path.is_file() and path.exists():
-        raise TalkheadError("it is not a file")
-    if not zipfile.is_zipfile(path):
-        return  # the format before torch 1.6
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
-        raise TalkheadError("its parts are compressed, which torch does not do")
-    if sum(part.file_size for part in parts) > path.stat().st_size:
-        raise TalkheadError("its parts claim more than the file holds")
-
-
-def _cause(error: Exception) -> str:
-    if is_out_of_memory(error):
-        return "it claims tensors for which there is no memory"
-    if isinstance(error, TalkheadError):
-        return str(error)
-    return told(error) if not isinstance(error, AssertionError | LookupError) else "it is damaged"
 
 
 def _save_torch(content: dict[str, Any], path: Path, overwrite: bool) -> Path:

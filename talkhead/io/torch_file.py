@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from talkhead.conversion.convert import ADVICE, _cause, _check_archive
-from talkhead.errors import TalkheadError, told
+from talkhead.errors import TalkheadError, is_out_of_memory, told
+
+# What torch says of unsafe reading, in whatever words; nobody should follow it here.
+ADVICE = re.compile(r"weights_only|safe_globals|trust|arbitrary code", re.IGNORECASE)
 
 
 def read_torch(path: Path) -> dict[str, Any]:
@@ -26,7 +30,9 @@ def read_torch(path: Path) -> dict[str, Any]:
         )
     try:
         _check_archive(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of formats that are refused later
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise TalkheadError(f"no file {path}") from error
     except OSError as error:
@@ -43,6 +49,28 @@ def read_torch(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise TalkheadError(f"{path} holds a {type(content).__name__}, not a checkpoint")
     return content
+
+
+def _check_archive(path: Path) -> None:
+    """Torch stores tensors as they are: what is packed may unpack to more than there is memory."""
+    if not path.is_file() and path.exists():
+        raise TalkheadError("it is not a file")
+    if not zipfile.is_zipfile(path):
+        return  # the format before torch 1.6
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise TalkheadError("its parts are compressed, which torch does not do")
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise TalkheadError("its parts claim more than the file holds")
+
+
+def _cause(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "it claims tensors for which there is no memory"
+    if isinstance(error, TalkheadError):
+        return str(error)
+    return told(error) if not isinstance(error, AssertionError | LookupError) else "it is damaged"
 
 
 def _unpickler_complaint(text: str) -> str:

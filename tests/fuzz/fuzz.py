@@ -97,7 +97,7 @@ def _run_child(tally: Tally, first: int, last: int, seconds: float, keep: Path |
             )
         deadline, number, begun = time.monotonic() + seconds, first, False
         try:
-            for told in _lines(child, lambda: SLOWEST if begun else STARTING):
+            for told in _lines(child):
                 begun = True
                 if told is None:
                     tally.add(_fault(number, f"hangs for more than {SLOWEST:.0f} s"))
@@ -117,20 +117,21 @@ def _run_child(tally: Tally, first: int, last: int, seconds: float, keep: Path |
         return last
 
 
-def _lines(child: subprocess.Popen[bytes], patience: Any) -> Iterator[dict[str, Any] | None]:
+def _lines(child: subprocess.Popen[bytes]) -> Iterator[dict[str, Any] | None]:
     """What the child tells, line by line; None when it says nothing for too long."""
     assert child.stdout is not None
     os.set_blocking(child.stdout.fileno(), False)
-    rest = b""
+    rest, patience = b"", STARTING
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
         while True:
-            if not selector.select(patience()):
+            if not selector.select(patience):
                 yield None
                 return
             found = child.stdout.read()
             if not found:
                 return
+            patience = SLOWEST
             *lines, rest = (rest + found).split(b"\n")
             yield from (json.loads(line) for line in lines)
 
