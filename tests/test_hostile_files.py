@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -29,7 +30,7 @@ from talkhead.cli import app
 from talkhead.conversion import convert
 from talkhead.data.landmarks import read_landmarks
 from talkhead.errors import TalkheadError, shown, told
-from talkhead.evaluation.protocols import plan_trials
+from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.published import read_published
 from talkhead.io.torch_file import read_torch
 from talkhead.motion.template import MotionTemplate, load_motion, save_motion
@@ -405,6 +406,14 @@ def test_hostile_pickles_are_refused_without_advice_to_be_less_safe(
     sentence(lambda: convert.convert([path], tmp_path / "w.safetensors"))
 
 
+def test_the_tar_format_of_early_torch_is_refused_without_its_advice(tmp_path: Path) -> None:
+    path = tmp_path / "early.pth.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("storages", "tensors", "pickle"):
+            archive.addfile(tarfile.TarInfo(name))
+    assert "without running what it holds" in sentence(lambda: read_torch(path))
+
+
 def test_an_archive_that_unpacks_to_more_is_not_unpacked(
     release: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -438,16 +447,16 @@ def test_rows_that_no_clip_has_are_left_out_in_a_sentence(row: str, tmp_path: Pa
     make_pictures(tmp_path / "data" / "anna.mp4", 2)
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(f"source,driving\n{row}\n")
-    sentence(lambda: plan_trials("pairs", tmp_path / "data", pair_list=pairs))
+    sentence(lambda: plan_evaluation("pairs", tmp_path / "data", pair_list=pairs))
     pairs.write_text(f"\ufeffsource,driving\n{row}\nanna.mp4/frame_1,anna.mp4/frame_2\n")
-    found = plan_trials("pairs", tmp_path / "data", pair_list=pairs)
+    found = plan_evaluation("pairs", tmp_path / "data", pair_list=pairs)
     assert [case.numbers for case in found.cases] == [(1,)]
     assert len(found.missing) == 1
 
 
 def test_a_list_that_is_a_folder_is_one_sentence(tmp_path: Path) -> None:
     make_pictures(tmp_path / "data" / "anna.mp4", 2)
-    sentence(lambda: plan_trials("pairs", tmp_path / "data", pair_list=tmp_path))
+    sentence(lambda: plan_evaluation("pairs", tmp_path / "data", pair_list=tmp_path))
     sentence(lambda: read_published(tmp_path, "pairs"))
 
 

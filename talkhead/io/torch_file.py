@@ -70,7 +70,11 @@ def _cause(error: Exception) -> str:
         return "it claims tensors for which there is no memory"
     if isinstance(error, TalkheadError):
         return str(error)
-    return told(error) if not isinstance(error, AssertionError | LookupError) else "it is damaged"
+    if isinstance(error, AssertionError | LookupError):
+        return "it is damaged"
+    if ADVICE.search(str(error)):  # so it is with the archives of torch before 0.1.10
+        return "it is of a kind that cannot be read without running what it holds"
+    return told(error)
 
 
 def _unpickler_complaint(text: str) -> str:
