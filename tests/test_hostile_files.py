@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -31,6 +32,7 @@ from talkhead.data.landmarks import read_landmarks
 from talkhead.errors import TalkheadError, shown, told
 from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.published import read_published
+from talkhead.io.torch_file import read_torch
 from talkhead.motion.template import MotionTemplate, load_motion, save_motion
 from talkhead.schema import read_json
 from talkhead.structs import Keypoints
@@ -186,7 +188,7 @@ def test_weights_that_are_shortened_while_they_are_used_end_nothing(weights: Pat
 
 def test_what_is_no_file_is_not_waited_for() -> None:
     assert "not a file" in sentence(lambda: checkpoint.load(Path("/dev/zero")))
-    assert "not a file" in sentence(lambda: convert.read_torch(Path("/dev/zero")))
+    assert "not a file" in sentence(lambda: read_torch(Path("/dev/zero")))
 
 
 # Motion files
@@ -404,6 +406,14 @@ def test_hostile_pickles_are_refused_without_advice_to_be_less_safe(
     sentence(lambda: convert.convert([path], tmp_path / "w.safetensors"))
 
 
+def test_the_tar_format_of_early_torch_is_refused_without_its_advice(tmp_path: Path) -> None:
+    path = tmp_path / "early.pth.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("storages", "tensors", "pickle"):
+            archive.addfile(tarfile.TarInfo(name))
+    assert "without running what it holds" in sentence(lambda: read_torch(path))
+
+
 def test_an_archive_that_unpacks_to_more_is_not_unpacked(
     release: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -415,7 +425,7 @@ def test_an_archive_that_unpacks_to_more_is_not_unpacked(
     ):
         for name in old.namelist():
             new.writestr(name, old.read(name))
-    assert "compressed" in sentence(lambda: convert.read_torch(path))
+    assert "compressed" in sentence(lambda: read_torch(path))
 
 
 # Lists of pairs, published rows

@@ -51,6 +51,32 @@ def read_torch(path: Path) -> dict[str, Any]:
     return content
 
 
+def _check_archive(path: Path) -> None:
+    """Torch stores tensors as they are: what is packed may unpack to more than there is memory."""
+    if not path.is_file() and path.exists():
+        raise TalkheadError("it is not a file")
+    if not zipfile.is_zipfile(path):
+        return  # the format before torch 1.6
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise TalkheadError("its parts are compressed, which torch does not do")
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise TalkheadError("its parts claim more than the file holds")
+
+
+def _cause(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "it claims tensors for which there is no memory"
+    if isinstance(error, TalkheadError):
+        return str(error)
+    if isinstance(error, AssertionError | LookupError):
+        return "it is damaged"
+    if ADVICE.search(str(error)):  # so it is with the archives of torch before 0.1.10
+        return "it is of a kind that cannot be read without running what it holds"
+    return told(error)
+
+
 def _unpickler_complaint(text: str) -> str:
     """What the safe unpickler stumbled over, in brackets, without its advice to be less safe."""
     found = re.search(r"WeightsUnpickler error: ([^\n]*)", text)

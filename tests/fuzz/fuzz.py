@@ -27,7 +27,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 SLOWEST = 30.0  # seconds for one file; beyond, it hangs
-STARTING = 120.0  # seconds for imports and a look at the valid files
+STARTING = 300.0  # seconds for imports and a look at the valid files
 MEMORY = 1024  # megabytes that one file may take beyond what the process holds
 ADDRESSES = 6 * 1024  # megabytes of address space beyond that of the start
 LONGEST = 800  # characters of a sentence

@@ -76,11 +76,8 @@ def make_images(folder: Path) -> list[Path]:
         ("tif", {"compression": "tiff_lzw"}),
         ("bmp", {}),
         ("gif", {"save_all": True, "append_images": [picture.rotate(90)]}),
-        ("ico", {}),
         ("jp2", {}),
         ("ppm", {}),
-        ("tga", {}),
-        ("icns", {}),
     ):
         files.append(folder / f"portrait.{ending}")
         picture.save(files[-1], **options)
@@ -120,8 +117,9 @@ def make_videos(folder: Path) -> list[Path]:
         make_clip(folder / "g.mp4", **small, codec="libx265", options={"movflags": "faststart"}),
     ]
     frames = [Image.fromarray(moving_picture(n, 64, 64)) for n in range(8)]
-    clips.append(folder / "moving.gif")
-    frames[0].save(clips[-1], save_all=True, append_images=frames[1:], duration=40)
+    for ending in ("gif", "png", "webp"):
+        clips.append(folder / f"moving.{ending}")
+        frames[0].save(clips[-1], save_all=True, append_images=frames[1:], duration=40)
     return clips
 
 

@@ -136,7 +136,6 @@ class Facts:
 
 def restore(content: dict[str, Any], trainer: Trainer) -> tuple[int, float]:
     """Put what was read into a learner built by the same command; steps and seconds done."""
-    average: Any = content.get("average", content.get("model"))
     try:
         _check_tensors("model", trainer.model, content.get("model"))
         trainer.model.load_state_dict(content["model"])
@@ -144,6 +143,7 @@ def restore(content: dict[str, Any], trainer: Trainer) -> tuple[int, float]:
         if content["scaler"]:  # a run in other precisions had none
             trainer.scaler.load_state_dict(content["scaler"])
         if trainer.average.decay:
+            average = content.get("average", content["model"])
             _check_tensors("average", trainer.average.model, average)
             trainer.average.model.load_state_dict(average)
         if trainer.adversarial is not None:
