@@ -11,6 +11,8 @@ import numpy as np
 from av.container import OutputContainer
 from PIL import Image
 
+from talkhead.video import VideoReader, VideoWriter
+
 TONE = 440.0  # Hz
 
 
@@ -175,3 +177,34 @@ def sound_samples(path: Path, track: int = 0) -> tuple[np.ndarray, float, int]:
 def _planar(frame: av.AudioFrame) -> np.ndarray:
     resampler = av.AudioResampler("fltp", frame.layout, frame.sample_rate)
     return resampler.resample(frame)[0].to_ndarray()
+
+
+def copy_frames(
+    source: Path, output: Path, *, trim: bool = False, **selection: float
+) -> list[Fraction]:
+    """Write the selected frames with the sound of `source`; returns the times of the frames."""
+    track = selection.pop("track", None)
+    preset = "8" if output.suffix == ".webm" else "ultrafast"
+    with (
+        VideoReader(source, **selection) as reader,
+        VideoWriter(
+            output,
+            time_base=reader.info.time_base,
+            rate=reader.info.rate,
+            preset=preset,
+            sound=source,
+            track=track,
+            trim=trim,
+        ) as writer,
+    ):
+        times = []
+        for frame in reader:
+            writer.write(frame.rgb, frame.pts)
+            times.append(frame.pts * frame.time_base)
+    return times
+
+
+def onset(path: Path, track: int = 0) -> float:
+    """The second at which the tone is first heard."""
+    samples, start, rate = sound_samples(path, track)
+    return start + float(np.argmax(np.abs(samples) > 0.1)) / rate

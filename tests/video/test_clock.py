@@ -8,8 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media import frame_seconds, make_clip, remux, sound_packets
-from test_video_sound import copy, onset
+from media import copy_frames, frame_seconds, make_clip, onset, remux, sound_packets
 
 from talkhead.video import VideoReader, open_pipe, probe
 
@@ -34,7 +33,7 @@ def test_what_the_clock_shows_at_its_beginning_is_taken_off(
     assert 0 <= times[0] < 0.03
     assert times[-1] - times[0] == pytest.approx(24 / 25, abs=0.002)
     assert seconds(path, start=0.4)[0] - times[0] == pytest.approx(0.4, abs=0.002)
-    copy(path, tmp_path / "o.mp4")
+    copy_frames(path, tmp_path / "o.mp4")
     assert onset(tmp_path / "o.mp4") - times[0] == pytest.approx(0.5, abs=0.025)
     assert "damaged" not in caplog.text
 
@@ -63,7 +62,7 @@ def test_recordings_joined_to_one_file_follow_each_other(
     tmp_path: Path, suffix: str, offsets: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = joined(tmp_path, suffix, offsets, **(MPEG if suffix == ".mpg" else {}))
-    times = copy(path, tmp_path / "o.mp4")
+    times = copy_frames(path, tmp_path / "o.mp4")
     assert len(times) == 25 * len(offsets)
     steps = np.diff(np.array(times, float))
     assert steps.min() > 0.02
@@ -87,7 +86,7 @@ def heard_after(path: Path, begin: float) -> float:
 
 def test_the_same_clock_counts_for_sound_that_is_encoded_anew(tmp_path: Path) -> None:
     path = joined(tmp_path, ".ts", [0, 3600])
-    times = copy(path, tmp_path / "o.webm")
+    times = copy_frames(path, tmp_path / "o.webm")
     first = float(times[25])
     assert heard_after(tmp_path / "o.webm", first + 0.2) == pytest.approx(first + 0.5, abs=0.03)
 
@@ -98,7 +97,7 @@ def test_flash_video_whose_clock_starts_anew_is_joined(tmp_path: Path) -> None:
 
     first, second = make_clip(tmp_path / "a.flv", 50), make_clip(tmp_path / "b.flv", 50)
     (tmp_path / "j.flv").write_bytes(first.read_bytes() + tags(second))
-    times = np.array(copy(tmp_path / "j.flv", tmp_path / "o.mp4"), float)
+    times = np.array(copy_frames(tmp_path / "j.flv", tmp_path / "o.mp4"), float)
     assert len(times) == 100
     assert 0.02 < np.diff(times).min() <= np.diff(times).max() < 0.2
     assert sound_packets(tmp_path / "o.mp4")[-1] == pytest.approx(times[-1], abs=0.1)
@@ -159,7 +158,7 @@ def test_sound_that_goes_on_long_after_the_pictures_is_left_out(
     tmp_path: Path, output: str, gap: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = shift_late_sound(make_clip(tmp_path / "s.mkv", 50), tmp_path / "g.mkv", gap)
-    times = copy(made, tmp_path / output)
+    times = copy_frames(made, tmp_path / output)
     assert frame_seconds(tmp_path / output)[-1] == pytest.approx(times[-1], abs=0.001)
     assert 0.9 < float(sound_packets(tmp_path / output)[-1]) < 1.1
     assert "the rest is left out" in caplog.text
@@ -169,5 +168,5 @@ def test_a_gap_while_pictures_are_shown_is_silence(tmp_path: Path) -> None:
     slow = {"pts": [2000 * number for number in range(60)], "time_base": Fraction(1, 1000)}
     long = make_clip(tmp_path / "s.mkv", 60, **slow, audio_seconds=2.0)
     made = shift_late_sound(long, tmp_path / "g.mkv", 90)
-    copy(made, tmp_path / "o.mp4")
+    copy_frames(made, tmp_path / "o.mp4")
     assert float(sound_packets(tmp_path / "o.mp4")[-1]) == pytest.approx(92, abs=0.1)

@@ -10,8 +10,7 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
-from media import forget_codec, make_clip, moving_picture
-from test_video_sound import copy
+from media import copy_frames, forget_codec, make_clip, moving_picture
 
 from talkhead.errors import TalkheadError
 from talkhead.video import VideoReader, open_pipe, probe
@@ -85,7 +84,7 @@ def test_a_sound_track_that_cannot_be_decoded_is_passed_over(
 ) -> None:
     path = forget_codec(make_clip(tmp_path / "a.mp4", 25, **ALAC, audio_tracks=3), "alac", lost)
     taken = 1 if lost == 0 else 0
-    copy(path, tmp_path / "o.mp4")
+    copy_frames(path, tmp_path / "o.mp4")
     assert probe(tmp_path / "o.mp4").audio_codec == "alac"
     assert Sound.find(path).track == taken
     assert f"3 sound tracks ({lost} cannot be decoded here); track {taken} is used" in caplog.text
@@ -98,7 +97,7 @@ def test_sound_that_cannot_be_decoded_at_all_leaves_the_result_silent(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = forget_codec(make_clip(tmp_path / "a.mp4", 25, **ALAC), "alac", 0)
-    times = copy(path, tmp_path / "o.mp4")
+    times = copy_frames(path, tmp_path / "o.mp4")
     assert len(times) == 25
     assert probe(path).audio_codec is None
     assert probe(tmp_path / "o.mp4").audio_tracks == 0
@@ -108,7 +107,7 @@ def test_sound_that_cannot_be_decoded_at_all_leaves_the_result_silent(
 def test_one_track_of_each_kind_is_no_matter_to_talk_about(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    copy(make_clip(tmp_path / "a.mp4", 5), tmp_path / "o.mp4")
+    copy_frames(make_clip(tmp_path / "a.mp4", 5), tmp_path / "o.mp4")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
 
