@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -57,6 +58,27 @@ def interruption() -> Interrupted | None:
     handlers = [signal.getsignal(number) for number in ENDING]
     numbers = [handler.number for handler in handlers if isinstance(handler, EndInOrder)]
     return next((Interrupted(number) for number in numbers if number is not None), None)
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """The whole of a program: it exits with 128 + the number of the signal that ended it.
+
+    Python's own end, after the block, is not interrupted any more.
+    """
+    EndInOrder().install()
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        sys.exit(128 + getattr(error, "number", signal.SIGINT))
+    except SystemExit as ended:
+        stopped = interruption()  # which typer takes for Ctrl-C, whatever it was
+        if stopped is not None and ended.code:
+            sys.exit(128 + stopped.number)
+        raise
+    finally:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

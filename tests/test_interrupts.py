@@ -130,7 +130,7 @@ import sys, time, typer
 from fractions import Fraction
 from media import moving_picture
 from talkhead.cli.console import plain_errors
-from talkhead.interrupts import EndInOrder
+from talkhead.interrupts import ending_in_order
 from talkhead.video import VideoWriter
 
 def render(path: str, wait: bool = False) -> None:
@@ -141,8 +141,8 @@ def render(path: str, wait: bool = False) -> None:
                 print("ready", flush=True)
                 time.sleep(60)
 
-EndInOrder().install()
-typer.run(render)
+with ending_in_order():
+    typer.run(render)
 """
 
 

@@ -33,8 +33,8 @@ KILLS = int(os.environ.get("TALKHEAD_KILLS", "2"))
 SEED = int(os.environ.get("TALKHEAD_SEED", "0"))
 ANIMATE = os.environ.get("TALKHEAD_KILL_ANIMATE") == "1"
 FRAMES = 300
-# Without loss, so that frames can be compared bit by bit: a lossy encoder that a signal stops begins
-# anew with a key frame, which changes the values a little.
+# Without loss, so that frames can be compared bit by bit: a lossy encoder that a signal stops
+# begins anew with a key frame, which changes the values a little.
 OUTPUTS = {
     "out.mp4": ["--crf", "0", "--encoder-preset", "ultrafast"],
     "out.mkv": ["--codec", "ffv1"],
@@ -46,7 +46,7 @@ PROGRAM = """
 import time, typer
 from pathlib import Path
 from talkhead.cli.console import plain_errors
-from talkhead.interrupts import EndInOrder
+from talkhead.interrupts import ending_in_order
 from talkhead.video import VideoReader, VideoWriter
 
 def render(
@@ -62,8 +62,8 @@ def render(
                 writer.write(frame.rgb, frame.pts)
                 time.sleep(0.005)  # as if it were drawn
 
-EndInOrder().install()
-typer.run(render)
+with ending_in_order():
+    typer.run(render)
 """
 
 
@@ -95,7 +95,7 @@ class Render:
             stderr=subprocess.PIPE,
             text=True,
         )
-        while not _catches(process.pid, signal.SIGTERM):
+        while process.poll() is None and not _catches(process.pid, signal.SIGTERM):
             time.sleep(0.01)
         return process
 

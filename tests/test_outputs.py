@@ -319,12 +319,13 @@ def test_links_in_a_circle_are_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_linked_folder_of_pictures_is_followed_and_stays(tmp_path: Path) -> None:
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "out").symlink_to("disk")
+    (tmp_path / "out").symlink_to("disk.v2")  # which is not there yet
     write(tmp_path / "out")
     write(tmp_path / "out", 2, overwrite=True)
+    write(tmp_path / "out" / "%06d.png", 1, overwrite=True)
     assert (tmp_path / "out").is_symlink()
-    assert len(picture_files(tmp_path / "disk")) == 2
+    assert len(picture_files(tmp_path / "disk.v2")) == 1
+    assert {file.name for file in tmp_path.iterdir()} == {"out", "disk.v2"}
 
 
 @pytest.mark.parametrize("name", ["x" * 246 + ".mp4", "顔" * 82 + ".gif", "n" * 250])

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from talkhead.errors import TalkheadError
-from talkhead.io.atomic import follow_link, refuse_input
+from talkhead.io.atomic import refuse_input
 from talkhead.motion.template import MotionTemplate
-from talkhead.video.numbered import home
+from talkhead.video.numbered import end_of_link, home
 from talkhead.video.pictures import is_picture_sequence, pattern_to_write, picture_files
 from talkhead.video.writer import check_free
 
@@ -59,7 +59,7 @@ def check_output(output: Path, inputs: Iterable[Path | MotionTemplate], overwrit
     paths = [path for path in inputs if isinstance(path, Path)]
     check_inputs(paths)
     refuse_address(str(output))
-    output = follow_link(output)
+    output = end_of_link(output)
     pattern = pattern_to_write(output)
     written = [output, home(output), *(picture_files(pattern) if pattern else [])]
     refuse_input(written, [*paths, *files_of(paths)])

@@ -16,7 +16,7 @@ from talkhead.cli.malloc import keep_freed_memory
 from talkhead.cli.synth import synth
 from talkhead.cli.train import train
 from talkhead.cli.weights import convert, inspect_weights
-from talkhead.interrupts import EndInOrder
+from talkhead.interrupts import ending_in_order
 from talkhead.version import __version__
 
 app = typer.Typer(
@@ -74,6 +74,6 @@ def open_missing_streams() -> None:
 def main() -> None:
     """Run the command line."""
     open_missing_streams()
-    EndInOrder().install()
     keep_freed_memory()
-    app()
+    with ending_in_order():
+        app()

@@ -6,15 +6,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from talkhead.errors import TalkheadError
-from talkhead.io.atomic import place, publish_folder
+from talkhead.io.atomic import follow_link, place, publish_folder
 from talkhead.video.marking import is_marked_png, marked_png
-from talkhead.video.pictures import IN_FOLDER, numbered, picture_files
+from talkhead.video.pictures import IN_FOLDER, numbered, pattern_to_write, picture_files
 
 
 def home(output: Path) -> Path:
-    """The path that an output has beside other files: of numbered pictures that fill a folder it is
-    the folder, else the output itself."""
-    return output.parent if output.name == IN_FOLDER else output
+    """What an output is beside other files, links followed: the folder that pictures fill, or the
+    output itself."""
+    return follow_link(output.parent if output.name == IN_FOLDER else output)
+
+
+def end_of_link(output: Path) -> Path:
+    """The file that is written for an output that is a link; pictures keep the name they are given,
+    which says that they are pictures."""
+    return output if pattern_to_write(output) else follow_link(output)
 
 
 def write_pictures(
@@ -44,8 +50,8 @@ def publish_pictures(made: Path, pattern: Path, aside: Path, overwrite: bool) ->
     aside: see `publish_folder`. Raises TalkheadError like `check_pictures`.
     """
     check_pictures(pattern, overwrite)
-    folder = pattern.parent
-    old = picture_files(pattern)
+    folder = follow_link(pattern.parent)
+    old = picture_files(folder / pattern.name)
     if pattern.name == IN_FOLDER and len(old) == len(list(_entries(folder))):
         publish_folder(made, folder, aside, overwrite, is_marked_png)
         return

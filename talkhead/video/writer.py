@@ -15,11 +15,11 @@ from av.video.codeccontext import VideoCodecContext
 
 from talkhead.errors import TalkheadError
 from talkhead.interrupts import held_off
-from talkhead.io.atomic import check_file, follow_link
+from talkhead.io.atomic import check_file
 from talkhead.video.assemble import assemble, publish_result
 from talkhead.video.formats import Encoding, container_for
 from talkhead.video.marking import SYNTHETIC
-from talkhead.video.numbered import check_pictures, home
+from talkhead.video.numbered import check_pictures, end_of_link, home
 from talkhead.video.pictures import pattern_to_write
 from talkhead.video.pixels import RgbToFrame
 from talkhead.video.segment import CodedFrame, Segment
@@ -80,7 +80,7 @@ class VideoWriter:
         hardware: bool = False,
         overwrite: bool = False,
     ) -> None:
-        self.path = follow_link(Path(path))
+        self.path = end_of_link(Path(path))
         self._overwrite = overwrite
         self._encoding = Encoding.choose(
             self.path, time_base, rate or DEFAULT_RATE, codec, crf, preset, hardware
