@@ -15,7 +15,7 @@ from talkhead import __version__
 from talkhead.drawing import Drawing
 from talkhead.driver import Driver, Driving, Progress, RecordedDriver, batches
 from talkhead.engine import Engine
-from talkhead.errors import TalkheadError
+from talkhead.errors import Stopped, TalkheadError
 from talkhead.output import check_output, stamps
 from talkhead.pipeline import RunBehind
 from talkhead.recording import Motion, read_driving, save_motion
@@ -36,6 +36,7 @@ class Report:
     seconds:  of work, without loading weights; anchor: the driving frame measured from, if any.
     detector: what found the source's face; lost, cuts: how often the driving face was lost and
               how often its crop jumped.
+    stopped:  whether the progress callback ended it early, by raising `Stopped`.
     """
 
     output: str
@@ -46,6 +47,7 @@ class Report:
     detector: str
     lost: int
     cuts: int
+    stopped: bool = False
 
     @property
     def frames_per_second(self) -> float:
@@ -78,7 +80,8 @@ class Animator:
         motion_out: also write the driver's motion there, for later use in place of the video.
         overwrite:  replace `output` and `motion_out` where they exist.
 
-        Raises TalkheadError for anything that a person can mend: files, faces, settings, disk.
+        Raises TalkheadError for anything that a person can mend: files, faces, settings, disk;
+        `Stopped` when the progress callback raised it before the first frame was drawn.
         """
         settings = settings or Settings()
         several = [source] if isinstance(source, str | Path) else source
@@ -115,10 +118,12 @@ class Animator:
         ) as writer:
             resumed = writer.frames_done
             anchors = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
-            frames = self._render(
+            frames, stopped = self._render(
                 sources, driver, [found for _, found in anchors], writer, settings
             )
-        if motion_out is not None:
+            if stopped:
+                writer.cut_sound()
+        if motion_out is not None and not stopped:
             self._record(driver, driving, trim, motion_out)
         tracker = driver.tracker if isinstance(driver, Driver) else None
         return Report(
@@ -130,6 +135,7 @@ class Animator:
             detector=sources[0].detector,
             lost=tracker.lost if tracker else 0,
             cuts=tracker.cuts if tracker else 0,
+            stopped=stopped,
         )
 
     def _render(
@@ -139,8 +145,11 @@ class Animator:
         anchors: Sequence[Keypoints | None],
         writer: VideoWriter,
         settings: Settings,
-    ) -> int:
-        """Draw and write every frame that is not there yet; returns how many there are in all."""
+    ) -> tuple[int, bool]:
+        """Draw and write every frame that is not there yet.
+
+        Returns how many there are in all, and whether this ended early.
+        """
         skip, count = writer.frames_done, 0
         depth = max(QUEUE_FRAMES, 2 * self.engine.batch_size)
         drawing = Drawing(self.engine, sources, anchors, settings, driver.time_base)
@@ -149,9 +158,12 @@ class Animator:
                 for drawn in drawing.draw(beat, max(skip - count, 0)):
                     behind.put(drawn)
                 count += len(beat.pts)
-                if self._progress is not None:
-                    self._progress("rendering", count, driver.expected())
-        return count
+                try:
+                    if self._progress is not None:
+                        self._progress("rendering", count, driver.expected())
+                except Stopped:
+                    return max(count, skip), True
+        return count, False
 
     def _driver(self, driving: Path | Motion, settings: Settings) -> Driving:
         """Kept from one render to the next, so that a driver's motion is found only once."""

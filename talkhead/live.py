@@ -194,13 +194,14 @@ class Framing:
     def crops(self, frames: LiveReader) -> Iterator[Arrival]:
         for frame in frames:
             seconds = time.perf_counter()
-            crop = self._crop_of(frame)
+            crop = self.crop_of(frame)
             if crop is None:
                 self.faceless += 1
                 continue
             yield Arrival(cut(frame.rgb, crop, self._size), frame.pts, seconds)
 
-    def _crop_of(self, frame: Frame) -> Crop | None:
+    def crop_of(self, frame: Frame) -> Crop | None:
+        """Where the face is in the next frame; None as long as none was seen."""
         if isinstance(self._crop, Crop):
             return self._crop
         if self._crop == "none":

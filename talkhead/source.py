@@ -33,11 +33,7 @@ class Source:
 
 def load_source(path: Path, engine: Engine, settings: Settings) -> Source:
     """Read a photo (or the first frame of a video), find the face, encode it."""
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        with VideoReader(path, frames=1) as reader:
-            photo = next(iter(reader)).rgb
-    else:
-        photo = read_image(path)
+    photo = read_photo(path)
     height, width = photo.shape[:2]
     crop = parse_crop(settings.crop_source)
     detector = "user"
@@ -49,3 +45,11 @@ def load_source(path: Path, engine: Engine, settings: Settings) -> Source:
     log.info("%s: face by %s at %s", path.name, detector, crop)
     encoded = engine.encode(cut(photo, crop, engine.image_size))
     return Source(path, photo, crop, detector, encoded)
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """A picture, or the first frame of a video, as rgb uint8 (H, W, 3)."""
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        with VideoReader(path, frames=1) as reader:
+            return next(iter(reader)).rgb
+    return read_image(path)
