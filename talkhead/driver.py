@@ -41,6 +41,12 @@ class Beat:
     pictures: list[np.ndarray] | None
 
 
+def refuse_picture(path: Path) -> None:
+    """Raise TalkheadError where a driving video is only one picture."""
+    if path.suffix.lower() in PICTURE_SUFFIXES and not is_picture_sequence(path):
+        raise TalkheadError(f"{path} is one picture; the driving video comes last")
+
+
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Lists of `size` items; the last may be shorter."""
     iterator = iter(items)
@@ -82,8 +88,7 @@ class Driver:
     def __init__(
         self, path: Path, engine: Engine, settings: Settings, progress: Progress | None = None
     ) -> None:
-        if path.suffix.lower() in PICTURE_SUFFIXES and not is_picture_sequence(path):
-            raise TalkheadError(f"{path} is one picture; the driving video comes last")
+        refuse_picture(path)
         self.reader = VideoReader(
             path,
             start=settings.start,

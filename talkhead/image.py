@@ -22,6 +22,7 @@ MAX_PIXELS = 80_000_000
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when it is larger than that, for as long as its
 # full size stays below this (a progressive one keeps 6 bytes per pixel while it is being read).
 MAX_JPEG_PIXELS = 500_000_000
+MAX_CAMERA_PIXELS = 3840 * 2160
 # White is what browsers and picture viewers show behind transparent pixels, so the result looks
 # like the picture that was chosen.
 BACKGROUND = (255, 255, 255)
@@ -75,6 +76,27 @@ def write_image(path: str | Path, rgb: np.ndarray) -> None:
             f"cannot write {path} ({error.strerror or error}); check that the folder exists, "
             "can be written to and has room"
         ) from error
+
+
+def to_jpeg(rgb: np.ndarray, quality: int = 90) -> bytes:
+    """rgb uint8 (H, W, 3) as the bytes of a JPEG file."""
+    target = io.BytesIO()
+    Image.fromarray(rgb).save(target, format="JPEG", quality=quality)
+    return target.getvalue()
+
+
+def from_jpeg(data: bytes) -> np.ndarray:
+    """The bytes of a JPEG file of a camera as rgb uint8 (H, W, 3). Raises TalkheadError."""
+    try:
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_CAMERA_PIXELS:
+                raise TalkheadError(
+                    f"a camera's picture of {image.width}x{image.height} is too large; "
+                    "send smaller ones"
+                )
+            return np.array(image.convert("RGB"))
+    except _BROKEN as error:
+        raise TalkheadError(f"a picture of the camera is no JPEG or damaged ({error})") from error
 
 
 def check_ending(path: Path) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +41,10 @@ class PreviewFrame:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Frames across a driving video, with their crops, cropped pictures and keypoints."""
+    """Frames across a driving video: times, crops, cropped pictures and keypoints."""
 
-    frames: list[Frame]
+    pts: list[int]
+    time_base: Fraction
     crops: list[Crop]
     pictures: list[np.ndarray]
     keypoints: Keypoints
@@ -72,11 +73,11 @@ class Preview:
         portrait = self._source(source, _of_source(settings), tuple(stamps([source])))
         samples = self._samples(driving, _of_driving(settings), tuple(stamps([driving])))
         anchor = self._anchor(driving, settings, portrait.encoded.keypoints, samples)
-        time_base = samples.frames[0].time_base
+        time_base = samples.time_base
         drawing = Drawing(
             self._engine, [portrait], [anchor], replace(settings, smooth=0.0), time_base
         )
-        shown = spread(len(samples.frames), self._count)
+        shown = spread(len(samples.pts), self._count)
         for start in range(0, len(shown), DRAWN_AT_ONCE):
             beat = _beat(samples, shown[start : start + DRAWN_AT_ONCE])
             for drawn in drawing.draw(beat):
@@ -88,10 +89,14 @@ class Preview:
     def _find_samples(self, path: Path, settings: Settings, _stamps: object) -> Samples:
         frames = sample_frames(path, settings, self._count * SEARCHED)
         finder = FaceFinder(settings.detector, str(self._engine.device))
-        crops = sample_crops(frames, settings, finder, every=SEARCHED)
-        size = self._engine.image_size
-        pictures = [cut(f.rgb, crop, size) for f, crop in zip(frames, crops, strict=True)]
-        return Samples(frames, crops, pictures, self._engine.detect(pictures))
+        pts, crops, pictures = [], [], []
+        time_base = Fraction(1)
+        for frame, crop in with_crops(frames, settings, finder, every=SEARCHED):
+            time_base = frame.time_base
+            pts.append(frame.pts)
+            crops.append(crop)
+            pictures.append(cut(frame.rgb, crop, self._engine.image_size))
+        return Samples(pts, time_base, crops, pictures, self._engine.detect(pictures))
 
     def _anchor(
         self, driving: Path, settings: Settings, source: Keypoints, samples: Samples
@@ -111,52 +116,49 @@ class Preview:
             raise TalkheadError(
                 f"the anchor is frame {number}, but the driver has fewer frames (from 0)"
             )
-        gaps = [abs(sample.pts - frame.pts) for sample in samples.frames]
+        gaps = [abs(pts - frame.pts) for pts in samples.pts]
         crop = samples.crops[gaps.index(min(gaps))]
         return self._engine.detect([cut(frame.rgb, crop, self._engine.image_size)])
 
 
-def sample_frames(path: Path, settings: Settings, count: int) -> list[Frame]:
+def sample_frames(path: Path, settings: Settings, count: int) -> Iterator[Frame]:
     """At most `count` frames, spread evenly over what is selected, its first among them.
 
     Of a video that does not say how many frames it has, over the first `LONGEST`.
     """
     with _reader(path, settings) as reader:
-        total, info = reader.expected_frames, reader.info
-        if total is None or not info.rate:
+        total, rate = reader.expected_frames, reader.info.rate
+        if total is None or rate is None:
             total = sum(1 for _ in reader.pick(range(LONGEST)))
-        if total <= NEAR or not info.rate:
-            found = list(reader.pick(spread(total, count)))
-            return found or list(islice(reader, 1))  # which says why there is none
-        seconds = [(settings.start or 0) + float(n / info.rate) for n in spread(total, count)]
-    return [
-        next(iter(VideoReader(path, start=time, frames=1, rate=settings.rate))) for time in seconds
-    ]
+        if total <= NEAR or rate is None:
+            yield from reader.pick(spread(max(total, 1), count))
+            return
+    for number in spread(total, count):
+        second = (settings.start or 0) + float(number / rate)
+        yield from VideoReader(path, start=second, frames=1)
 
 
-def sample_crops(
-    frames: list[Frame], settings: Settings, finder: FaceFinder, every: int
-) -> list[Crop]:
-    """The crop of each frame; with `auto` the face is looked for on every `every`-th of them."""
+def with_crops(
+    frames: Iterable[Frame], settings: Settings, finder: FaceFinder, every: int
+) -> Iterator[tuple[Frame, Crop]]:
+    """Each frame and its crop; with `auto` the face is looked for in every `every`-th frame."""
     wish = parse_crop(settings.crop_driving)
-    if isinstance(wish, Crop):
-        return [wish] * len(frames)
-    height, width = frames[0].rgb.shape[:2]
-    if wish == "none":
-        return [centre_square(width, height)] * len(frames)
-    found: list[Crop | None] = []
-    last: Crop | None = None
+    last = wish if isinstance(wish, Crop) else None
+    waiting: list[Frame] = []  # for the first face
     for number, frame in enumerate(frames):
-        if number % every == 0:
+        if wish == "none":
+            last = centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
+        elif wish == "auto" and number % every == 0:
             last = _follow(frame.rgb, last, finder, settings.driving_face)
-        found.append(last)
-    first = next((crop for crop in found if crop is not None), None)
-    if first is None:
+        waiting.append(frame)
+        if last is not None:
+            yield from ((each, last) for each in waiting)
+            waiting.clear()
+    if last is None:
         raise NoFaceError(
             "no face found in the driving video; say where it is with --crop-driving x,y,size "
             "(or none)"
         )
-    return [crop or first for crop in found]
 
 
 def _follow(rgb: np.ndarray, last: Crop | None, finder: FaceFinder, face: int | None) -> Crop | None:
@@ -188,7 +190,7 @@ def spread(total: int, count: int) -> list[int]:
 def _beat(samples: Samples, numbers: list[int]) -> Beat:
     return Beat(
         samples.keypoints.map(lambda tensor: tensor[numbers]),
-        [samples.frames[number].pts for number in numbers],
+        [samples.pts[number] for number in numbers],
         [samples.pictures[number] for number in numbers],
     )
 

@@ -9,7 +9,7 @@ from talkhead.errors import TalkheadError
 from talkhead.faces.crop import parse_crop
 from talkhead.faces.face import Detector
 from talkhead.layout import Layout
-from talkhead.transfer import Mode
+from talkhead.structs import Mode
 
 Motion = Mode | Literal["avd"]
 CHOICES = {

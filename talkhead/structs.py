@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Mode = Literal["relative", "absolute"]  # what motion is carried over; see `Transfer`
 
 
 @dataclass(frozen=True)

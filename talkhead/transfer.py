@@ -7,18 +7,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
 from talkhead.head import Turn
-from talkhead.structs import Keypoints
+from talkhead.structs import Keypoints, Mode
 
 log = logging.getLogger(__name__)
-
-Mode = Literal["relative", "absolute"]
 
 
 @dataclass(frozen=True, eq=False)
