@@ -161,7 +161,9 @@ def with_crops(
         )
 
 
-def _follow(rgb: np.ndarray, last: Crop | None, finder: FaceFinder, face: int | None) -> Crop | None:
+def _follow(
+    rgb: np.ndarray, last: Crop | None, finder: FaceFinder, face: int | None
+) -> Crop | None:
     """The crop as it was while the face stays well inside, else the one around the face."""
     height, width = rgb.shape[:2]
     faces = finder.find(rgb, near=last)

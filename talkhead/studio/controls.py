@@ -150,7 +150,10 @@ def _text(value: object) -> str:
 
 
 def command_line(
-    inputs: Sequence[str], output: str, settings: Settings, options: dict[str, Option],
+    inputs: Sequence[str],
+    output: str,
+    settings: Settings,
+    options: dict[str, Option],
     more: Sequence[str] = (),
 ) -> str:
     """The `talkhead animate` command that makes the same file."""  # fmt: skip

@@ -13,8 +13,8 @@ from talkhead.animation import Animator
 from talkhead.engine import Engine
 from talkhead.errors import Stopped
 from talkhead.settings import Settings
-from talkhead.studio.session import Media, Session
 from talkhead.studio.sentences import sentence_of
+from talkhead.studio.session import Media, Session
 
 State = Literal["waiting", "working", "done", "stopped", "failed"]
 TELL_EVERY = 0.2  # seconds between two words on progress
@@ -97,23 +97,19 @@ class Renders:
         self._thread = threading.Thread(target=self._work, name="renders", daemon=True)
         self._thread.start()
 
-    def add(
-        self, session: Session, settings: Settings, output: str, command: str
-    ) -> Render:
+    def add(self, session: Session, settings: Settings, output: str, command: str) -> Render:
         """Queue a render of the session's portrait and driver into a new file called `output`."""
         portrait, driving = session.need("portrait"), session.need("driving")
         path = session.new_folder() / output
-        render = Render(
-            next(self._numbers), session, portrait, driving, settings, path, command
-        )
+        render = Render(next(self._numbers), session, portrait, driving, settings, path, command)
         with self._change:
             self._waiting.append(render)
-            self._change.notify()
+            self._change.notify_all()
         self._tell_waiting()
         return render
 
     def stop(self, session: Session, number: int | None = None) -> None:
-        """Stop a render of a session, or all of its renders. What is drawn is kept."""
+        """Stop a render of a session; without a number all of them, and wait for the end."""
         with self._change:
             mine = [*self._waiting, *([self._current] if self._current else [])]
             for render in mine:
@@ -124,6 +120,8 @@ class Renders:
                         render.state = "stopped"
                         render.error = "taken out of the queue"
                         render.tell()
+            if number is None:
+                self._change.wait_for(lambda: not self._current or self._current.session != session)
         self._tell_waiting()
 
     def end(self) -> None:
@@ -133,7 +131,7 @@ class Renders:
             self._waiting.clear()
             if self._current is not None:
                 self._current.stop.set()
-            self._change.notify()
+            self._change.notify_all()
         self._thread.join()
 
     def _tell_waiting(self) -> None:
@@ -146,6 +144,7 @@ class Renders:
         while True:
             with self._change:
                 self._current = None
+                self._change.notify_all()
                 self._change.wait_for(lambda: self._waiting or self._ended)
                 if self._ended:
                     return
@@ -181,4 +180,3 @@ def output_name(portrait: Media, driving: Media, settings: Settings) -> str:
     ending = {"vp9": ".webm", "av1": ".mkv", "ffv1": ".mkv", "prores": ".mov"}
     stem = f"{Path(portrait.name).stem}-{Path(driving.name).stem}"
     return stem + ending.get(settings.codec or "", ".mp4")
-

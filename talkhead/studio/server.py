@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 from collections.abc import Callable
 
@@ -11,6 +12,8 @@ import uvicorn
 from talkhead.errors import TalkheadError
 from talkhead.studio.app import build
 from talkhead.studio.state import Choice, Studio
+
+LARGEST_MESSAGE = 16 << 20  # bytes; a picture of the camera
 
 
 def serve(choice: Choice, port: int, announce: Callable[[str], None]) -> None:
@@ -21,27 +24,35 @@ def serve(choice: Choice, port: int, announce: Callable[[str], None]) -> None:
     Raises TalkheadError when the port is taken or the weights cannot be loaded.
     """
     with listen(choice.host, port) as listener, Studio(choice) as studio:
-        config = uvicorn.Config(
-            build(studio),
-            log_level="error",
-            ws="websockets-sansio",
-            lifespan="on",
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=3,
-            ws_max_size=16 << 20,
-        )
-        server = uvicorn.Server(config)
-
-        def loaded(_: object) -> None:
-            if studio.loading.exception() is not None:
-                server.should_exit = True
-
-        studio.loading.add_done_callback(loaded)
+        server = make_server(studio)
         announce(address(choice, listener.getsockname()[1]))
+        # Uvicorn ends well on SIGTERM, then sends it again: it must not cut off our own end.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         server.run(sockets=[listener])
         if studio.loading.done():
             studio.engine()  # raises what loading raised
+
+
+def make_server(studio: Studio) -> uvicorn.Server:
+    """A server of the page, which ends when the weights cannot be loaded."""
+    config = uvicorn.Config(
+        build(studio),
+        log_level="error",
+        ws="websockets-sansio",
+        lifespan="on",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=3,
+        ws_max_size=LARGEST_MESSAGE,
+    )
+    server = uvicorn.Server(config)
+
+    def loaded(_: object) -> None:
+        if studio.loading.exception() is not None:
+            server.should_exit = True
+
+    studio.loading.add_done_callback(loaded)
+    return server
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from starlette.concurrency import run_in_threadpool
+
 from talkhead.errors import TalkheadError
 
 GRACE = 120.0  # seconds that a session outlives a lost connection; a page that closes says so
@@ -135,7 +137,7 @@ class Sessions:
             await asyncio.sleep(GRACE / 6)
             for session in list(self._open.values()):
                 if session.is_left():
-                    self.end(session)
+                    await run_in_threadpool(self.end, session)
 
 
 def plain_name(text: str, role: Role) -> str:

@@ -25,7 +25,9 @@ async function start() {
 
   find("#settings-reset").addEventListener("click", () => settings.reset());
   const button = find("#render");
-  for (const card of cards) card.addEventListener("taken", () => showReady(isReady()));
+  const tell = () => showReady(isReady(), settings.values);
+  for (const card of cards) card.addEventListener("taken", tell);
+  settings.addEventListener("change", tell);
   button.addEventListener("click", async () => {
     showError(find("#strip-error"), null);
     try {
@@ -51,9 +53,11 @@ async function start() {
   );
 }
 
-function showReady(ready) {
+function showReady(ready, { start, end, frames, sound }) {
   find("#render").disabled = !ready;
-  find("#render-hint").textContent = ready ? "The whole video, with its sound." : "Choose a portrait and a driving video.";
+  const part = start || end !== null || frames !== null ? "The chosen part of the video" : "The whole video";
+  const told = `${part}, ${sound ? "with its sound" : "silent"}.`;
+  find("#render-hint").textContent = ready ? told : "Choose a portrait and a driving video.";
 }
 
 function open(chosen, tabs, live) {

@@ -142,7 +142,7 @@ export class MediaCard extends EventTarget {
     return Array.from({ length: count }, (_, index) =>
       element("button", {
         class: "small",
-        "aria-pressed": index + 1 === taken,
+        "aria-pressed": String(index + 1 === taken),
         onclick: () => this.settings.set({ [crop]: "auto", [face]: index + 1 === this.facts.chosen ? null : index + 1 }),
       }, `Face ${index + 1}`),
     );
