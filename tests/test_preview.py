@@ -156,7 +156,9 @@ def test_a_live_portrait_starts_from_its_own_pose(engine: Engine, portrait: Path
 
 
 def test_a_live_portrait_waits_for_a_face(engine: Engine, portrait: Path) -> None:
-    assert LivePortrait(engine, portrait, Settings(crop_source="none"))(moving_picture(0), 0) is None
+    assert (
+        LivePortrait(engine, portrait, Settings(crop_source="none"))(moving_picture(0), 0) is None
+    )
 
 
 def test_a_live_portrait_takes_no_anchor_of_later(engine: Engine, portrait: Path) -> None:
