@@ -20,7 +20,7 @@ report = talkhead.animate(
     arguments.driving,
     arguments.output,
     weights=arguments.weights,
-    settings=talkhead.Settings(layout="side-by-side", frames=arguments.frames),
+    settings=talkhead.RenderSettings(layout="side-by-side", frames=arguments.frames),
     overwrite=True,
 )
 print(f"{report.frames} frames at {report.frames_per_second:.1f} per second")

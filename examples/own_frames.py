@@ -13,7 +13,7 @@ import numpy as np
 
 import talkhead
 from talkhead.faces.crop import centre_square, cut
-from talkhead.image import read_image
+from talkhead.io.image import read_image
 from talkhead.video import VideoReader, VideoWriter
 
 HERE = Path(__file__).parent

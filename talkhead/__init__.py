@@ -10,29 +10,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from talkhead.errors import TalkheadError
+from talkhead.version import __version__
 
 if TYPE_CHECKING:
-    from talkhead.animation import Animator, Report, animate, reenact
-    from talkhead.engine import Engine
-    from talkhead.settings import Settings
-
-__version__ = "0.1.0"
+    from talkhead.animation.animator import Animator, RenderReport, animate, reenact
+    from talkhead.animation.settings import RenderSettings
+    from talkhead.inference.engine import Engine
 
 # Public names and where they live; imported when first used, so that `import talkhead` is quick.
 _HOMES = {
-    "Animator": "talkhead.animation",
-    "Engine": "talkhead.engine",
-    "Report": "talkhead.animation",
-    "Settings": "talkhead.settings",
-    "animate": "talkhead.animation",
-    "reenact": "talkhead.animation",
+    "Animator": "talkhead.animation.animator",
+    "Engine": "talkhead.inference.engine",
+    "RenderReport": "talkhead.animation.animator",
+    "RenderSettings": "talkhead.animation.settings",
+    "animate": "talkhead.animation.animator",
+    "reenact": "talkhead.animation.animator",
 }
+
+# Names of version 0.1, which go with 0.3.
+_OLD_NAMES = {"Report": "RenderReport", "Settings": "RenderSettings"}
 
 __all__ = [
     "Animator",
     "Engine",
-    "Report",
-    "Settings",
+    "RenderReport",
+    "RenderSettings",
     "TalkheadError",
     "__version__",
     "animate",
@@ -41,6 +43,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    name = _OLD_NAMES.get(name, name)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

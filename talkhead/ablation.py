@@ -10,30 +10,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from talkhead.config import ModelConfig, preset
-from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.contenders import Contender, Weights
 from talkhead.evaluation.evaluate import Evaluation, evaluate
-from talkhead.evaluation.judges import seat_judges
-from talkhead.evaluation.metrics import METRICS
-from talkhead.evaluation.protocols import plan_trials
+from talkhead.evaluation.methods import Method, WeightsMethod
+from talkhead.evaluation.metrics.registry import METRICS
+from talkhead.evaluation.metrics.suite import build_metrics
+from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.shards import shard
+from talkhead.inference.engine import Engine
+from talkhead.progress import Preparing
 from talkhead.synthetic.synth import synth
+from talkhead.training.loop.state import WEIGHTS
 from talkhead.training.options import TrainOptions
-from talkhead.training.run import train
-from talkhead.training.state import WEIGHTS
+from talkhead.training.train import train
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int | None], None]
-Preparing = Callable[[], AbstractContextManager[Progress | None]]
 
 # Rows in the order of the papers' tables, from the baseline to the full model.
 TABLES = {
@@ -110,21 +109,21 @@ def ablate(options: AblationOptions, preparing: Preparing = nullcontext) -> Eval
     if options.data is not None and not (options.data / "test").is_dir():
         raise TalkheadError(f"{options.data} has no test/ with clips of other people to score on")
     data = options.data or draw_heads(options.out, preparing)
-    trials = plan_trials("reconstruction", data, every=options.every)
-    contenders: list[Contender] = []
+    evaluation_set = plan_evaluation("reconstruction", data, every=options.every)
+    methods: list[Method] = []
     engines: list[Engine] = []
     for name, row, seed in runs(options):
         weights = train_row(row, seed, data, options, preparing)
         engine = Engine.load(weights, options.device)
         engines.append(engine)
-        contenders.append(Weights(name, weights, engine))
+        methods.append(WeightsMethod(name, weights, engine))
     # Keypoints are left out: each row has a detector of its own, and none of them may be judge.
     metrics = [name for name in METRICS if name != "keypoints"]
     with preparing() as progress:
         result = evaluate(
-            trials,
-            contenders,
-            seat_judges(metrics, engines[0]),
+            evaluation_set,
+            methods,
+            build_metrics(metrics, engines[0]),
             options.out,
             metrics=metrics,
             size=engines[0].image_size,

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from talkhead import config
 from talkhead.config import ModelConfig
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, shown
+from talkhead.io.tensors import read_outline, read_tensors, save_tensors
 from talkhead.models import Network, build
-from talkhead.tensors import save_tensors
+from talkhead.schema import fitting, read_dataclass, read_json
 
 FORMAT = 1
 METADATA_KEY = "talkhead"
@@ -96,61 +98,98 @@ def write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
 
 def read_header(path: Path) -> Header:
     """What the file says about itself."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise TalkheadError(f"no weights at {path}") from error
-    except (OSError, SafetensorError) as error:
-        raise TalkheadError(
-            f"{path} is not a talkhead weights file ({error}); official releases are read with "
-            "`talkhead convert`"
-        ) from error
-    if METADATA_KEY not in metadata:
-        raise TalkheadError(f"{path} is a safetensors file but was not written by talkhead")
-    try:
-        values = json.loads(metadata[METADATA_KEY])
-        if values["format"] > FORMAT:
-            raise TalkheadError(f"{path} was written by a newer talkhead; update to read it")
-        return Header(config.from_dict(values["config"]), Provenance(**values["provenance"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise TalkheadError(f"{path} has a damaged description of its model: {error}") from error
+    return _describe(path, _read(read_outline, path).metadata)
 
 
 def load(path: Path) -> tuple[Network, Header]:
     """Build the model that a file describes, in evaluation mode and float32.
 
-    Beside bundled weights lies their SHA-256 (`FILE.sha256`); where there is one it is checked.
+    The description is compared with the shapes that are there before numbers are read. Beside
+    bundled weights lies their SHA-256 (`FILE.sha256`); where there is one it is checked.
     """
-    header = read_header(path)
-    _check_digest(path)
+    outline = _read(read_outline, path)
+    header = _describe(path, outline.metadata)
     try:
         with torch.device("meta"):  # nothing is drawn at random only to be replaced
             model = build(header.config)
     except TalkheadError as error:
         raise TalkheadError(f"{path} describes a model that cannot be built: {error}") from error
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: _single(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise TalkheadError(f"{path} is damaged: {error}") from error
-    mismatch = describe_mismatch(model, tensors)
+    mismatch = _describe_shapes(model, outline.shapes)
+    if not mismatch:
+        stored = _read(read_tensors, path)
+        _check_digest(path, stored.digest)
+        tensors = {name: _single(tensor) for name, tensor in stored.tensors.items()}
+        mismatch = describe_mismatch(model, tensors) or describe_infinite(tensors)
     if mismatch:
         raise TalkheadError(f"{path} does not fit the model that it describes: {mismatch}")
     model.load_state_dict(tensors, assign=True)
     return model.eval().requires_grad_(False), header
 
 
-def describe_mismatch(model: torch.nn.Module, tensors: dict[str, Tensor]) -> str | None:
-    """The first tensor that is missing, strange or of another shape; None if all fit."""
-    wanted = model.state_dict()
-    for name in wanted.keys() - tensors.keys():
-        return f"{name} is missing"
+T = TypeVar("T")
+
+
+def _read(how: Callable[[Path], T], path: Path) -> T:
+    try:
+        return how(path)
+    except FileNotFoundError as error:
+        raise TalkheadError(f"no weights at {path}") from error
+    except TalkheadError as error:
+        raise TalkheadError(
+            f"{path} is not a talkhead weights file or is damaged ({error}); official releases are "
+            "read with `talkhead convert`"
+        ) from error
+
+
+def _describe(path: Path, metadata: Mapping[str, str]) -> Header:
+    """The description in a file's header, checked."""
+    if METADATA_KEY not in metadata:
+        raise TalkheadError(f"{path} is a safetensors file but was not written by talkhead")
+    try:
+        values = read_json(metadata[METADATA_KEY])
+        version = values.get("format") if isinstance(values, dict) else None
+        newer = fitting(int, version, "format") > FORMAT
+        provenance = None if newer else read_dataclass(Provenance, values.get("provenance"))
+    except TalkheadError as error:
+        raise TalkheadError(f"{path} has a damaged description: {error}") from error
+    if provenance is None:
+        raise TalkheadError(f"{path} was written by a newer talkhead; update to read it")
+    try:
+        return Header(config.from_dict(values.get("config")), provenance)
+    except TalkheadError as error:
+        raise TalkheadError(f"{path} describes a model that cannot be built: {error}") from error
+
+
+def describe_mismatch(model: torch.nn.Module, tensors: Mapping[str, Tensor]) -> str | None:
+    """The first tensor that is missing, strange or of another shape or type; None if all fit."""
+    mismatch = _describe_shapes(model, {name: tuple(t.shape) for name, t in tensors.items()})
+    if mismatch:
+        return mismatch
+    for name, wanted in model.state_dict().items():
+        given = tensors[name].dtype
+        floats = given.is_floating_point and wanted.is_floating_point()
+        if not floats and given != wanted.dtype:
+            return f"{name} is of {given}, not {wanted.dtype}"
+    return None
+
+
+def describe_infinite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The first tensor that holds an infinity or NaN; None if all numbers are finite."""
     for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
+            return f"{name} holds numbers that are not finite"
+    return None
+
+
+def _describe_shapes(model: torch.nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in wanted.keys() - shapes.keys():
+        return f"{name} is missing"
+    for name, shape in shapes.items():
         if name not in wanted:
-            return f"{name} is not part of it"
-        if tensor.shape != wanted[name].shape:
-            return f"{name} is {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
+            return f"{shown(name)} is not part of it"
+        if shape != wanted[name]:
+            return f"{name} is {shape}, not {wanted[name]}"
     return None
 
 
@@ -158,10 +197,11 @@ def _single(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _check_digest(path: Path) -> None:
+def _check_digest(path: Path, found: str) -> None:
     sidecar = path.with_name(f"{path.name}.sha256")
     if not sidecar.is_file():
         return
-    expected = sidecar.read_text().split()[0]
-    if sha256(path) != expected:
+    with sidecar.open("rb") as file:
+        expected, *_ = [*file.read(1000).split(), b""]
+    if expected.decode(errors="replace") != found:
         raise TalkheadError(f"{path} does not match its SHA-256 in {sidecar.name}; it is damaged")

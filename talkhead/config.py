@@ -6,13 +6,26 @@ run from the coarsest scale to the finest.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any, Literal, TypeAlias
 
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, shown
+from talkhead.schema import Range, read_dataclass
 
 HEAD_POINTS = 15  # of a head, as many as `head.POINTS` has
+
+# What a description from outside may ask for: well beyond every model that is known, and still
+# built in a second. Which of them fit each other is said by `models.sizes`.
+ImageSize = Annotated[int, Range(16, 2048)]
+MotionSize = Annotated[int, Range(4, 256)]
+Width = Annotated[int, Range(1, 4096)]
+Widths = Annotated[tuple[Width, ...], Range(2, 8)]
+Depth = Annotated[int, Range(0, 64)]
+Halvings = Annotated[int, Range(1, 8)]
+NumCodes = Annotated[int, Range(1, 65536)]
+Scales = Annotated[tuple[Annotated[int, Range(0, 7)], ...], Range(0, 8)]
+Positive = Annotated[float, Range(1e-6, 1e6)]
+Weight = Annotated[float, Range(0, 1e6)]
 
 
 @dataclass(frozen=True)
@@ -23,12 +36,12 @@ class KeypointConfig:
         published; training with landmark files to the end makes it so.
     """
 
-    num_keypoints: int = 15
-    input_size: int = 64
-    base_channels: int = 32
-    max_channels: int = 1024
-    num_blocks: int = 5
-    temperature: float = 0.1
+    num_keypoints: Annotated[int, Range(1, 128)] = 15
+    input_size: MotionSize = 64
+    base_channels: Width = 32
+    max_channels: Width = 1024
+    num_blocks: Halvings = 5
+    temperature: Positive = 0.1
     landmarks: bool = False
 
     def __post_init__(self) -> None:
@@ -48,12 +61,12 @@ class DenseMotionConfig:
     prior_background: log-weight of the background motion under that prior.
     """
 
-    size: int = 64
-    base_channels: int = 64
-    max_channels: int = 1024
-    num_blocks: int = 5
-    prior_sigmas: tuple[float, ...] | None = None
-    prior_background: float = -3.0
+    size: MotionSize = 64
+    base_channels: Width = 64
+    max_channels: Width = 1024
+    num_blocks: Halvings = 5
+    prior_sigmas: tuple[Positive, ...] | None = None
+    prior_background: Annotated[float, Range(-1e6, 1e6)] = -3.0
 
 
 @dataclass(frozen=True)
@@ -64,12 +77,12 @@ class MotionCodebookConfig:
     residual_channels: width of the head that turns tokens into residual flow and occlusion.
     """
 
-    scales: tuple[int, ...] = (0, 1, 2, 3)
-    num_codes: int = 1024
-    dim: int = 32
-    num_layers: int = 2
-    num_heads: int = 8
-    residual_channels: int = 128
+    scales: Scales = (0, 1, 2, 3)
+    num_codes: NumCodes = 1024
+    dim: Width = 32
+    num_layers: Depth = 2
+    num_heads: Width = 8
+    residual_channels: Annotated[int, Range(4, 4096)] = 128
 
 
 @dataclass(frozen=True)
@@ -81,11 +94,11 @@ class AppearanceCodebookConfig:
         published; a help for small models, whose patch embedding is too narrow for fine detail.
     """
 
-    scales: tuple[int, ...] = (0, 1, 2, 3)
-    num_codes: int = 1024
-    dim: int = 256
-    num_layers: int = 2
-    num_heads: int = 8
+    scales: Scales = (0, 1, 2, 3)
+    num_codes: NumCodes = 1024
+    dim: Width = 256
+    num_layers: Depth = 2
+    num_heads: Width = 8
     residual: bool = False
 
 
@@ -105,12 +118,12 @@ class CodebookConfig:
     """
 
     family: Literal["codebook"] = "codebook"
-    image_size: int = 256
-    channels: tuple[int, ...] = (256, 128, 128, 64)
-    norm_groups: int = 32
-    commitment_weight: float = 0.25
+    image_size: ImageSize = 256
+    channels: Widths = (256, 128, 128, 64)
+    norm_groups: Width = 32
+    commitment_weight: Weight = 0.25
     blend_source: bool = False
-    working_size: int | None = None
+    working_size: ImageSize | None = None
     keypoints: KeypointConfig = field(default_factory=KeypointConfig)
     dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
     motion_codebook: MotionCodebookConfig = field(default_factory=MotionCodebookConfig)
@@ -141,9 +154,9 @@ class MemoryConfig:
                Without it frames are repeatable; training always has noise.
     """
 
-    channels: int = 512
-    size: int = 32
-    scales: tuple[int, ...] = (0, 1, 2)
+    channels: Width = 512
+    size: Annotated[int, Range(1, 256)] = 32
+    scales: Scales = (0, 1, 2)
     identity: bool = True
     split: bool = True
     noise: bool = False
@@ -166,8 +179,8 @@ class McnetConfig:
     """
 
     family: Literal["mcnet"] = "mcnet"
-    image_size: int = 256
-    channels: tuple[int, ...] = (512, 256, 128, 64)
+    image_size: ImageSize = 256
+    channels: Widths = (512, 256, 128, 64)
     keypoints: KeypointConfig = field(default_factory=KeypointConfig)
     dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
     memory: MemoryConfig | None = field(default_factory=MemoryConfig)
@@ -188,9 +201,9 @@ class FommConfig:
     """
 
     family: Literal["fomm"] = "fomm"
-    image_size: int = 256
-    channels: tuple[int, ...] = (256, 128, 64)
-    num_residual: int = 6
+    image_size: ImageSize = 256
+    channels: Widths = (256, 128, 64)
+    num_residual: Depth = 6
     align_corners: bool = False
     keypoints: KeypointConfig = field(default_factory=lambda: KeypointConfig(num_keypoints=10))
     dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
@@ -214,12 +227,12 @@ class TpsmmConfig:
     """
 
     family: Literal["tpsmm"] = "tpsmm"
-    image_size: int = 256
-    channels: tuple[int, ...] = (512, 256, 128, 64)
-    num_groups: int = 10
-    group_size: int = 5
-    encoder_channels: int = 64
-    dropout: float = 0.3
+    image_size: ImageSize = 256
+    channels: Widths = (512, 256, 128, 64)
+    num_groups: Annotated[int, Range(1, 64)] = 10
+    group_size: Annotated[int, Range(1, 64)] = 5
+    encoder_channels: Width = 64
+    dropout: Annotated[float, Range(0, 1)] = 0.3
     background: bool = True
     avd: bool = False
     dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
@@ -321,44 +334,11 @@ FAMILIES: dict[str, type[ModelConfig]] = {
 }
 
 
-def from_dict(values: dict[str, Any]) -> ModelConfig:
-    """Read back what `to_dict` wrote; a strange family or key is named in the error."""
-    family = values.get("family")
-    if family not in FAMILIES:
-        raise TalkheadError(f"unknown model family {family!r}; there are {', '.join(FAMILIES)}")
-    return _build(FAMILIES[family], values)
-
-
-def _build(kind: type[Any], values: dict[str, Any]) -> Any:
-    types = get_type_hints(kind)
-    unknown = values.keys() - types.keys()
-    if unknown:
-        raise TalkheadError(f"{kind.__name__} has no setting {sorted(unknown)[0]!r}")
-    return kind(**{name: fitting(types[name], value, name) for name, value in values.items()})
-
-
-def fitting(kind: Any, value: Any, name: str) -> Any:
-    """A plain value from outside as what an annotation of a configuration asks for.
-
-    Lists become tuples, dicts become configurations, whole numbers serve as floats. Raises
-    TalkheadError when `value` is none of what `kind` allows; `name` says whose value it is.
-    """
-    choices = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    for choice in choices:
-        parts = get_args(choice)
-        if value is None and choice is NoneType:
-            return None
-        if get_origin(choice) is Literal and value in parts:
-            return value
-        if get_origin(choice) is tuple and isinstance(value, list | tuple):
-            kinds = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
-            if len(kinds) == len(value):
-                return tuple(fitting(k, v, name) for k, v in zip(kinds, value, strict=True))
-        if is_dataclass(choice) and isinstance(value, dict):
-            return _build(cast("type[Any]", choice), value)
-        if type(value) is choice:
-            return value
-        if choice is float and type(value) is int:
-            return float(value)
-    wanted = kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
-    raise TalkheadError(f"{name} is {value!r}, which is not {wanted}")
+def from_dict(values: Any) -> ModelConfig:
+    """Read back what `to_dict` wrote; raises TalkheadError that names what is strange in it."""
+    family = values.get("family") if isinstance(values, dict) else None
+    if not isinstance(family, str) or family not in FAMILIES:
+        raise TalkheadError(
+            f"unknown model family {shown(family)}; there are {', '.join(FAMILIES)}"
+        )
+    return read_dataclass(FAMILIES[family], values)

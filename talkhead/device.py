@@ -1,4 +1,4 @@
-"""Where a model runs and in which precision."""
+"""Device and precision."""
 
 from __future__ import annotations
 

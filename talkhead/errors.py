@@ -1,5 +1,13 @@
 """The errors that talkhead raises on purpose, and the one that it explains: no memory left."""
 
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
 
 class TalkheadError(Exception):
     """Something that a person can act on. The message is the sentence they read.
@@ -23,3 +31,22 @@ def is_out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"  # torch's, which need not be imported here
         or "DefaultCPUAllocator" in str(error)
     )
+
+
+def shown(value: Any) -> str:
+    """A value from a file as a part of a sentence: short, on one line, without control codes."""
+    if isinstance(value, int) and value.bit_length() > 1000:  # Python refuses to print more digits
+        return f"a number of {value.bit_length()} bits"
+    text = _SHORT.repr(value)
+    return text if text.isprintable() else ascii(text)
+
+
+def told(error: BaseException) -> str:
+    """What a library says of an error as a part of a sentence: its first line, and no more.
+
+    The lines after it are traces or advice that is not for our readers.
+    """
+    text = str(error).strip()
+    first = text.splitlines()[0].strip() if text else type(error).__name__
+    first = first if first.isprintable() else ascii(first)[1:-1]
+    return first if len(first) <= 200 else f"{first[:200]}..."

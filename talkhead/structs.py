@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-Mode = Literal["relative", "absolute"]  # what motion is carried over; see `Transfer`
+TransferMode = Literal["relative", "absolute"]  # what motion is carried over; see `Transfer`
 
 
 @dataclass(frozen=True)

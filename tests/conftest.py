@@ -18,7 +18,7 @@ from talkhead.config import (
     KeypointConfig,
     MotionCodebookConfig,
 )
-from talkhead.engine import Engine
+from talkhead.inference.engine import Engine
 from talkhead.models import build
 
 torch.set_num_threads(1)

@@ -20,9 +20,9 @@ from stages import compare, keypoint_stages, stages, thin
 from talkhead import checkpoint
 from talkhead.conversion import convert
 from talkhead.models import build
-from talkhead.training.objective import weighted
-from talkhead.training.recipes import RECIPES
-from talkhead.transfer import Transfer
+from talkhead.motion.transfer import Transfer
+from talkhead.training.losses.objective import weighted
+from talkhead.training.recipes.presets import RECIPES
 
 PARITY = Path(__file__).parents[2] / "shared" / "parity"
 needs_recordings = pytest.mark.skipif(

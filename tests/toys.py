@@ -21,11 +21,11 @@ from talkhead.config import (
     MotionCodebookConfig,
     TpsmmConfig,
 )
-from talkhead.training.batches import Batch, Batches
-from talkhead.training.data import Clip
-from talkhead.training.frames import ArrayFrames, Library
+from talkhead.data.clips import Clip
+from talkhead.training.data.batches import Batch, Batches
+from talkhead.training.data.library import ArrayFrames, Library
 from talkhead.training.options import TrainOptions
-from talkhead.training.recipe import Recipe
+from talkhead.training.recipes.recipe import Recipe
 
 SIZE = 64
 KEYPOINTS = KeypointConfig(15, input_size=32, base_channels=4, max_channels=8, num_blocks=2)
@@ -95,20 +95,20 @@ def mesh(frames: int = 6, seed: int = 0) -> np.ndarray:
     return np.stack(moved).astype(np.float32)
 
 
-def toy_library(clips: int = 3, *, marks: bool = False) -> Library:
+def toy_library(clips: int = 3, *, landmarks: bool = False) -> Library:
     """Clips in memory, one per identity."""
     return Library(
         tuple(Clip(Path(f"id{i}.mp4"), f"id{i}") for i in range(clips)),
         tuple(ArrayFrames(film(40 * i)) for i in range(clips)),
-        tuple(mesh() if marks else None for _ in range(clips)),
+        tuple(mesh() if landmarks else None for _ in range(clips)),
         {},
     )
 
 
-def toy_batch(recipe: Recipe, *, marks: bool = False, flow: bool = False) -> Batch:
+def toy_batch(recipe: Recipe, *, landmarks: bool = False, flow: bool = False) -> Batch:
     """The first batch of a toy library."""
     batches = Batches(
-        toy_library(marks=marks), recipe, size=SIZE, seed=0, flow_size=16 if flow else None
+        toy_library(landmarks=landmarks), recipe, size=SIZE, seed=0, flow_size=16 if flow else None
     )
     return batches.batch(0)
 
@@ -123,7 +123,7 @@ def write_clips(folder: Path, identities: int = 3) -> Path:
     return folder
 
 
-def write_marks(clips: Path, folder: Path) -> None:
+def write_landmarks(clips: Path, folder: Path) -> None:
     """Landmarks of every training clip of `write_clips`, in pixels."""
     for path in (clips / "train").iterdir():
         np.savez(folder / f"{path.stem}.npz", points=(mesh() + 1) * (SIZE / 2))

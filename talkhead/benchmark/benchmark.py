@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from talkhead import __version__
-from talkhead.animation import Animator, reenact
+from talkhead.animation.animator import Animator, reenact
+from talkhead.animation.settings import RenderSettings
 from talkhead.benchmark import loop
 from talkhead.benchmark.machine import Machine, PeakMemory, matrix_peak, waiter
 from talkhead.benchmark.media import RENDERED, write_driving, write_portrait
@@ -34,12 +34,12 @@ from talkhead.benchmark.stages import (
 from talkhead.benchmark.subject import load_subject
 from talkhead.benchmark.timing import Effort, Timing, measure
 from talkhead.device import choose_device, choose_precision
-from talkhead.driver import Progress
-from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
-from talkhead.image import read_image
-from talkhead.settings import Settings
+from talkhead.inference.engine import Engine
+from talkhead.io.image import read_image
+from talkhead.progress import Progress
+from talkhead.version import __version__
 from talkhead.video import VideoReader
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ FREE_DEFAULTS = ((4, 16), 1000, 200)  # no model: so quick that starting would c
 QUICK_DEFAULTS = ((1, 2), 8, 2)
 
 # What the published demos do: motion relative to the first frame, no faces looked for.
-LIKE_LOOP = Settings(anchor="first", crop_source="none", crop_driving="none")
+LIKE_LOOP = RenderSettings(anchor="first", crop_source="none", crop_driving="none")
 ONCE = Effort(seconds=0.0, least=1, warm_up=0)
 
 
@@ -199,7 +199,7 @@ class Benchmark:
             found.append(Batch(size, Timing.of(seconds), memory.device))
         return found
 
-    def render(self, engine: Engine, name: str, clip: Path, settings: Settings) -> Render:
+    def render(self, engine: Engine, name: str, clip: Path, settings: RenderSettings) -> Render:
         """One video, as `talkhead animate` makes it."""
         first: list[float] = []
 
@@ -226,13 +226,13 @@ class Benchmark:
         size = engine.image_size
         square = self.clip(size, size, self.frames)
         found = [
-            self.render(engine, f"{size} px, face tracked", square, Settings()),
+            self.render(engine, f"{size} px, face tracked", square, RenderSettings()),
             self.render(engine, f"{size} px, as the plain loop", square, LIKE_LOOP),
         ]
         if self.subject.is_free:
             width, height = LANDSCAPE
             landscape = self.clip(width, height, self.frames)
-            found.append(self.render(engine, "720p, face tracked", landscape, Settings()))
+            found.append(self.render(engine, "720p, face tracked", landscape, RenderSettings()))
             found.append(self.render(engine, "720p, centre", landscape, LIKE_LOOP))
         return found
 

@@ -1,4 +1,4 @@
-"""The loop of the published demos, to compare with: simple, and what everybody runs.
+"""The rendering loop of the published demos, for comparison.
 
 The whole video is decoded, then every frame goes through the model alone, then the whole result is
 encoded. Float32, default memory layout. For each frame the source is encoded and the movement scale
@@ -32,8 +32,8 @@ from talkhead.config import has_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.models import Network
+from talkhead.motion.transfer import Transfer
 from talkhead.structs import Keypoints
-from talkhead.transfer import Transfer
 from talkhead.video import VideoReader, VideoWriter
 
 
@@ -57,7 +57,7 @@ class LoopRun:
         return self.frames / self.seconds
 
 
-Drawn = tuple[LoopRun, list[np.ndarray]]
+LoopResult = tuple[LoopRun, list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ class Task:
     frames: int
 
 
-def run_apart(model: str | None, weights: Path | None, device: torch.device, task: Task) -> Drawn:
+def run_apart(
+    model: str | None, weights: Path | None, device: torch.device, task: Task
+) -> LoopResult:
     """Run the loop in a fresh process; `model` and `weights` as `load_subject` takes them."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=_end_quietly) as pool:
@@ -88,7 +90,7 @@ def _end_quietly() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _run(model: str | None, weights: Path | None, device: torch.device, task: Task) -> Drawn:
+def _run(model: str | None, weights: Path | None, device: torch.device, task: Task) -> LoopResult:
     return PlainLoop(load_subject(model, weights).model, device).run(task)
 
 
@@ -99,7 +101,7 @@ class PlainLoop:
         self._model = model.to(device)
         self._device = device
 
-    def run(self, task: Task) -> Drawn:
+    def run(self, task: Task) -> LoopResult:
         """One frame before the measured ones warms up."""
         portrait, size = task.portrait, task.portrait.shape[0]
         memory = PeakMemory(self._device)

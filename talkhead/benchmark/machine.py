@@ -1,4 +1,4 @@
-"""The machine that is measured: its names, its memory, how fast it multiplies matrices."""
+"""The machine: names, memory and matrix throughput."""
 
 from __future__ import annotations
 

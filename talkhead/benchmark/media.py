@@ -1,4 +1,4 @@
-"""Rendered people in place of input files: a portrait and driving clips of any size and length."""
+"""Synthetic input for the benchmark: a portrait and driving clips of any size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talkhead.image import write_image
+from talkhead.io.image import write_image
 from talkhead.synthetic.head import Head, Identity, Scene
 from talkhead.synthetic.synth import Clip, write_clip
 from talkhead.video import VideoReader, VideoWriter

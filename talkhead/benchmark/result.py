@@ -1,4 +1,4 @@
-"""What a run of the benchmark is asked, and what came out of it."""
+"""Options and results of a benchmark."""
 
 from __future__ import annotations
 

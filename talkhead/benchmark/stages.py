@@ -12,9 +12,9 @@ import numpy as np
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from talkhead.benchmark.landmarks import COMPENSATION, landmarks
 from talkhead.benchmark.machine import waiter
 from talkhead.benchmark.media import RATE
+from talkhead.benchmark.probes import COMPENSATION, probes
 from talkhead.benchmark.timing import (
     Clock,
     CudaClock,
@@ -26,12 +26,13 @@ from talkhead.benchmark.timing import (
     WorkClock,
     measure,
 )
-from talkhead.engine import EncodedSource, Engine
-from talkhead.faces.crop import Paster, cut
+from talkhead.faces.crop import cut
 from talkhead.faces.face import FaceFinder
+from talkhead.faces.paste import Paster
 from talkhead.faces.tracker import Tracker
+from talkhead.inference.engine import EncodedSource, Engine
+from talkhead.motion.transfer import Transfer
 from talkhead.structs import Crop
-from talkhead.transfer import Transfer
 from talkhead.video import VideoReader, VideoWriter
 
 T = TypeVar("T")
@@ -178,7 +179,7 @@ def time_parts(
         for part, seconds in timeline.run(work, wait).items():
             samples.setdefault(part, []).append(seconds)
 
-    with Timeline(landmarks(engine.model), clock) as timeline:
+    with Timeline(probes(engine.model), clock) as timeline:
         measure(run, wait, effort)
     return {part: seconds[effort.warm_up :] for part, seconds in samples.items()}
 
@@ -189,7 +190,7 @@ def count_work(engine: Engine, work: Callable[[], object]) -> dict[Part, float]:
     with (
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
-        Timeline(landmarks(engine.model), WorkClock(counter)) as timeline,
+        Timeline(probes(engine.model), WorkClock(counter)) as timeline,
     ):
         return timeline.run(work, lambda: None)
 

@@ -1,4 +1,4 @@
-"""What is measured: bundled weights, a weights file, an untrained preset, or no model at all."""
+"""The benchmarked model: bundled weights, a file, an untrained preset, or none."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from talkhead import checkpoint
 from talkhead.config import CodebookConfig, ModelConfig, TpsmmConfig, preset
-from talkhead.engine import Engine
 from talkhead.errors import TalkheadError
+from talkhead.inference.engine import Engine
 from talkhead.models import Network, build
 from talkhead.structs import Keypoints, SourceState
 

@@ -124,7 +124,7 @@ REST = Part("warps and the rest")
 
 
 @dataclass(frozen=True)
-class Landmark:
+class Probe:
     """A module whose call begins a stretch.
 
     part:   what the stretch is called, given the call's arguments.
@@ -144,7 +144,7 @@ class Timeline:
     leaving it removes the hooks.
     """
 
-    def __init__(self, landmarks: Sequence[Landmark], clock: Clock) -> None:
+    def __init__(self, landmarks: Sequence[Probe], clock: Clock) -> None:
         self._clock = clock
         self._marks: list[tuple[Part, Any]] = []
         self._stack = [REST]
@@ -177,7 +177,7 @@ class Timeline:
             spent[part] = spent.get(part, 0.0) + self._clock.between(begin, end)
         return spent
 
-    def _watch(self, landmark: Landmark) -> None:
+    def _watch(self, landmark: Probe) -> None:
         def begin(module: nn.Module, arguments: tuple[Any, ...]) -> None:
             part = landmark.part(arguments)
             if landmark.inside:

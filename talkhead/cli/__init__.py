@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
-from talkhead import __version__
 from talkhead.cli.animate import animate
 from talkhead.cli.benchmark import benchmark
 from talkhead.cli.evaluate import ablate, evaluate
 from talkhead.cli.inspect import inspect
+from talkhead.cli.malloc import keep_freed_memory
 from talkhead.cli.studio import studio
 from talkhead.cli.synth import synth
 from talkhead.cli.train import train
 from talkhead.cli.weights import convert, inspect_weights
-from talkhead.heap import keep_freed_memory
+from talkhead.interrupts import EndInOrder
+from talkhead.version import __version__
 
 app = typer.Typer(
     name="talkhead",
@@ -56,7 +59,23 @@ app.command("inspect-weights")(inspect_weights)
 app.command()(synth)
 
 
+def open_missing_streams() -> None:
+    """Give a closed stdin, stdout or stderr a place to go to.
+
+    Or else the next file to be opened gets its number, and what is printed is written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
 def main() -> None:
-    """Entry point of the `talkhead` command."""
+    """Run the command line."""
+    open_missing_streams()
+    EndInOrder().install()
     keep_freed_memory()
     app()

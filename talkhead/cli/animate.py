@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
 from enum import StrEnum
 from glob import escape, glob
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from talkhead.cli.console import AsJson, Debug, Overwrite, Quiet, plain_errors, progress_bar, show
-from talkhead.cli.live import PIPE, describe_live, is_live, perform
+from talkhead.cli.batch import Job, opened, plan
+from talkhead.cli.console import (
+    AsJson,
+    Debug,
+    Overwrite,
+    Quiet,
+    plain_errors,
+    progress_bar,
+    say,
+    show,
+)
+from talkhead.cli.live import PIPE, describe_live, is_live, run_live
 from talkhead.cli.options import (
     AdaptScale,
     Anchor,
@@ -36,6 +47,9 @@ from talkhead.cli.options import (
 )
 from talkhead.errors import TalkheadError
 
+if TYPE_CHECKING:
+    from talkhead.animation.animator import RenderReport
+
 
 class LayoutName(StrEnum):
     result = "result"
@@ -54,12 +68,13 @@ def animate(
         ),
     ],
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
             help="The video to write (.mp4, .mov, .mkv, .webm, .gif, a folder or pattern of PNGs); "
-            "a folder when there are several sources or drivings; - (Matroska on standard output).",
+            "a folder when there are several sources or drivings; - (Matroska on standard output). "
+            "A name that ends with / is a folder.",
         ),
     ],
     driving: Annotated[
@@ -101,7 +116,14 @@ def animate(
     ] = None,
     sound: Annotated[bool, typer.Option(help="Keep the driver's sound.")] = True,
     track: Annotated[
-        int | None, typer.Option(min=0, help="Which sound track, from 0; default: the first.")
+        int | None,
+        typer.Option(
+            min=0, help="Which sound track, from 0; default: the one marked so, else the first."
+        ),
+    ] = None,
+    video_track: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which video track of the driver, from 0; default: as for sound."),
     ] = None,
     codec: Annotated[str | None, typer.Option(help="h264, hevc, vp9, av1, prores or ffv1.")] = None,
     crf: Annotated[int | None, typer.Option(help="Quality of the codec; lower is better.")] = None,
@@ -129,13 +151,12 @@ def animate(
 ) -> None:
     """Make portraits move and talk like a driving video."""
     with plain_errors(debug, quiet), progress_bar(quiet) as progress:
-        from talkhead.animation import Animator
-        from talkhead.engine import Engine
-        from talkhead.output import check_output
-        from talkhead.recording import MOTION_SUFFIX, read_driving
-        from talkhead.settings import Settings
+        from talkhead.animation.animator import Animator
+        from talkhead.animation.settings import RenderSettings
+        from talkhead.checkpoint import default_weights
+        from talkhead.inference.engine import Engine
 
-        settings = Settings(
+        settings = RenderSettings(
             motion=motion.value,
             adapt_scale=adapt_scale,
             anchor=anchor,
@@ -154,6 +175,7 @@ def animate(
             rate=rate,
             sound=sound,
             track=track,
+            video_track=video_track,
             codec=codec,
             crf=crf,
             preset=encoder_preset,
@@ -161,47 +183,67 @@ def animate(
         )
         sources, drivings = inputs(source, driving or [])
         precision = precision_of(fp16, bf16)
-        if is_live(drivings, output):
+        if is_live(drivings, Path(output)):
             if motion_out is not None:
                 raise TalkheadError("the motion of a live driver is not kept; leave --motion-out")
-            live = perform(
-                sources, drivings, output,
+            live = run_live(
+                sources, drivings, Path(output),
                 Engine.load(weights, device, precision, batch_size or 1, compiled), settings,
                 raw=raw, overwrite=overwrite, progress=progress,
             )  # fmt: skip
-            aside = str(output) == PIPE
-            show(asdict(live) if as_json else describe_live(live), quiet, aside)
+            show(asdict(live) if as_json else describe_live(live), quiet, aside=output == PIPE)
             return
         if raw is not None:
             raise TalkheadError("--raw describes frames on standard input; give - as the driver")
-        if motion_out is not None:
-            if len(drivings) != 1:
-                raise TalkheadError("--motion-out takes the motion of one driver; give only one")
-            if motion_out.suffix.lower() != MOTION_SUFFIX:
-                raise TalkheadError(f"--motion-out {motion_out}: end its name with {MOTION_SUFFIX}")
-            check_output(motion_out, [*sources, *drivings], overwrite)
-        jobs = plan(sources, drivings, output, grid=layout is LayoutName.grid)
-        for portraits, driver, target in jobs:
-            check_output(target, [*portraits, driver], overwrite)
-        engine = Engine.load(weights, device, precision, batch_size, compiled)
-        render = Animator(engine, progress)
-        for portraits, driver, target in jobs:
-            report = render(
-                portraits,
-                read_driving(driver),
-                target,
-                settings,
-                motion_out=motion_out,
-                overwrite=overwrite,
-            )
-            motion_out = None  # the same for all sources, so once is enough
-            show(asdict(report) if as_json else describe(report), quiet)
+        check_motion_out(motion_out, drivings)
+        jobs = jobs_for(sources, drivings, output, grid=layout is LayoutName.grid)
+        with opened(jobs, settings, motion_out, overwrite) as batch:
+            batch.check(weights or default_weights())
+            engine = Engine.load(weights, device, precision, batch_size, compiled)
+            failed = 0
+            for job, outcome in batch.run(Animator(engine, progress)):
+                failed += isinstance(outcome, str)
+                show(facts(job, outcome) if as_json else describe(job, outcome), quiet)
+        if failed:
+            say(batch.table())
+            raise typer.Exit(1)
+
+
+def check_motion_out(motion_out: Path | None, drivings: list[Path]) -> None:
+    """Whether motion can be written there. TalkheadError."""
+    from talkhead.motion.template import MOTION_SUFFIX
+
+    if motion_out is None:
+        return
+    if len(drivings) != 1:
+        raise TalkheadError("--motion-out takes the motion of one driver; give only one")
+    if motion_out.suffix.lower() != MOTION_SUFFIX:
+        raise TalkheadError(f"--motion-out {motion_out}: end its name with {MOTION_SUFFIX}")
+
+
+def jobs_for(sources: list[Path], drivings: list[Path], output: str, grid: bool) -> list[Job]:
+    """The plan for `--output`: a name that ends with a slash, or is a folder, stands for that."""
+    from talkhead.video.formats import CONTAINERS
+    from talkhead.video.pictures import IN_FOLDER
+
+    path = Path(output)
+    folder = output.endswith(("/", os.sep)) or (
+        path.is_dir() and path.suffix.lower() not in CONTAINERS
+    )
+    jobs = plan(sources, drivings, path, grid=grid, folder=folder or path.is_dir())
+    if len(jobs) == 1 and folder:
+        return [replace(jobs[0], output=path / IN_FOLDER)]
+    return jobs
 
 
 def inputs(positional: list[str], more_drivings: list[str]) -> tuple[list[Path], list[Path]]:
     """Sources and drivings; the last positional argument is a driving video."""
     if len(positional) < 2 and not more_drivings:
         raise typer.BadParameter("give at least one source and a driving video")
+    from talkhead.animation.paths import refuse_address
+
+    for text in (*positional, *more_drivings):
+        refuse_address(text)
     last = [positional[-1]] if len(positional) > 1 else []
     sources = [path for text in positional[: len(positional) - len(last)] for path in expand(text)]
     return sources, [Path(text) for text in [*last, *more_drivings]]
@@ -219,30 +261,22 @@ def expand(text: str) -> list[Path]:
     return [Path(each) for each in found]
 
 
-def plan(
-    sources: list[Path], drivings: list[Path], output: Path, grid: bool
-) -> list[tuple[list[Path], Path, Path]]:
-    """Which sources and driver go into which output file."""
-    groups = [sources] if grid else [[source] for source in sources]
-    if len(groups) * len(drivings) == 1:
-        return [(groups[0], drivings[0], output)]
-    if output.suffix and not output.is_dir():
-        raise TalkheadError(
-            f"{len(groups) * len(drivings)} videos do not fit into {output}; give a folder with -o"
-        )
-    output.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        (group, driving, output / f"{group[0].stem}--{driving.stem}.mp4")
-        for driving in drivings
-        for group in groups
-    ]
-    if len({target for _, _, target in jobs}) < len(jobs):
-        raise TalkheadError("two of the inputs have the same name; rename one of them")
-    return jobs
+def facts(job: Job, outcome: RenderReport | str | None) -> dict[str, Any]:
+    """What became of a job, for scripts."""
+    if outcome is None:
+        return {"output": str(job.output), "passed_over": True}
+    if isinstance(outcome, str):
+        return {"output": str(job.output), "error": outcome}
+    return asdict(outcome)
 
 
-def describe(report: Any) -> str:
-    """A render in one line."""
+def describe(job: Job, outcome: RenderReport | str | None) -> str:
+    """The same for people, in one line."""
+    if outcome is None:
+        return f"{job.output}: made before, passed over"
+    if isinstance(outcome, str):
+        return f"{job.output}: failed"
+    report = outcome
     text = f"{report.output}: {report.frames} frames, {report.frames_per_second:.1f} per second"
     if report.resumed:
         text += f", {report.resumed} of them from an interrupted run"

@@ -67,12 +67,12 @@ def benchmark(
     with plain_errors(debug, quiet), progress_bar(quiet) as progress:
         from rich.console import Console
 
+        from talkhead.animation.paths import check_output
         from talkhead.benchmark import plot as plotting
         from talkhead.benchmark import table
         from talkhead.benchmark.benchmark import benchmark as run
         from talkhead.benchmark.result import Options
-        from talkhead.image import check_ending, write_image
-        from talkhead.output import check_output
+        from talkhead.io.image import check_ending, write_image
 
         if plot is not None:
             check_ending(plot)

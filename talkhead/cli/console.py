@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import signal
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from talkhead.errors import TalkheadError, is_out_of_memory
+from talkhead.interrupts import Interrupted, interruption
+from talkhead.printable import printable
 
 if TYPE_CHECKING:
-    from talkhead.driver import Progress
+    from talkhead.progress import Progress
 
 
-INTERRUPTED = 130
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only errors.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Log details; show tracebacks.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -26,44 +29,65 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 
 class CurrentStderr(logging.StreamHandler):
     """Writes to `sys.stderr` of the moment: a live view puts its own in place, above which
-    messages then appear."""
+    messages then appear. Where nobody listens, messages are lost."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.setStream(sys.stderr)
+        self.stream = sys.stderr
         super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass  # stderr is closed or full; there is nowhere to say so
+
+
+@contextlib.contextmanager
+def messages(debug: bool, quiet: bool) -> Iterator[None]:
+    """Show our own messages on stderr; those of libraries only in debugging."""
+    root, handler = logging.getLogger(), CurrentStderr()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING if debug else logging.CRITICAL)
+    level = logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING
+    logging.getLogger("talkhead").setLevel(level)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
 
 
 @contextlib.contextmanager
 def plain_errors(debug: bool, quiet: bool) -> Iterator[None]:
-    """One sentence and exit code 1 for what went wrong; 130 for Ctrl-C."""
-    level = logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[CurrentStderr()])
-    logging.getLogger("talkhead").setLevel(level)
+    """One sentence and exit code 1 for what went wrong; 128 + its number for a signal."""
     try:
-        yield
-    except TalkheadError as error:
-        if debug:
-            raise
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except OSError as error:
-        if debug:
-            raise
-        name = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"error: {name}{error.strerror or error}", err=True)
-        raise typer.Exit(1) from None
+        with messages(debug, quiet):
+            yield
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except KeyboardInterrupt as error:
+        say("interrupted")
+        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+        raise typer.Exit(128 + number) from None
     except Exception as error:
-        if debug or isinstance(error, typer.Exit | typer.Abort | typer.BadParameter):
+        stopped = interruption()  # a library may have made another error of it
+        if debug:
             raise
-        if is_out_of_memory(error):
-            told = "memory ran out; use a smaller --batch-size, or --device cpu"
-        else:
-            told = unexpected(error)
-        typer.echo(f"error: {told}", err=True)
-        raise typer.Exit(1) from None
+        say("interrupted" if stopped else f"error: {sentence(error)}")
+        raise typer.Exit(128 + stopped.number if stopped else 1) from None
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, TalkheadError):
+        return " ".join(str(error).splitlines())
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or error}"
+    if is_out_of_memory(error):
+        return "memory ran out; use a smaller --batch-size, or --device cpu"
+    return unexpected(error)
 
 
 def unexpected(error: Exception) -> str:
@@ -79,10 +103,11 @@ def unexpected(error: Exception) -> str:
 @contextlib.contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress | None]:
     """A bar on stderr with rate and time left; nothing where nobody looks."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
@@ -97,7 +122,7 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
 
         def update(stage: str, done: int, total: int | None) -> None:
             if stage not in tasks or bars.tasks[tasks[stage]].completed > done:
-                tasks[stage] = bars.add_task(stage, total=total)
+                tasks[stage] = bars.add_task(escape(printable(stage)), total=total)
             bars.update(tasks[stage], completed=done, total=total)
 
         yield update
@@ -105,7 +130,25 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
 
 def show(result: Any, quiet: bool, aside: bool = False) -> None:
     """Results go to stdout: a line for people, JSON for scripts; aside, where video goes there."""
+    stream = sys.stderr if aside else sys.stdout
     if not isinstance(result, str):
-        typer.echo(json.dumps(result), err=aside)
+        write_line(json.dumps(result), stream)
     elif not quiet:
-        typer.echo(result, err=aside)
+        write_line(printable(result), stream)
+
+
+def say(text: str) -> None:
+    """Words to people, on stderr."""
+    write_line(printable(text), sys.stderr)
+
+
+def write_line(text: str, stream: TextIO | None) -> None:
+    """Print, unless nobody listens any more: the work is done all the same."""
+    if stream is None:
+        return
+    try:
+        typer.echo(text, file=stream)
+    except OSError:
+        # Python would try again, and complain, when it closes the stream at the end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from talkhead.cli.console import AsJson, Debug, Quiet, plain_errors, progress_bar, show
+from talkhead.cli.console import AsJson, Debug, Overwrite, Quiet, plain_errors, progress_bar, show
 from talkhead.cli.options import Bf16, Device, Fp16, precision_of
 from talkhead.errors import TalkheadError
 
@@ -84,6 +84,7 @@ def evaluate(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Frames that are drawn at once.")
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -91,23 +92,23 @@ def evaluate(
     """Score weights as the papers do, against doing nothing: a table, JSON and a report."""
     others = os.environ.get("RANK", "0") != "0"  # under torchrun only the first shows a bar
     with plain_errors(debug, quiet), progress_bar(quiet or others) as progress:
-        from talkhead.engine import Engine
-        from talkhead.evaluation.contenders import load_contenders
         from talkhead.evaluation.evaluate import evaluate as run
-        from talkhead.evaluation.judges import parse_metrics, seat_judges
-        from talkhead.evaluation.protocols import plan_trials
+        from talkhead.evaluation.methods import load_methods
+        from talkhead.evaluation.metrics.suite import build_metrics, parse_metrics
+        from talkhead.evaluation.protocols import plan_evaluation
         from talkhead.evaluation.published import read_published
-        from talkhead.evaluation.report import write_report
-        from talkhead.evaluation.shards import own_device
-        from talkhead.evaluation.tables import as_json as facts_of
-        from talkhead.evaluation.tables import markdown, metric_list
+        from talkhead.evaluation.report.html import check_reports, write_report
+        from talkhead.evaluation.report.tables import as_json as facts_of
+        from talkhead.evaluation.report.tables import markdown, metric_list
+        from talkhead.evaluation.shards import own_device, shard
+        from talkhead.inference.engine import Engine
 
         if list_metrics:
             show(metric_list(), quiet)
             return
         if data is None:
             raise typer.BadParameter("give --data a folder of clips")
-        trials = plan_trials(
+        evaluation_set = plan_evaluation(
             protocol.value,
             data,
             pair_list=pair_list,
@@ -117,10 +118,13 @@ def evaluate(
             limit=limit,
         )
         wanted = parse_metrics(metrics)
+        if not others:
+            given = [*(weights or []), pair_list, published, keypoints]
+            check_reports(output, [path for path in given if path is not None], overwrite)
         rows = read_published(published, protocol.value) if published else ()
         device = own_device(device)
         precision = precision_of(fp16, bf16)
-        contenders, engines = load_contenders(weights or [None], device, precision, batch_size)
+        methods, engines = load_methods(weights or [None], device, precision, batch_size)
         detector = engines[0]
         if keypoints is not None:
             detector = Engine.load(keypoints, device, precision, batch_size)
@@ -130,9 +134,9 @@ def evaluate(
                     f"have {engines[0].image_size}"
                 )
         result = run(
-            trials,
-            contenders,
-            seat_judges(wanted, detector, landmarks, download, result_landmarks),
+            evaluation_set,
+            methods,
+            build_metrics(wanted, detector, landmarks, download, result_landmarks),
             output,
             metrics=wanted,
             size=engines[0].image_size,
@@ -142,16 +146,18 @@ def evaluate(
                 **({"list": pair_list.name} if pair_list else {}),
                 **({"seed": seed} if protocol is ProtocolName.random_pairs else {}),
                 "every": every,
-                "keypoints_by": keypoints.name if keypoints else contenders[0].name,
+                "keypoints_by": keypoints.name if keypoints else methods[0].name,
             },
             progress=progress,
             frames_out=frames_out,
+            overwrite=overwrite,
             published=rows,
         )
         if result is None:
             show("done here; the process that finishes last writes the report", quiet)
             return
-        write_report(result, output)
+        # Of several processes more than one may find all done, and each writes the same.
+        write_report(result, output, overwrite or shard()[1] > 1)
         show(facts_of(result) if as_json else markdown(result), quiet)
 
 
@@ -176,6 +182,7 @@ def ablate(
     seeds: Annotated[int, typer.Option(min=1, help="How often each row is trained.")] = 1,
     every: Annotated[int, typer.Option(min=1, help="Score every so many-th frame.")] = 5,
     device: Device = "auto",
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -184,13 +191,14 @@ def ablate(
     with plain_errors(debug, quiet):
         from talkhead.ablation import AblationOptions
         from talkhead.ablation import ablate as run
-        from talkhead.evaluation.report import write_report
-        from talkhead.evaluation.tables import as_json as facts_of
-        from talkhead.evaluation.tables import markdown
+        from talkhead.evaluation.report.html import check_reports, write_report
+        from talkhead.evaluation.report.tables import as_json as facts_of
+        from talkhead.evaluation.report.tables import markdown
 
+        check_reports(output, (), overwrite)
         options = AblationOptions(
             table.value, output, data, steps, batch_size, seeds, every, device, quiet
         )
         result = run(options, lambda: progress_bar(quiet))
-        write_report(result, output)
+        write_report(result, output, overwrite)
         show(facts_of(result) if as_json else markdown(result), quiet)

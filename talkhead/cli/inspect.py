@@ -89,11 +89,11 @@ def inspect(
 ) -> None:
     """Draw what happens inside the model: keypoints, motion, occlusion, features, codes, memory."""
     with plain_errors(debug, quiet), progress_bar(quiet) as progress:
-        from talkhead.engine import Engine
+        from talkhead.animation.settings import RenderSettings
         from talkhead.figures.inspect import inspect as look
-        from talkhead.settings import Settings
+        from talkhead.inference.engine import Engine
 
-        settings = Settings(
+        settings = RenderSettings(
             motion=motion.value,
             anchor=anchor,
             adapt_scale=adapt_scale,

@@ -1,4 +1,4 @@
-"""What `talkhead animate` does with pipes and cameras."""
+"""`talkhead animate` with pipes and cameras."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from talkhead.errors import TalkheadError
 
 if TYPE_CHECKING:
-    from talkhead.driver import Progress
-    from talkhead.engine import Engine
-    from talkhead.live import LiveReport
-    from talkhead.settings import Settings
+    from talkhead.animation.live import LiveReport
+    from talkhead.animation.settings import RenderSettings
+    from talkhead.inference.engine import Engine
+    from talkhead.progress import Progress
     from talkhead.video import LiveReader
 
 PIPE = "-"
@@ -29,20 +29,20 @@ def is_live(drivings: list[Path], output: Path) -> bool:
     return str(output) == PIPE or any(str(d) == PIPE or is_camera(d) for d in drivings)
 
 
-def perform(
+def run_live(
     sources: list[Path],
     drivings: list[Path],
     output: Path,
     engine: Engine,
-    settings: Settings,
+    settings: RenderSettings,
     *,
     raw: str | None,
     overwrite: bool,
     progress: Progress | None,
 ) -> LiveReport:
     """Draw from a pipe, a camera or a file, into a pipe or a growing file."""
-    from talkhead.live import Live
-    from talkhead.output import check_output
+    from talkhead.animation.live import LiveAnimator
+    from talkhead.animation.paths import check_output
     from talkhead.video.stream import streamed
 
     if settings.hardware:
@@ -60,13 +60,15 @@ def perform(
         files = [] if str(driving) == PIPE or is_camera(driving) else [driving]
         check_output(output, [*sources, *files], overwrite)
     reader = open_driver(driving, settings, raw)
-    live = Live(sources, reader, engine, settings, keep_up=is_camera(driving), progress=progress)
+    live = LiveAnimator(
+        sources, reader, engine, settings, keep_up=is_camera(driving), progress=progress
+    )
     return live.run(target)
 
 
-def open_driver(driving: Path, settings: Settings, raw: str | None) -> LiveReader:
+def open_driver(driving: Path, settings: RenderSettings, raw: str | None) -> LiveReader:
     """What `-`, `camera:NAME` or a file stands for."""
-    from talkhead.live import FileReader, raw_size
+    from talkhead.animation.live import FileReader, raw_size
     from talkhead.video import RawPipe, open_camera, open_pipe
     from talkhead.video.pictures import frame_rate
 
@@ -77,11 +79,15 @@ def open_driver(driving: Path, settings: Settings, raw: str | None) -> LiveReade
     if settings.start is not None or settings.end is not None:
         raise TalkheadError("what comes live cannot be wound to --start or --end; use --frames")
     if is_camera(driving):
+        if settings.video_track is not None:
+            raise TalkheadError("a camera has one video track; leave out --video-track")
         return open_camera(str(driving).partition(":")[2] or None)
     stream = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - not ours to close
     if raw is not None:
+        if settings.video_track is not None:
+            raise TalkheadError("raw frames have one video track; leave out --video-track")
         return RawPipe(stream, raw_size(raw), frame_rate(settings.rate))
-    return open_pipe(stream)
+    return open_pipe(stream, track=settings.video_track)
 
 
 def describe_live(report: LiveReport) -> str:

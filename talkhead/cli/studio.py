@@ -75,8 +75,8 @@ def animate_options() -> dict[str, Option]:
         if info is None:
             continue
         # Within Annotated, Typer takes the first flag for the default and sorts it out later.
-        given: list[object] = [info.default, *(info.param_decls or ())]
-        flags = [each for each in given if isinstance(each, str) and each.startswith("--")]
+        given = [info.default, *(info.param_decls or ())]
+        flags = [each for each in map(str, given) if each.startswith("--")]
         word = name.replace("_", "-")
         plain = get_args(annotation)[0]
         options[RENAMED.get(name, name)] = Option(

@@ -104,8 +104,8 @@ def train(
     quiet = quiet or os.environ.get("RANK", "0") != "0"  # under torchrun only the first talks
     with plain_errors(debug, quiet):
         from talkhead.training.options import TrainOptions
-        from talkhead.training.run import inspect_data
-        from talkhead.training.run import train as run
+        from talkhead.training.train import inspect_data
+        from talkhead.training.train import train as run
 
         options = TrainOptions(
             data=tuple(data),

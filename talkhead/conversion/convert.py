@@ -1,8 +1,7 @@
-"""Foreign checkpoints: read safely, recognise, read the sizes, rename, check; and back again."""
+"""Official checkpoints: recognise, rename, check; and export back."""
 
 from __future__ import annotations
 
-import pickle
 import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,15 +13,27 @@ import torch
 from torch import Tensor
 
 from talkhead import checkpoint
-from talkhead.checkpoint import Header, Provenance, describe_mismatch, sha256, write
-from talkhead.config import FommConfig, ModelConfig, preset
+from talkhead.checkpoint import (
+    Header,
+    Provenance,
+    describe_infinite,
+    describe_mismatch,
+    sha256,
+    write,
+)
+from talkhead.config import FommConfig, ModelConfig, from_dict, preset, to_dict
 from talkhead.conversion.names import LAYOUTS
 from talkhead.conversion.sizes import DOWN_FACTOR, READERS, State
-from talkhead.errors import TalkheadError
-from talkhead.files import whole
+from talkhead.errors import TalkheadError, is_out_of_memory, shown, told
+from talkhead.io.atomic import atomic_path
+from talkhead.io.torch_file import read_torch
 from talkhead.models import Network, build
 from talkhead.models.blocks import gaussian_kernel
 
+MOST_NAMES, MOST_LETTERS = 6, 100  # in a sentence
+
+# What torch says of unsafe reading, in whatever words; nobody should follow it here.
+ADVICE = re.compile(r"weights_only|safe_globals|trust|arbitrary code", re.IGNORECASE)
 # Entries of a release that are no part of the model, ignored on purpose.
 IGNORED = re.compile(r"epoch|iter|discriminator|optimizer.*|scheduler.*")
 
@@ -83,46 +94,32 @@ def export(weights: Path, output: Path, overwrite: bool = False) -> list[Path]:
     return written
 
 
-def read_torch(path: Path) -> dict[str, Any]:
-    """Read a torch file without running anything that it holds: the only `torch.load` here."""
-    if path.is_dir():
-        raise TalkheadError(
-            f"{path} is a folder; give the file as downloaded (a .pth.tar is no archive to unpack)"
-        )
-    if path.suffix == ".safetensors" and path.exists():
-        raise TalkheadError(
-            f"{path} is no torch checkpoint of a release; talkhead's own weights are used as they "
-            "are, with --weights"
-        )
-    try:
-        mmap = zipfile.is_zipfile(path)  # the format before torch 1.6 cannot be mapped
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except FileNotFoundError as error:
-        raise TalkheadError(f"no file {path}") from error
-    except pickle.UnpicklingError as error:
-        raise TalkheadError(
-            f"{path} is no torch checkpoint, damaged, or holds more than tensors and plain "
-            f"containers, so nothing in it was used{_unpickler_complaint(str(error))}"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TalkheadError(f"{path} is not a readable torch checkpoint: {detail}") from error
-    if not isinstance(content, dict):
-        raise TalkheadError(f"{path} holds a {type(content).__name__}, not a checkpoint")
-    return content
+def _check_archive(path: Path) -> None:
+    """Torch stores tensors as they are: what is packed may unpack to more than there is memory."""
+    if not path.is_file() and path.exists():
+        raise TalkheadError("it is not a file")
+    if not zipfile.is_zipfile(path):
+        return  # the format before torch 1.6
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise TalkheadError("its parts are compressed, which torch does not do")
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise TalkheadError("its parts claim more than the file holds")
 
 
-def _unpickler_complaint(text: str) -> str:
-    """What the safe unpickler stumbled over, in brackets, without its advice to be less safe."""
-    found = re.search(r"WeightsUnpickler error: ([^\n]*)", text)
-    complaint = (found[1] if found else text.partition("\n")[0]).split(" was not an allowed")[0]
-    return f" ({complaint.strip()})" if complaint.strip() else ""
+def _cause(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "it claims tensors for which there is no memory"
+    if isinstance(error, TalkheadError):
+        return str(error)
+    return told(error) if not isinstance(error, AssertionError | LookupError) else "it is damaged"
 
 
 def _save_torch(content: dict[str, Any], path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial:
+        with atomic_path(path) as partial:
             torch.save(content, partial)
     except (OSError, RuntimeError) as error:
         raise TalkheadError(f"cannot write {path}: {error}") from error
@@ -142,7 +139,7 @@ def read_networks(files: Sequence[Path]) -> dict[str, State]:
             if not isinstance(name, str) or IGNORED.fullmatch(name):
                 continue
             if name in networks:
-                raise TalkheadError(f"{path} is the second file with the network {name}")
+                raise TalkheadError(f"{path} is the second file with the network {shown(name)}")
             networks[name] = strip_module(_checked_state(tensors, name, path))
     return networks
 
@@ -159,8 +156,22 @@ def _checked_state(tensors: Any, name: str, path: Path) -> State:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in tensors.items()
     )
     if not is_state:
-        raise TalkheadError(f"{path}: its entry {name!r} is not a network's weights")
+        raise TalkheadError(f"{path}: its entry {shown(name)} is not a network's weights")
+    for key, tensor in tensors.items():
+        if strange := _strangeness(tensor):
+            raise TalkheadError(f"{path}: {shown(name)} has a tensor {shown(key)} that {strange}")
     return tensors
+
+
+def _strangeness(tensor: Tensor) -> str | None:
+    """Why a tensor is none of a release: they hold plain numbers, in full."""
+    if tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_quantized:
+        return "is meta, sparse or quantised"
+    if not (tensor.is_floating_point() or tensor.dtype == torch.int64):
+        return f"holds {tensor.dtype}"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return f"claims {tensor.numel()} numbers and has fewer"
+    return None
 
 
 def strip_module(state: Mapping[str, Tensor]) -> State:
@@ -210,39 +221,50 @@ def _stranger(networks: Mapping[str, State]) -> str:
         if shared[nearest]
         else "it has no tensor in common with any of them"
     )
-    found = f"found {_list(networks)} (with {min(keys)})" if keys else "found no network"
+    found = f"found {_list(networks)} (with {_plain(min(keys))})" if keys else "found no network"
     return f"this is none of the known releases ({', '.join(LAYOUTS)}): {found}; {likeness}"
 
 
 def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(map(str, names))) or "nothing"
+    several = sorted(map(_plain, names))
+    more = [f"{len(several) - MOST_NAMES} more"] if len(several) > MOST_NAMES else []
+    return ", ".join(several[:MOST_NAMES] + more) or "nothing"
+
+
+def _plain(name: Any) -> str:
+    """A name as it is, where a terminal can show it."""
+    text = str(name)
+    return text if text.isprintable() and len(text) <= MOST_LETTERS else shown(text)
 
 
 def to_ours(family: str, networks: Mapping[str, State]) -> tuple[ModelConfig, State]:
     """A release's networks as a configuration and our tensors; every key is used exactly once."""
     layout, given = LAYOUTS[family], flatten(networks)
     try:
-        config = READERS[family](given)
+        config = from_dict(to_dict(READERS[family](given)))  # by the schema that all files obey
         with torch.device("meta"):
             model = build(config)
     except (KeyError, IndexError) as error:
-        raise TalkheadError(f"this looks like the {family} release, but lacks {error}") from error
-    except (ValueError, ZeroDivisionError) as error:
         raise TalkheadError(
-            f"this looks like the {family} release, but its sizes make no model: {error}"
+            f"this looks like the {family} release, but lacks {told(error)}"
+        ) from error
+    except (TalkheadError, ArithmeticError, ValueError) as error:
+        raise TalkheadError(
+            f"this looks like the {family} release, but its sizes make no model: {told(error)}"
         ) from error
     for name in layout.kernels:
         kernel = given.pop(name, None)
         expected = gaussian_kernel(DOWN_FACTOR)
         if kernel is not None and not (
-            kernel.shape[2:] == expected.shape and torch.allclose(kernel[:, 0], expected, atol=1e-6)
+            kernel.shape == (3, 1, *expected.shape)
+            and torch.allclose(kernel[:, 0].float(), expected, atol=1e-6)
         ):
             raise TalkheadError(f"{name} is not the anti-alias kernel of the release")
     names = official_names(model)
     _compare(family, given, names)
     wanted = model.state_dict()
     tensors = {ours: _reshape(given[theirs], wanted[ours].shape) for ours, theirs in names.items()}
-    mismatch = describe_mismatch(model, tensors)
+    mismatch = describe_mismatch(model, tensors) or describe_infinite(tensors)
     if mismatch:
         raise TalkheadError(f"the checkpoint does not fit the model that it looks like: {mismatch}")
     return config, tensors
@@ -253,7 +275,7 @@ def _compare(family: str, given: State, names: Mapping[str, str]) -> None:
     missing = set(names.values()) - given.keys()
     if strange or missing:
         parts = [
-            f"{len(keys)} tensors {what} (as {min(keys)})"
+            f"{len(keys)} tensors {what} (as {_plain(min(keys))})"
             for what, keys in (("unknown there", strange), ("missing", missing))
             if keys
         ]

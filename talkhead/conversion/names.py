@@ -1,4 +1,4 @@
-"""How the four official releases name and pack their tensors.
+"""Tensor names of the four official releases.
 
 A tensor of a release is known here by its network and its key, as "generator.first.conv.weight".
 In names, {0} to {3} stand for the sides of the feature maps, coarse to fine: 32, 64, 128, 256.

@@ -1,4 +1,4 @@
-"""The configuration of an official release, read from the shapes of its tensors.
+"""Configurations of official releases, from the shapes of their tensors.
 
 Keys are led by their network, as in `names`. A tensor that is not there raises KeyError.
 """

@@ -1,1 +1,1 @@
-"""Scores: which frames are drawn (protocols), how they are judged (metrics), what is reported."""
+"""Scores: which frames are drawn (protocols), how they are measured (metrics), what is reported."""

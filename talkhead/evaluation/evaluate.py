@@ -1,4 +1,4 @@
-"""A whole evaluation: trials, contenders and judges in, a folder of scores and reports out."""
+"""Evaluate methods on a test set and write scores and reports."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from typing import Any
 
 import numpy as np
 
-from talkhead import __version__
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.contenders import Contender, DoNothing
-from talkhead.evaluation.following import DISTANCE, SLOPES, Followed, Follower, slope_score
-from talkhead.evaluation.judges import Bench
-from talkhead.evaluation.metrics import FID, METRICS, WITHOUT_FRAMES
-from talkhead.evaluation.perceptual import frechet_distance
-from talkhead.evaluation.protocols import PROTOCOLS, Trials
+from talkhead.evaluation.methods import CopySource, Method
+from talkhead.evaluation.metrics.following import (
+    DISTANCE,
+    SLOPES,
+    LandmarkComparer,
+    LandmarkComparison,
+    slope_score,
+)
+from talkhead.evaluation.metrics.perceptual import frechet_distance
+from talkhead.evaluation.metrics.registry import FID, METRICS, WITHOUT_FRAMES
+from talkhead.evaluation.metrics.suite import MetricSuite
+from talkhead.evaluation.protocols import PROTOCOLS, EvaluationSet
 from talkhead.evaluation.published import PublishedRow
-from talkhead.evaluation.scores import CaseScores, Progress, Scorer
+from talkhead.evaluation.scorer import CaseScores, Scorer
 from talkhead.evaluation.shards import shard
-from talkhead.evaluation.summary import Score, ratio, summarise
+from talkhead.evaluation.statistics import Score, ratio, summarise
+from talkhead.progress import Progress
+from talkhead.version import __version__
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's line in the table, with all it is made of.
+    """One method's line in the table, with all it is made of.
 
     gains:    by metric, the difference from doing nothing; ratios: the share of its error that
               is left, for metrics where lower is better. pictures: by case, its strip.
@@ -40,7 +47,7 @@ class Row:
     gains: dict[str, Score] = field(default_factory=dict)
     ratios: dict[str, Score] = field(default_factory=dict)
     pictures: dict[str, Path] = field(default_factory=dict)
-    followed: dict[str, Followed] = field(default_factory=dict)
+    followed: dict[str, LandmarkComparison] = field(default_factory=dict)
 
     @property
     def scored(self) -> list[CaseScores]:
@@ -61,7 +68,7 @@ class Evaluation:
     published:    rows of papers to stand beside.
     """
 
-    trials: Trials
+    evaluation_set: EvaluationSet
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     description: dict[str, Any]
@@ -85,9 +92,9 @@ class Evaluation:
         return tuple(name for name in self.metrics if name not in FID)
 
     def failed(self) -> dict[str, str]:
-        """Cases that some contender could not draw, and rows of the list that were left out."""
+        """Cases that some method could not draw, and rows of the list that were left out."""
         found = {case.case: case.error for row in self.rows for case in row.cases if case.error}
-        rows = (text.partition(": ") for text in self.trials.missing)
+        rows = (text.partition(": ") for text in self.evaluation_set.missing)
         return {**found, **{f"list, {line}": why for line, _, why in rows}}
 
     def short(self) -> dict[str, str]:
@@ -96,9 +103,9 @@ class Evaluation:
 
 
 def evaluate(
-    trials: Trials,
-    contenders: Sequence[Contender],
-    bench: Bench,
+    evaluation_set: EvaluationSet,
+    methods: Sequence[Method],
+    suite: MetricSuite,
     output: Path,
     *,
     metrics: Sequence[str] = tuple(METRICS),
@@ -107,44 +114,56 @@ def evaluate(
     description: dict[str, Any] | None = None,
     progress: Progress | None = None,
     frames_out: Path | None = None,
+    overwrite: bool = False,
     published: tuple[PublishedRow, ...] = (),
 ) -> Evaluation | None:
-    """Score contenders and the baseline of doing nothing; what is found for each case is kept in
+    """Score methods and the baseline of doing nothing; what is found for each case is kept in
     `output/cases`, and what an earlier run left there is used.
 
     Under torchrun (RANK and WORLD_SIZE) each process takes its share of the cases; whichever finds
     all of them done returns the whole, the others None. `write_report` makes it readable. Raises
     TalkheadError when no case could be drawn.
     """
-    everybody = [*contenders, DoNothing()]
-    scorer = Scorer(trials, bench, metrics, output, size, batch_size, shard(), progress, frames_out)
-    if not (scorer.metrics or bench.features or frames_out or bench.follower):
+    everybody = [*methods, CopySource()]
+    scorer = Scorer(
+        evaluation_set,
+        suite,
+        metrics,
+        output,
+        size,
+        batch_size,
+        shard(),
+        progress,
+        frames_out,
+        overwrite,
+    )
+    if not (scorer.metrics or suite.features or frames_out or suite.follower):
         raise TalkheadError(
-            f"none of the metrics {', '.join(metrics)} can be computed for {trials.protocol} here; "
-            "see `talkhead evaluate --list-metrics`"
+            f"none of the metrics {', '.join(metrics)} can be computed for "
+            f"{evaluation_set.protocol} here; see `talkhead evaluate --list-metrics`"
         )
-    for contender in everybody:
-        scorer.score(contender)
+    for method in everybody:
+        scorer.score(method)
     rows = []
-    for contender in everybody:
-        cases = scorer.results(contender)
+    for method in everybody:
+        cases = scorer.results(method)
         if cases is None:
             return None
-        row = make_row(contender, cases, scorer.metrics)
-        if bench.follower is not None:
-            row = add_motion(row, trials, bench.follower, metrics, size)
-        fid = fid_scores(scorer.features(contender), metrics)
+        row = make_row(method, cases, scorer.metrics)
+        if suite.follower is not None:
+            row = add_motion(row, evaluation_set, suite.follower, metrics, size)
+        fid = fid_scores(scorer.features(method), metrics)
         rows.append(replace(row, scores=row.scores | fid, pictures=pictures(scorer, row)))
     rows = add_gains(rows)
     facts = {
         "talkhead": __version__,
-        "protocol": trials.protocol,
-        "protocol_is": PROTOCOLS[trials.protocol],
+        "protocol": evaluation_set.protocol,
+        "protocol_is": PROTOCOLS[evaluation_set.protocol],
         "picture_size": size,
         **(description or {}),
     }
     computed = tuple(name for name in METRICS if name in rows[0].scores)
-    result = Evaluation(trials, computed, tuple(rows), facts, bench.skipped, published)
+    result = Evaluation(evaluation_set, computed, tuple(rows), facts, suite.skipped, published)
     if not any(row.frames for row in rows):
         name, reason = next(iter(result.failed().items()))
         raise TalkheadError(f"no clip could be scored; {name}: {reason}")
@@ -170,11 +189,15 @@ def fid_scores(features: dict[str, np.ndarray] | None, metrics: Sequence[str]) -
 
 
 def add_motion(
-    row: Row, trials: Trials, follower: Follower, metrics: Sequence[str], size: int
+    row: Row,
+    evaluation_set: EvaluationSet,
+    follower: LandmarkComparer,
+    metrics: Sequence[str],
+    size: int,
 ) -> Row:
     """What landmarks of the results say, in frames, cases and the whole row."""
-    plan = {case.name: case for case in trials.cases}
-    clips: dict[str, list[Followed]] = {}
+    plan = {case.name: case for case in evaluation_set.cases}
+    clips: dict[str, list[LandmarkComparison]] = {}
     followed = {}
     cases = []
     for scores in row.cases:
@@ -189,7 +212,7 @@ def add_motion(
             slopes = {part: found.slope(part) for part in SLOPES}
         values = scores.values | {DISTANCE: distance}
         cases.append(replace(scores, values=values, slopes=slopes))
-    apt = all(case.truth for case in trials.cases) and DISTANCE in metrics
+    apt = all(case.truth for case in evaluation_set.cases) and DISTANCE in metrics
     row = make_row(row, cases, (*row.scores, *([DISTANCE] if apt else [])))
     kept = {
         part: slope_score(list(clips.values()), part, row.frames)
@@ -200,7 +223,7 @@ def add_motion(
 
 
 def add_gains(rows: Sequence[Row]) -> list[Row]:
-    """Compare every contender with the last one, which does nothing, on the frames of both."""
+    """Compare every method with the last one, which does nothing, on the frames of both."""
     base = rows[-1]
     metrics = [name for name in base.scores if name not in WITHOUT_FRAMES]
     common = {case.case: case for case in base.scored}
@@ -221,10 +244,8 @@ def add_gains(rows: Sequence[Row]) -> list[Row]:
     return [*done, base]
 
 
-def make_row(
-    contender: Contender | Row, cases: Sequence[CaseScores], metrics: Sequence[str]
-) -> Row:
-    """Summaries of one contender's values; cases of one clip are taken together."""
+def make_row(method: Method | Row, cases: Sequence[CaseScores], metrics: Sequence[str]) -> Row:
+    """Summaries of one method's values; cases of one clip are taken together."""
     scores = {}
     for metric in metrics:
         clips: dict[str, list[np.ndarray]] = {}
@@ -232,4 +253,4 @@ def make_row(
             if case.error is None:
                 clips.setdefault(case.clip, []).append(case.array(metric))
         scores[metric] = summarise({name: np.concatenate(v) for name, v in clips.items()})
-    return Row(contender.name, contender.key, contender.about, scores, tuple(cases))
+    return Row(method.name, method.key, method.about, scores, tuple(cases))

@@ -1,4 +1,4 @@
-"""What is drawn: which source is driven by which frames, in which way. See `PROTOCOLS`."""
+"""Evaluation protocols: which source is driven by which frames. See `PROTOCOLS`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Trials:
+class EvaluationSet:
     """All cases of a protocol on a folder of clips; `missing` says which rows of its list were
     left out and why."""
 
@@ -64,7 +64,7 @@ class Trials:
     missing: tuple[str, ...] = ()
 
 
-def plan_trials(
+def plan_evaluation(
     protocol: str,
     data: Path,
     *,
@@ -73,7 +73,7 @@ def plan_trials(
     seed: int = 0,
     num_pairs: int = 50,
     limit: int | None = None,
-) -> Trials:
+) -> EvaluationSet:
     """The cases of a protocol named in `PROTOCOLS`; at most `limit` of them.
 
     pair_list: the csv of the protocols in `WITH_LIST`; paths in it count from `.../test/` on.
@@ -100,7 +100,7 @@ def plan_trials(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise TalkheadError(f"two clips in {data} are called {twice}; rename one of them")
-    return Trials(protocol, tuple(cases[:limit]), missing)
+    return EvaluationSet(protocol, tuple(cases[:limit]), missing)
 
 
 def _random_pairs(clips: Sequence[Path], seed: int, count: int, every: int) -> list[Case]:

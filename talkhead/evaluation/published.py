@@ -1,4 +1,4 @@
-"""Rows of papers that stand beside one's own: numbers that somebody copied, marked as such."""
+"""Published results, copied from papers into a CSV file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.metrics import METRICS
+from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.protocols import PROTOCOLS
 
 FACTS = ("name", "source", "protocol")

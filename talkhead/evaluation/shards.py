@@ -1,4 +1,4 @@
-"""Shares of a test set: one process per GPU or core under torchrun, which never need to talk.
+"""Share an evaluation between processes: one per GPU or core under torchrun.
 
 Each process scores its share into the same folder; whichever finds everything done reports.
 """

@@ -1,4 +1,4 @@
-"""Find faces in a picture, choose one, and frame it as the networks were trained.
+"""Find faces in an image, choose one, and frame it as the networks were trained.
 
 The one door to the face detectors. Boxes are in frame pixels: x = 0 is the left edge of the first
 pixel, whose centre is at 0.5.

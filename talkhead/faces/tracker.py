@@ -1,4 +1,4 @@
-"""One steady crop over a video."""
+"""Track a face through a video as one steady crop."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ class Tracker:
         if cut_here:
             self._free = True
         if cut_here or hurry or self._patch is None or self._age >= self._interval:
-            self._look(rgb, small, cut_here)
+            self._encode(rgb, small, cut_here)
         return self._glide()
 
-    def _look(self, rgb: np.ndarray, small: _Small, cut_here: bool) -> None:
+    def _encode(self, rgb: np.ndarray, small: _Small, cut_here: bool) -> None:
         """Find the face again and decide whether to hold, glide or jump."""
         assert self._crop is not None
         self._age = 0

@@ -1,4 +1,4 @@
-"""From numbers to colours: flows, shares, signed values, features, codes. All uint8 RGB."""
+"""Numbers to colours: flows, shares, signed values, features, codes. All uint8 RGB."""
 
 from __future__ import annotations
 

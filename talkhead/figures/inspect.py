@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from talkhead.animation import find_anchor, fingerprint
-from talkhead.drawing import choose_transfer
-from talkhead.driver import Driver, Progress
-from talkhead.engine import Engine
+from talkhead.animation.animator import find_anchor, fingerprint
+from talkhead.animation.driving import VideoMotion
+from talkhead.animation.paths import check_output
+from talkhead.animation.portrait import load_portrait
+from talkhead.animation.renderer import choose_transfer
+from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
-from talkhead.figures.anatomy import Anatomy, dissect
-from talkhead.figures.gauge import Gauge
+from talkhead.figures.activations import Activations, dissect
+from talkhead.figures.color_scales import ColorScales
 from talkhead.figures.questions import answer
 from talkhead.figures.sheet import compose
-from talkhead.image import check_ending, write_image
-from talkhead.output import check_output
-from talkhead.settings import Settings
-from talkhead.source import load_source
+from talkhead.inference.engine import Engine
+from talkhead.io.image import check_ending, write_image
+from talkhead.progress import Progress
 from talkhead.video import VideoWriter
 from talkhead.video.formats import CONTAINERS
 
@@ -46,7 +47,7 @@ class Inspector:
         engine: Engine,
         source: Path,
         driving: Path,
-        settings: Settings,
+        settings: RenderSettings,
         progress: Progress | None = None,
     ) -> None:
         if settings.motion == "avd":
@@ -54,8 +55,8 @@ class Inspector:
         if driving.suffix == ".safetensors":
             raise TalkheadError(f"{driving} holds no pictures; give the driving video itself")
         self._engine = engine
-        self._source = load_source(source, engine, settings).encoded
-        self.driver = Driver(driving, engine, settings, progress)
+        self._source = load_portrait(source, engine, settings).encoded
+        self.driver = VideoMotion(driving, engine, settings, progress)
         _, anchor = find_anchor(self.driver, self._source.keypoints, settings)
         self._transfer = choose_transfer(engine, self._source, anchor, settings)
 
@@ -64,23 +65,23 @@ class Inspector:
         moved = self._transfer(self.driver.motion().keypoints).value
         return int((moved - self._source.keypoints.value).norm(dim=-1).mean(1).argmax())
 
-    def frames(self, start: int = 0) -> Iterator[tuple[int, Anatomy]]:
+    def frames(self, start: int = 0) -> Iterator[tuple[int, Activations]]:
         """Time and anatomy of every driving frame from number `start` on."""
         number = 0
-        for beat in self.driver.beats(pictures=True):
-            assert beat.pictures is not None
-            moved = self._transfer(beat.keypoints)
-            for i, (pts, picture) in enumerate(zip(beat.pts, beat.pictures, strict=True)):
+        for batch in self.driver.batches(pictures=True):
+            assert batch.pictures is not None
+            moved = self._transfer(batch.keypoints)
+            for i, (pts, picture) in enumerate(zip(batch.pts, batch.pictures, strict=True)):
                 if number >= start:
                     one = slice(i, i + 1)
-                    found = beat.keypoints[one]
+                    found = batch.keypoints[one]
                     yield pts, dissect(self._engine, self._source, picture, found, moved[one])
                 number += 1
 
-    def frame(self, number: int) -> Anatomy:
+    def frame(self, number: int) -> Activations:
         """The anatomy of one driving frame."""
-        for _, anatomy in self.frames(number):
-            return anatomy
+        for _, activations in self.frames(number):
+            return activations
         raise TalkheadError(
             f"there is no driving frame {number}; the driver has fewer, counted from 0"
         )
@@ -91,7 +92,7 @@ def inspect(
     driving: Path,
     output: Path,
     engine: Engine,
-    settings: Settings | None = None,
+    settings: RenderSettings | None = None,
     *,
     frame: int | None = None,
     only: Sequence[str] = (),
@@ -107,8 +108,9 @@ def inspect(
 
     Raises TalkheadError for anything that a person can mend.
     """
-    settings = settings or Settings()
-    check_output(output, [source, driving], overwrite)
+    settings = settings or RenderSettings()
+    read = [source, driving, *([engine.path] if engine.path else [])]
+    check_output(output, read, overwrite)
     if not video:
         if output.suffix and output.suffix.lower() in CONTAINERS:
             raise TalkheadError(f"{output} is a video; give --video for a sheet of every frame")
@@ -116,16 +118,16 @@ def inspect(
     started = time.perf_counter()
     inspector = Inspector(engine, source, driving, settings, progress)
     number = inspector.telling_frame() if frame is None else frame
-    anatomy = inspector.frame(number)
-    gauge = Gauge.of(anatomy)
-    figures = answer(anatomy, gauge, only)
+    activations = inspector.frame(number)
+    scales = ColorScales.of(activations)
+    figures = answer(activations, scales, only)
     count = 1
     if video:
         work = fingerprint(engine, [source], driving, settings)
         state = {"work": work, "shown": f"{number} {' '.join(figures)}"}
-        count = write_video(inspector, output, gauge, list(figures), state, progress)
+        count = write_video(inspector, output, scales, list(figures), state, progress, overwrite)
     else:
-        write_image(output, compose(list(figures.values())))
+        write_image(output, compose(list(figures.values())), overwrite)
     seconds = time.perf_counter() - started
     return Inspection(str(output), engine.family, number, count, tuple(figures), seconds)
 
@@ -133,10 +135,11 @@ def inspect(
 def write_video(
     inspector: Inspector,
     output: Path,
-    gauge: Gauge,
+    scales: ColorScales,
     names: Sequence[str],
     state: dict[str, str],
     progress: Progress | None,
+    overwrite: bool,
 ) -> int:
     """A sheet for every driving frame, at its time; returns how many."""
     driver = inspector.driver
@@ -146,16 +149,17 @@ def write_video(
         rate=driver.rate,
         trim=driver.reader.trimmed,
         state=state,
+        overwrite=overwrite,
     ) as writer:
         count = writer.frames_done
-        for pts, anatomy in inspector.frames(count):
-            writer.write(sheet(anatomy, gauge, names), pts)
+        for pts, activations in inspector.frames(count):
+            writer.write(sheet(activations, scales, names), pts)
             count += 1
             if progress is not None:
                 progress("drawing", count, driver.expected())
     return count
 
 
-def sheet(anatomy: Anatomy, gauge: Gauge, names: Sequence[str]) -> np.ndarray:
+def sheet(activations: Activations, scales: ColorScales, names: Sequence[str]) -> np.ndarray:
     """The figures of one frame, uint8 (H, W, 3)."""
-    return compose(list(answer(anatomy, gauge, names).values()))
+    return compose(list(answer(activations, scales, names).values()))

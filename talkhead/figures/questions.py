@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from talkhead.driver import batches
+from talkhead.animation.driving import batches
 from talkhead.errors import TalkheadError
-from talkhead.figures.anatomy import Anatomy, CodeUse
+from talkhead.figures.activations import Activations, CodeUse
+from talkhead.figures.color_scales import ColorScales, change, displace, movement
 from talkhead.figures.colour import code_colours, flow_colours, greys, shares, signed, wheel
-from talkhead.figures.gauge import Gauge, change, displace, movement
-from talkhead.figures.marks import bars, bend, bent_grid, mark_keypoints, mark_moves
+from talkhead.figures.overlays import bars, bend, bent_grid, mark_keypoints, mark_moves
 from talkhead.figures.sheet import GAP, SIDE, Figure, Panel, enlarge
 
-Question = Callable[[Anatomy, Gauge], Figure | None]
+Question = Callable[[Activations, ColorScales], Figure | None]
 
 LARGE, SMALL = 288, 96  # pixels of panels with many marks, of panels that come by the dozen
 PER_ROW = 12  # small panels
 
 
-def draw_keypoints(anatomy: Anatomy, gauge: Gauge) -> Figure:
+def draw_keypoints(activations: Activations, scales: ColorScales) -> Figure:
     """Keypoints on both pictures and on the result, and how they moved."""
-    source, driving, result = anatomy.source, anatomy.driving, anatomy.result
-    group = group_size(anatomy)
+    source, driving, result = activations.source, activations.driving, activations.result
+    group = group_size(activations)
     marked = [
         mark_keypoints(enlarge(each.picture, LARGE, smooth=True), each.keypoints, group)
         for each in (source, driving, result)
@@ -44,22 +44,26 @@ def draw_keypoints(anatomy: Anatomy, gauge: Gauge) -> Figure:
     )
 
 
-def draw_deformation(anatomy: Anatomy, gauge: Gauge) -> Figure:
+def draw_deformation(activations: Activations, scales: ColorScales) -> Figure:
     """The dense motion, before and after compensation, as colour, grid and picture."""
-    names = {"": anatomy.inside.motion}
-    if anatomy.inside.flows:
-        names = {"initial": anatomy.deformation, "compensated": anatomy.inside.motion}
+    names = {"": activations.inside.motion}
+    if activations.inside.flows:
+        names = {"initial": activations.deformation, "compensated": activations.inside.motion}
     rows = []
     for name, motion in names.items():
         rows.append(
             [
-                flow_panel(displace(motion), gauge.movement, anatomy, f"{name} as colour".strip()),
+                flow_panel(
+                    displace(motion), scales.movement, activations, f"{name} as colour".strip()
+                ),
                 Panel(bent_grid(motion, SIDE), f"{name} as a grid".strip()),
-                Panel(bend(enlarge(anatomy.source.picture), motion), f"source, {name or 'warped'}"),
+                Panel(
+                    bend(enlarge(activations.source.picture), motion), f"source, {name or 'warped'}"
+                ),
             ]
         )
-    result = enlarge(anatomy.result.picture)
-    rows[-1] += [Panel(result, "result"), wheel_panel(gauge.movement)]
+    result = enlarge(activations.result.picture)
+    rows[-1] += [Panel(result, "result"), wheel_panel(scales.movement)]
     return Figure(
         "Deformation",
         "colour: which way the picture moves and how far, see the wheel",
@@ -67,13 +71,13 @@ def draw_deformation(anatomy: Anatomy, gauge: Gauge) -> Figure:
     )
 
 
-def draw_candidates(anatomy: Anatomy, gauge: Gauge) -> Figure:
+def draw_candidates(activations: Activations, scales: ColorScales) -> Figure:
     """Every motion that was blended, and where it counted."""
-    splines = anatomy.source.keypoints.jacobian is None
+    splines = activations.source.keypoints.jacobian is None
     name = "spline" if splines else "kp"
-    source, panels = enlarge(anatomy.source.picture, SMALL), []
+    source, panels = enlarge(activations.source.picture, SMALL), []
     for number, (motion, weights) in enumerate(
-        zip(anatomy.candidates, anatomy.contributions, strict=True)
+        zip(activations.candidates, activations.contributions, strict=True)
     ):
         warped = bend(source, motion)
         lines = bent_grid(motion, SMALL)
@@ -90,38 +94,38 @@ def draw_candidates(anatomy: Anatomy, gauge: Gauge) -> Figure:
     )
 
 
-def draw_flow(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
+def draw_flow(activations: Activations, scales: ColorScales) -> Figure | None:
     """What motion compensation adds at each scale, and what it leads to."""
-    steps = anatomy.inside.flows
+    steps = activations.inside.flows
     if not steps:
         return None
     residuals = [
-        flow_panel(step.residual, gauge.residual, anatomy, f"residual at {step.size} px")
+        flow_panel(step.residual, scales.residual, activations, f"residual at {step.size} px")
         for step in steps
     ]
     flows = [
-        flow_panel(step.after, gauge.movement, anatomy, f"flow after {step.size} px")
+        flow_panel(step.after, scales.movement, activations, f"flow after {step.size} px")
         for step in steps
     ]
-    initial = flow_panel(steps[0].before, gauge.movement, anatomy, "initial flow")
+    initial = flow_panel(steps[0].before, scales.movement, activations, "initial flow")
     return Figure(
         "Residual and compensated flow of every scale",
         "each scale adds its residual to the flow before it; the two rows have scales of their own",
         [
-            [blank(), *residuals, wheel_panel(gauge.residual)],
-            [initial, *flows, wheel_panel(gauge.movement)],
+            [blank(), *residuals, wheel_panel(scales.residual)],
+            [initial, *flows, wheel_panel(scales.movement)],
         ],
     )
 
 
-def draw_quantized(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
+def draw_quantized(activations: Activations, scales: ColorScales) -> Figure | None:
     """The flow that enters each scale, and what its codes alone make of it."""
-    steps = anatomy.inside.flows
+    steps = activations.inside.flows
     if not steps:
         return None
     entered, decoded = (
         [
-            flow_panel(getattr(step, part), gauge.movement, anatomy, f"{word} {step.size} px")
+            flow_panel(getattr(step, part), scales.movement, activations, f"{word} {step.size} px")
             for step in steps
         ]
         for part, word in (("before", "flow that enters"), ("decoded", "from its codes,"))
@@ -129,25 +133,25 @@ def draw_quantized(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
     return Figure(
         "Motion flow from its quantised codes",
         "above the flow that enters a scale, below what the nearest motion codes alone give back",
-        [[*entered, wheel_panel(gauge.movement)], decoded],
+        [[*entered, wheel_panel(scales.movement)], decoded],
     )
 
 
-def draw_occlusion(anatomy: Anatomy, gauge: Gauge) -> Figure:
+def draw_occlusion(activations: Activations, scales: ColorScales) -> Figure:
     """What is kept of the warped features."""
     panels = [
         Panel(enlarge(greys(values)), f"{name}: mean {values.mean():.2f}")
-        for name, values in anatomy.inside.occlusions.items()
+        for name, values in activations.inside.occlusions.items()
     ]
     return Figure("Occlusion", "white is kept, black is to be painted anew", [panels])
 
 
-def draw_features(anatomy: Anatomy, gauge: Gauge) -> Figure:
+def draw_features(activations: Activations, scales: ColorScales) -> Figure:
     """Features as they are warped and as they are after compensation."""
-    steps = anatomy.inside.features
+    steps = activations.inside.features
     before, after, changes = [], [], []
     for step in steps:
-        basis = gauge.bases[step.size]
+        basis = scales.bases[step.size]
         before.append(Panel(enlarge(basis(step.warped)), f"warped, {step.size} px"))
         if step.compensated is None:
             after.append(blank("not compensated"))
@@ -155,17 +159,17 @@ def draw_features(anatomy: Anatomy, gauge: Gauge) -> Figure:
             continue
         after.append(Panel(enlarge(basis(step.compensated)), f"compensated, {step.size} px"))
         amount = change(step.warped, step.compensated)
-        picture = enlarge(shares(amount, gauge.changes[step.size]))
+        picture = enlarge(shares(amount, scales.changes[step.size]))
         changes.append(Panel(picture, f"change: mean {amount.mean():.2g}"))
     note = "colour: the three directions in which the features of a scale vary most"
-    if not gauge.changes:
+    if not scales.changes:
         return Figure("Warped features", note, [before])
     return Figure("Warped against compensated features", note, [before, after, changes])
 
 
-def draw_codes(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
+def draw_codes(activations: Activations, scales: ColorScales) -> Figure | None:
     """Which codes each scale uses, where and how often."""
-    uses = anatomy.inside.codes
+    uses = activations.inside.codes
     if not uses:
         return None
     totals = {use.kind: max(each.allocated for each in uses) for use in uses}
@@ -192,34 +196,34 @@ def code_panel(use: CodeUse, total: int) -> Panel:
     return Panel(np.concatenate([tokens, gap, chart], axis=1), label)
 
 
-def draw_memory(anatomy: Anatomy, gauge: Gauge) -> Figure | None:
+def draw_memory(activations: Activations, scales: ColorScales) -> Figure | None:
     """The memory's channels, and what the identity makes of them at each scale."""
-    memory = anatomy.inside.memory
+    memory = activations.inside.memory
     if memory is None:
         return None
-    before, after = gauge.memory
-    rows = [channel_row(memory.bank, gauge, before, "bank")]
+    before, after = scales.memory
+    rows = [channel_row(memory.bank, scales, before, "bank")]
     rows += [
-        channel_row(values, gauge, after, f"{size} px")
+        channel_row(values, scales, after, f"{size} px")
         for size, values in memory.conditioned.items()
     ]
     return Figure(
         "Memory channels before and after conditioning",
         f"blue negative, red positive (full colour {before:.2g} before, {after:.2g} after); the "
-        f"{len(gauge.channels)} of {len(memory.bank)} channels that change most",
+        f"{len(scales.channels)} of {len(memory.bank)} channels that change most",
         rows,
     )
 
 
-def channel_row(values: np.ndarray, gauge: Gauge, full: float, name: str) -> list[Panel]:
+def channel_row(values: np.ndarray, scales: ColorScales, full: float, name: str) -> list[Panel]:
     return [
         Panel(enlarge(signed(values[channel], full), SMALL), f"{name}, {channel}")
-        for channel in gauge.channels
+        for channel in scales.channels
     ]
 
 
-def flow_panel(flow: np.ndarray, full: float, anatomy: Anatomy, label: str) -> Panel:
-    moved = movement(flow, anatomy.source.picture.shape[0])
+def flow_panel(flow: np.ndarray, full: float, activations: Activations, label: str) -> Panel:
+    moved = movement(flow, activations.source.picture.shape[0])
     return Panel(enlarge(flow_colours(moved, full)), label)
 
 
@@ -231,9 +235,9 @@ def blank(label: str = "") -> Panel:
     return Panel(np.full((SIDE, SIDE, 3), 255, np.uint8), label, framed=False)
 
 
-def group_size(anatomy: Anatomy) -> int:
+def group_size(activations: Activations) -> int:
     """Keypoints per candidate motion."""
-    return anatomy.source.keypoints.value.shape[1] // (len(anatomy.candidates) - 1)
+    return activations.source.keypoints.value.shape[1] // (len(activations.candidates) - 1)
 
 
 QUESTIONS: dict[str, Question] = {
@@ -249,15 +253,17 @@ QUESTIONS: dict[str, Question] = {
 }
 
 
-def answer(anatomy: Anatomy, gauge: Gauge, only: Sequence[str] = ()) -> dict[str, Figure]:
+def answer(
+    activations: Activations, scales: ColorScales, only: Sequence[str] = ()
+) -> dict[str, Figure]:
     """Figures by question: those asked for, or all that the model has an answer to.
 
     Raises TalkheadError for a question that means nothing to this model.
     """
-    drawn = {name: QUESTIONS[name](anatomy, gauge) for name in only or QUESTIONS}
+    drawn = {name: QUESTIONS[name](activations, scales) for name in only or QUESTIONS}
     figures = {name: figure for name, figure in drawn.items() if figure is not None}
     missing = [name for name in only if name not in figures]
     if missing:
-        known = ", ".join(answer(anatomy, gauge))
+        known = ", ".join(answer(activations, scales))
         raise TalkheadError(f"this model has no {missing[0]} to show; it has {known}")
     return figures

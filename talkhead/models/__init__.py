@@ -8,6 +8,7 @@ from talkhead.models.codebook import CodebookModel
 from talkhead.models.fomm import FommModel
 from talkhead.models.mcnet import McnetModel
 from talkhead.models.model import Model
+from talkhead.models.sizes import check_sizes
 from talkhead.models.tpsmm import TpsmmModel
 
 # Each of them is a `Model` and a torch module; a Protocol cannot say the second.
@@ -21,6 +22,7 @@ def build(config: ModelConfig) -> Network:
 
     Raises TalkheadError when sizes in it contradict each other.
     """
+    check_sizes(config)
     try:
         return _build(config)
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:

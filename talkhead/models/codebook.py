@@ -10,14 +10,7 @@ from talkhead.models.autoencoder import Decoder, Encoder
 from talkhead.models.compensation import AppearanceCompensator, MotionCompensator
 from talkhead.models.grid import identity_grid, resize, shrink, warp
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
-from talkhead.structs import (
-    DenseMotion,
-    Keypoints,
-    Quantized,
-    ScaleStep,
-    SourceState,
-    TrainOutputs,
-)
+from talkhead.structs import DenseMotion, Keypoints, Quantized, ScaleStep, SourceState, TrainOutputs
 
 
 class CodebookModel(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from talkhead.config import FommConfig
 from talkhead.models.blocks import ResidualBlock, UpBlock
 from talkhead.models.grid import resize, resize_grid, warp
-from talkhead.models.memory import FaceMemory, Recollection, compensate, consistency_loss
+from talkhead.models.memory import FaceMemory, MemoryReadout, compensate, consistency_loss
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.models.unet import ConvEncoder
 from talkhead.structs import DenseMotion, Keypoints, SourceState, TrainOutputs
@@ -89,10 +89,10 @@ class FommModel(nn.Module):
         grid = resize_grid(deformation, size, align_corners=False)
         return warp(features, grid, align_corners=self.config.align_corners)
 
-    def _recollect(self, warped: Tensor, source: Keypoints) -> dict[int, Recollection]:
+    def _recollect(self, warped: Tensor, source: Keypoints) -> dict[int, MemoryReadout]:
         return {} if self.memory is None else self.memory([warped], source.value)
 
-    def _decode(self, warped: Tensor, recollections: dict[int, Recollection]) -> Tensor:
+    def _decode(self, warped: Tensor, recollections: dict[int, MemoryReadout]) -> Tensor:
         (feature,) = compensate([warped], recollections)
         return self.decoder(feature).float()
 

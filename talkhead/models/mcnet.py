@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from talkhead.config import McnetConfig
 from talkhead.models.grid import resize, warp
-from talkhead.models.memory import FaceMemory, Recollection, compensate, consistency_loss
+from talkhead.models.memory import FaceMemory, MemoryReadout, compensate, consistency_loss
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.models.unet import ConvEncoder, UnetDecoder
 from talkhead.structs import DenseMotion, Keypoints, SourceState, TrainOutputs
@@ -90,13 +90,13 @@ class McnetModel(nn.Module):
         warped: Sequence[Tensor],
         source: Keypoints,
         noise: Sequence[Tensor] | None = None,
-    ) -> dict[int, Recollection]:
+    ) -> dict[int, MemoryReadout]:
         return {} if self.memory is None else self.memory(warped, source.value, noise)
 
     def _decode(
         self,
         warped: Sequence[Tensor],
-        recollections: dict[int, Recollection],
+        recollections: dict[int, MemoryReadout],
         warped_source: Tensor,
         dense: DenseMotion,
     ) -> Tensor:

@@ -24,7 +24,7 @@ ATTENTION_SCALE = 1 / 4  # parity: a constant in the release, not 1 / sqrt(chann
 
 
 @dataclass(frozen=True)
-class Recollection:
+class MemoryReadout:
     """What the memory made of one warped feature.
 
     compensated: (B, C, S, S), like the feature that came in.
@@ -160,7 +160,7 @@ class FaceMemory(nn.Module):
         features: Sequence[Tensor],
         source_points: Tensor,
         noise: Sequence[Tensor] | None = None,
-    ) -> dict[int, Recollection]:
+    ) -> dict[int, MemoryReadout]:
         """Recollections by scale, of features at all scales, coarse to fine.
 
         noise: one map per scale of the memory, to repeat a recorded conditioning.
@@ -174,7 +174,7 @@ class FaceMemory(nn.Module):
 
     def recollect(
         self, feature: Tensor, source_points: Tensor, scale: int, noise: Tensor | None = None
-    ) -> Recollection:
+    ) -> MemoryReadout:
         """feature (B, C, S, S) warped and occluded, source_points (B, K, 2).
 
         noise: (1 or B, 1, m, m) for the conditioning instead of fresh noise or none.
@@ -192,7 +192,7 @@ class FaceMemory(nn.Module):
         compensated = port.leave(fresh)
         if self.config.split:
             compensated = torch.stack([feature[:, ::2], compensated], dim=2).flatten(1, 2)
-        return Recollection(compensated, projected, memory, value)
+        return MemoryReadout(compensated, projected, memory, value)
 
     def ask(self, projected: Tensor) -> Tensor:
         """The query (B, D, S, S) of a projected feature."""
@@ -219,7 +219,7 @@ class FaceMemory(nn.Module):
 
 
 def compensate(
-    features: Sequence[Tensor], recollections: Mapping[int, Recollection]
+    features: Sequence[Tensor], recollections: Mapping[int, MemoryReadout]
 ) -> list[Tensor]:
     """The features, coarse to fine, with what was recollected in their place."""
     return [
@@ -228,7 +228,7 @@ def compensate(
     ]
 
 
-def consistency_loss(recollections: Mapping[int, Recollection]) -> dict[str, Tensor]:
+def consistency_loss(recollections: Mapping[int, MemoryReadout]) -> dict[str, Tensor]:
     """The memory's own loss, summed over its scales; nothing without a memory."""
     terms = [recollection.consistency() for recollection in recollections.values()]
     return {"consistency": sum(terms[1:], terms[0])} if terms else {}

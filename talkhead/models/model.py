@@ -1,4 +1,4 @@
-"""The one shape that all model families offer."""
+"""The interface of all model families."""
 
 from __future__ import annotations
 

@@ -10,13 +10,7 @@ from torch import Tensor, nn
 
 from talkhead.config import DenseMotionConfig, KeypointConfig
 from talkhead.models.blocks import AntiAliasDownsample, Hourglass
-from talkhead.models.grid import (
-    gaussian_maps,
-    identity_grid,
-    inverse_2x2,
-    matmul_2x2,
-    warp,
-)
+from talkhead.models.grid import gaussian_maps, identity_grid, inverse_2x2, matmul_2x2, warp
 from talkhead.structs import DenseMotion, Keypoints
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from talkhead.config import TpsmmConfig
 from talkhead.errors import TalkheadError
 from talkhead.models.grid import warp
-from talkhead.models.memory import FaceMemory, Recollection, compensate, consistency_loss
+from talkhead.models.memory import FaceMemory, MemoryReadout, compensate, consistency_loss
 from talkhead.models.resnet import ResNet18
 from talkhead.models.tps import PointDetector, SplineMotionEstimator
 from talkhead.models.unet import ConvEncoder, UnetDecoder
@@ -125,13 +125,13 @@ class TpsmmModel(nn.Module):
             for feature, target, occlusion in scales
         ]
 
-    def _recollect(self, warped: Sequence[Tensor], source: Keypoints) -> dict[int, Recollection]:
+    def _recollect(self, warped: Sequence[Tensor], source: Keypoints) -> dict[int, MemoryReadout]:
         return {} if self.memory is None else self.memory(warped, source.value)
 
     def _decode(
         self,
         warped: Sequence[Tensor],
-        recollections: dict[int, Recollection],
+        recollections: dict[int, MemoryReadout],
         warped_source: Tensor,
         dense: DenseMotion,
     ) -> Tensor:

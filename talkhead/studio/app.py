@@ -22,9 +22,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from talkhead import __version__
+from talkhead.animation.settings import RenderSettings
 from talkhead.errors import Stopped, TalkheadError
-from talkhead.settings import Settings
 from talkhead.studio.access import Guard
 from talkhead.studio.controls import command_line, impossible, read_settings
 from talkhead.studio.live import follow
@@ -32,6 +31,7 @@ from talkhead.studio.sentences import sentence_of
 from talkhead.studio.session import Media, Role, Session, plain_name
 from talkhead.studio.state import EXAMPLES, Studio, example
 from talkhead.studio.upload import receive
+from talkhead.version import __version__
 
 PAGE = Path(__file__).parent / "page"
 VIEW_SIDE = 1024  # pixels; the longer side of the pictures in which faces are chosen
@@ -114,7 +114,7 @@ def _introduction(studio: Studio, session: Session) -> dict[str, Any]:
         "session": session.id,
         "version": __version__,
         "controls": [asdict(control) for control in studio.controls],
-        "defaults": asdict(Settings()),
+        "defaults": asdict(RenderSettings()),
         "examples": {
             role: [name for name in names if example(role, name)]
             for role, names in EXAMPLES.items()
@@ -177,7 +177,7 @@ async def take_example(studio: Studio, session: Session, request: Request) -> Re
 
 async def _take(studio: Studio, session: Session, role: Role, media: Media) -> Response:
     """Check a file by finding its faces, then choose it."""
-    found = await run_in_threadpool(_faces, studio, session, role, media, Settings())
+    found = await run_in_threadpool(_faces, studio, session, role, media, RenderSettings())
     session.choose(role, media)
     return JSONResponse({**found, "file": session.publish(media.path)})
 
@@ -190,11 +190,11 @@ async def find_faces(studio: Studio, session: Session, request: Request) -> Resp
 
 
 def _faces(
-    studio: Studio, session: Session, role: Role, media: Media, settings: Settings
+    studio: Studio, session: Session, role: Role, media: Media, settings: RenderSettings
 ) -> dict[str, Any]:
+    from talkhead.animation.found_faces import faces_of_driving, faces_of_portrait
     from talkhead.faces.cascade import shrink
-    from talkhead.found_faces import faces_of_driving, faces_of_portrait
-    from talkhead.image import write_image
+    from talkhead.io.image import write_image
 
     find = faces_of_portrait if role == "portrait" else faces_of_driving
     found = find(media.path, settings, str(studio.engine().device))
@@ -212,7 +212,7 @@ def _faces(
     }
 
 
-async def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> RenderSettings:
     return read_settings((await request.json())["settings"])
 
 
@@ -225,7 +225,7 @@ async def check(studio: Studio, session: Session, request: Request) -> Response:
     return JSONResponse({"impossible": refused})
 
 
-def _refused_by_weights(studio: Studio, settings: Settings) -> dict[str, dict[str, str]]:
+def _refused_by_weights(studio: Studio, settings: RenderSettings) -> dict[str, dict[str, str]]:
     if settings.motion == "avd":
         return {}
     try:
@@ -241,7 +241,7 @@ async def strip(studio: Studio, session: Session, request: Request) -> Response:
     portrait, driving = session.need("portrait"), session.need("driving")
 
     def lines() -> Iterator[str]:
-        from talkhead.image import to_jpeg
+        from talkhead.io.image import to_jpeg
 
         try:
             for frame in studio.preview(session)(portrait.path, driving.path, settings):
@@ -259,7 +259,7 @@ async def add_render(studio: Studio, session: Session, request: Request) -> Resp
     return JSONResponse({"number": render})
 
 
-def _add_render(studio: Studio, session: Session, settings: Settings) -> int:
+def _add_render(studio: Studio, session: Session, settings: RenderSettings) -> int:
     from talkhead.studio.renders import output_name
 
     portrait, driving = session.need("portrait"), session.need("driving")

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, get_args, get_type_hints
 
+from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
-from talkhead.settings import Settings
 
 # Settings that mean nothing on the page: it takes no sequences of pictures.
 HIDDEN = ("rate", "hardware")
 # Shown only on request; all others at once, so that a new setting is seen.
 ADVANCED = (
     "adapt_scale", "crop_source", "crop_driving", "face", "driving_face", "detector", "start",
-    "end", "frames", "sound", "track", "codec", "crf", "preset",
+    "end", "frames", "sound", "track", "video_track", "codec", "crf", "preset",
 )  # fmt: skip
 # Values that are tried to learn whether a setting can be changed at all.
 PROBES: dict[type, tuple[object, ...]] = {
@@ -54,7 +54,7 @@ class Control:
 
 def controls(options: dict[str, Option]) -> list[Control]:
     """A control for every setting that the command line has an option for, in their order."""
-    types = get_type_hints(Settings)
+    types = get_type_hints(RenderSettings)
     return [
         Control(
             each.name,
@@ -64,7 +64,7 @@ def controls(options: dict[str, Option]) -> list[Control]:
             each.name in ADVANCED,
             options[each.name],
         )
-        for each in fields(Settings)
+        for each in fields(RenderSettings)
         if each.name in options and each.name not in HIDDEN
     ]
 
@@ -92,9 +92,9 @@ def _plain_types(annotation: Any) -> list[type]:
     return plain
 
 
-def read_settings(values: dict[str, Any]) -> Settings:
+def read_settings(values: dict[str, Any]) -> RenderSettings:
     """Settings from the page's JSON. Raises TalkheadError for what they do not take."""
-    types = get_type_hints(Settings)
+    types = get_type_hints(RenderSettings)
     known = {}
     for name, value in values.items():
         if name not in types:
@@ -107,10 +107,10 @@ def read_settings(values: dict[str, Any]) -> Settings:
             kinds = " or ".join(sorted({kind.__name__ for kind in wanted}))
             raise TalkheadError(f"{name.replace('_', ' ')} is {kinds}, not {value!r}")
         known[name] = value
-    return Settings(**known)
+    return RenderSettings(**known)
 
 
-def impossible(settings: Settings, forms: Iterable[Control]) -> dict[str, dict[str, str]]:
+def impossible(settings: RenderSettings, forms: Iterable[Control]) -> dict[str, dict[str, str]]:
     """What cannot be chosen beside these settings, and why: {setting: {value: sentence}}.
 
     The value is "*" where a setting cannot be changed at all.
@@ -129,7 +129,7 @@ def impossible(settings: Settings, forms: Iterable[Control]) -> dict[str, dict[s
     return found
 
 
-def _refused_at_all(settings: Settings, control: Control) -> dict[str, str | None]:
+def _refused_at_all(settings: RenderSettings, control: Control) -> dict[str, str | None]:
     if getattr(settings, control.name) != control.default:
         return {}  # it can at least be given back
     kind = {"whole": int, "number": float, "text": str}[control.kind]
@@ -137,7 +137,7 @@ def _refused_at_all(settings: Settings, control: Control) -> dict[str, str | Non
     return {"*": reasons[-1]} if all(reasons) else {}
 
 
-def _refusal(settings: Settings, name: str, value: object) -> str | None:
+def _refusal(settings: RenderSettings, name: str, value: object) -> str | None:
     try:
         replace(settings, **{name: value})  # type: ignore[arg-type]
     except TalkheadError as error:
@@ -152,13 +152,13 @@ def _text(value: object) -> str:
 def command_line(
     inputs: Sequence[str],
     output: str,
-    settings: Settings,
+    settings: RenderSettings,
     options: dict[str, Option],
     more: Sequence[str] = (),
 ) -> str:
     """The `talkhead animate` command that makes the same file."""  # fmt: skip
     words = ["talkhead", "animate", *inputs, "-o", output]
-    plain = asdict(Settings())
+    plain = asdict(RenderSettings())
     for name, value in asdict(settings).items():
         if value == plain[name] or name not in options:
             continue

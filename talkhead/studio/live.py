@@ -16,7 +16,7 @@ from talkhead.studio.session import Session
 from talkhead.studio.state import Studio
 
 if TYPE_CHECKING:
-    from talkhead.live_portrait import LivePortrait
+    from talkhead.animation.live_portrait import LivePortrait
 
 
 async def follow(studio: Studio, session: Session, socket: WebSocket) -> None:
@@ -55,14 +55,14 @@ async def follow(studio: Studio, session: Session, socket: WebSocket) -> None:
 
 
 def _begin(studio: Studio, session: Session, settings: dict[str, object]) -> LivePortrait:
-    from talkhead.live_portrait import LivePortrait
+    from talkhead.animation.live_portrait import LivePortrait
 
     path = session.need("portrait").path
     return LivePortrait(studio.engine(), path, read_settings(settings))
 
 
 def _draw(portrait: LivePortrait, jpeg: bytes, milliseconds: int) -> bytes | None:
-    from talkhead.image import from_jpeg, to_jpeg
+    from talkhead.io.image import from_jpeg, to_jpeg
 
     began = time.perf_counter()
     drawn = portrait(from_jpeg(jpeg), milliseconds)

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from talkhead.animation import Animator
-from talkhead.engine import Engine
+from talkhead.animation.animator import Animator
+from talkhead.animation.settings import RenderSettings
 from talkhead.errors import Stopped
-from talkhead.settings import Settings
+from talkhead.inference.engine import Engine
 from talkhead.studio.sentences import sentence_of
 from talkhead.studio.session import Media, Session
 
@@ -28,7 +28,7 @@ class Render:
     session: Session
     portrait: Media
     driving: Media
-    settings: Settings
+    settings: RenderSettings
     output: Path
     command: str
     state: State = "waiting"
@@ -97,7 +97,7 @@ class Renders:
         self._thread = threading.Thread(target=self._work, name="renders", daemon=True)
         self._thread.start()
 
-    def add(self, session: Session, settings: Settings, output: str, command: str) -> Render:
+    def add(self, session: Session, settings: RenderSettings, output: str, command: str) -> Render:
         """Queue a render of the session's portrait and driver into a new file called `output`."""
         portrait, driving = session.need("portrait"), session.need("driving")
         path = session.new_folder() / output
@@ -175,7 +175,7 @@ class Renders:
         self._current.progress(stage, done, total)
 
 
-def output_name(portrait: Media, driving: Media, settings: Settings) -> str:
+def output_name(portrait: Media, driving: Media, settings: RenderSettings) -> str:
     """What the result is called, after its inputs."""
     ending = {"vp9": ".webm", "av1": ".mkv", "ffv1": ".mkv", "prores": ".mov"}
     stem = f"{Path(portrait.name).stem}-{Path(driving.name).stem}"

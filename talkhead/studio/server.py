@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import signal
 import socket
 from collections.abc import Callable
 
@@ -26,8 +25,6 @@ def serve(choice: Choice, port: int, announce: Callable[[str], None]) -> None:
     with listen(choice.host, port) as listener, Studio(choice) as studio:
         server = make_server(studio)
         announce(address(choice, listener.getsockname()[1]))
-        # Uvicorn ends well on SIGTERM, then sends it again: it must not cut off our own end.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         server.run(sockets=[listener])
         if studio.loading.done():
             studio.engine()  # raises what loading raised

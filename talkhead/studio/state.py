@@ -14,8 +14,8 @@ from talkhead.studio.controls import Option, controls
 from talkhead.studio.session import Role, Session, Sessions
 
 if TYPE_CHECKING:
-    from talkhead.engine import Engine
-    from talkhead.preview import Preview
+    from talkhead.animation.preview import Preview
+    from talkhead.inference.engine import Engine
     from talkhead.studio.renders import Renders
 
 EXAMPLES: dict[Role, tuple[str, ...]] = {
@@ -66,7 +66,7 @@ class Studio:
         self._stack.close()
 
     def _load(self) -> Engine:
-        from talkhead.engine import Engine
+        from talkhead.inference.engine import Engine
         from talkhead.studio.renders import Renders
 
         engine = Engine.load(self.choice.weights, self.choice.device)
@@ -86,7 +86,7 @@ class Studio:
 
     def preview(self, session: Session) -> Preview:
         """Each page has one, which keeps what it found."""
-        from talkhead.preview import Preview
+        from talkhead.animation.preview import Preview
 
         with self._lock:
             if session not in self._previews:

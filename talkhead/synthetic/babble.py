@@ -1,4 +1,4 @@
-"""What a synthetic head says and does: syllables heard and seen, head motion, blinks, gaze.
+"""Synthetic speech and motion: syllables, head motion, blinks, gaze.
 
 The voice is built from harmonics under a moving formant envelope plus bursts of noise. The mouth
 follows the same syllables, so sound and lips belong together; the words mean nothing.

@@ -1,4 +1,4 @@
-"""Who a synthetic head is and how it is filmed; how it holds itself and what its face does."""
+"""Appearance, camera, pose and expression of a synthetic head."""
 
 from __future__ import annotations
 

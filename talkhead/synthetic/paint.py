@@ -1,4 +1,4 @@
-"""The pictures that a synthetic head wears, and what is behind it.
+"""Textures and backgrounds of a synthetic head.
 
 Everything is painted once per person into one atlas. The skin tile lies on the canonical grid of
 `shape`, so a brow or a lip is painted at the same place for everybody.

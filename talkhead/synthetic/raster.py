@@ -1,4 +1,4 @@
-"""Triangles to pixels: which triangle each pixel shows, and attributes across triangles.
+"""Rasterise triangles: which triangle each pixel shows, and interpolated attributes.
 
 A painter's algorithm on OpenCV's polygon fill: triangles are drawn far to near into a picture of
 triangle numbers. Every attribute (texture place, shade, position in another frame) is then a plane

@@ -21,7 +21,7 @@ BUCKET = 25_000_000  # numbers that are averaged in one message
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """The processes of a run and which of them this one is."""
 
     rank: int = 0
@@ -30,7 +30,7 @@ class Team:
     local_size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes files and talks."""
         return self.rank == 0
 
@@ -65,7 +65,7 @@ class Team:
             values = values / self.size
         return values
 
-    def copy_from_leader(self, tensors: Iterable[Tensor]) -> None:
+    def copy_from_main(self, tensors: Iterable[Tensor]) -> None:
         """Give every process the first one's values."""
         if self.size > 1:
             for tensor in tensors:
@@ -80,17 +80,17 @@ class Team:
 
 
 @contextmanager
-def team(device_type: str) -> Iterator[Team]:
+def process_group(device_type: str) -> Iterator[ProcessGroup]:
     """The processes that torchrun started, or this one alone."""
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
-        yield Team()
+        yield ProcessGroup()
         return
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if device_type == "cuda":
         torch.cuda.set_device(local_rank)
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
     try:
-        yield Team(
+        yield ProcessGroup(
             dist.get_rank(),
             dist.get_world_size(),
             local_rank,
@@ -111,7 +111,7 @@ def _buckets(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
         yield bucket
 
 
-class SumOverTeam(torch.autograd.Function):
+class SumOverProcesses(torch.autograd.Function):
     """Sum of a tensor over all processes; so is its gradient, as all processes use the sum."""
 
     @staticmethod
@@ -127,7 +127,7 @@ class SumOverTeam(torch.autograd.Function):
         return total
 
 
-class TeamBatchNorm(nn.modules.batchnorm._BatchNorm):
+class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the batches of all processes; torch's own exists for CUDA only."""
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -140,7 +140,7 @@ class TeamBatchNorm(nn.modules.batchnorm._BatchNorm):
         axes = [axis for axis in range(x.ndim) if axis != 1]
         moments = torch.stack([y.mean(axes), y.square().mean(axes)])
         # Differentiable, and every process has as many items: the mean of means is the mean.
-        mean, square = SumOverTeam.apply(moments) / dist.get_world_size()
+        mean, square = SumOverProcesses.apply(moments) / dist.get_world_size()
         variance = (square - mean.square()).clamp(min=0)
         self._remember(mean.detach(), variance.detach(), x.numel() // x.shape[1])
         assert self.weight is not None
@@ -160,14 +160,14 @@ class TeamBatchNorm(nn.modules.batchnorm._BatchNorm):
         self.num_batches_tracked.add_(1)
 
 
-def share_batch_norm(module: nn.Module, team: Team) -> None:
+def share_batch_norm(module: nn.Module, processes: ProcessGroup) -> None:
     """Make every batch norm of a module count all processes' items."""
-    if team.size == 1:
+    if processes.size == 1:
         return
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-            shared = TeamBatchNorm(child.num_features, child.eps, child.momentum)
+            shared = SharedBatchNorm(child.num_features, child.eps, child.momentum)
             shared.load_state_dict(child.state_dict())
             setattr(module, name, shared.to(child.weight.device))
         else:
-            share_batch_norm(child, team)
+            share_batch_norm(child, processes)

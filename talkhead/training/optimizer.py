@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from talkhead.models import Network
-from talkhead.training.recipe import Recipe
+from talkhead.training.recipes.recipe import Recipe
 
 M = TypeVar("M", bound=nn.Module)
 

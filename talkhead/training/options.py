@@ -1,8 +1,7 @@
-"""What a person asks of a run, checked before anything slow begins."""
+"""Training options, checked before anything slow begins."""
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +11,12 @@ from talkhead import config
 from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
-from talkhead.training.landmarks import FREE_STARTS, GROUPS
-from talkhead.training.learner import Compute
-from talkhead.training.overrides import apply_settings
-from talkhead.training.recipe import Recipe
-from talkhead.training.recipes import recipe_for, recipe_named, with_landmarks
-from talkhead.training.report import LOSSES, RUN
-from talkhead.training.state import STATE, WEIGHTS
+from talkhead.models.sizes import check_sizes
+from talkhead.training.compute import Compute
+from talkhead.training.data.landmark_teacher import FREE_STARTS, GROUPS
+from talkhead.training.recipes.overrides import apply_settings
+from talkhead.training.recipes.presets import recipe_for, recipe_named, with_landmarks
+from talkhead.training.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -92,12 +90,12 @@ def leanings(recipe: Recipe) -> dict[str, bool]:
     """What a recipe can only do with landmark files, and whether it does."""
     return {
         "attention": recipe.attention > 0,
-        "augmentation.stills": recipe.augmentation.stills > 0,
+        "augmentation.portrait_pairs": recipe.augmentation.portrait_pairs > 0,
         "augmentation.turned": recipe.augmentation.turned > 0,
-        "augmentation.shut": recipe.augmentation.shut > 0,
-        "embolden": recipe.embolden,
+        "augmentation.close_mouth": recipe.augmentation.close_mouth > 0,
+        "rescale_jacobians": recipe.rescale_jacobians,
         "landmark_start": recipe.landmark_start is not None,
-        "revealed": recipe.revealed > 0,
+        "disocclusion_weight": recipe.disocclusion_weight > 0,
         "weights.landmark_flow": recipe.weights.landmark_flow > 0,
     }
 
@@ -111,32 +109,6 @@ def choose_compute(options: TrainOptions, device_name: str) -> Compute:
     if precision is torch.float16 and device.type != "cuda":
         raise TalkheadError("training in --fp16 needs a CUDA device; use --bf16 or neither")
     return Compute(device, precision, options.compile, options.accumulate)
-
-
-def prepare_folder(options: TrainOptions) -> None:
-    """An output folder that is empty, to be resumed, or allowed to be overwritten."""
-    out = options.out
-    if out.exists() and not out.is_dir():
-        raise TalkheadError(f"{out} is a file; --out takes a folder")
-    if options.resume and not (out / STATE).is_file():
-        raise TalkheadError(f"nothing to resume in {out}: it has no {STATE}")
-    if (out / STATE).is_file() and not (options.resume or options.overwrite):
-        raise TalkheadError(
-            f"{out} holds a run already; continue it with --resume, replace it with --overwrite, "
-            "or choose another --out"
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TalkheadError(f"cannot make the folder {out}: {error.strerror}") from error
-
-
-def clear_folder(out: Path) -> None:
-    """Remove what an earlier run left; called when nothing can go wrong before the first step."""
-    for name in (STATE, WEIGHTS, RUN, LOSSES):
-        (out / name).unlink(missing_ok=True)
-    for name in ("tensorboard", "pictures"):
-        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def check_landmarks(config: ModelConfig) -> None:
@@ -160,45 +132,6 @@ def name_keypoints(config: ModelConfig, recipe: Recipe) -> ModelConfig:
     if isinstance(config, TpsmmConfig) or start is None or not start.holds:
         return config
     return replace(config, keypoints=replace(config.keypoints, landmarks=True))
-
-
-def check_sizes(config: ModelConfig) -> None:
-    """Whether the sizes of a model's parts fit each other; raises TalkheadError if not."""
-    dense = config.dense_motion
-    keypoints: KeypointConfig | None = getattr(config, "keypoints", None)
-    sigmas: tuple[float, ...] | None = getattr(dense, "prior_sigmas", None)
-    if keypoints and sigmas is not None and len(sigmas) != keypoints.num_keypoints:
-        raise TalkheadError(
-            f"model.dense_motion.prior_sigmas has {len(sigmas)} entries for "
-            f"{keypoints.num_keypoints} keypoints; give as many, or null"
-        )
-    parts = {"dense_motion.size": (dense.size, dense.num_blocks)}
-    if keypoints is not None:
-        parts["keypoints.input_size"] = (keypoints.input_size, keypoints.num_blocks)
-    for name, (size, blocks) in parts.items():
-        if size < 1 or size % 2**blocks or config.image_size % size:
-            raise TalkheadError(
-                f"model.{name}={size} does not fit: it must divide the image size "
-                f"{config.image_size} and be a multiple of {2**blocks} ({blocks} blocks halve it)"
-            )
-    if isinstance(config, CodebookConfig):
-        _check_working_size(config)
-    if isinstance(config, CodebookConfig) and config.motion_codebook.scales:
-        wanted = 2 * config.token_size
-        if dense.size != wanted:
-            raise TalkheadError(
-                f"with model.image_size={config.image_size} the motion codebook needs "
-                f"model.dense_motion.size={wanted}, not {dense.size}"
-            )
-
-
-def _check_working_size(config: CodebookConfig) -> None:
-    size, halvings = config.working_size or config.image_size, len(config.channels) - 1
-    if not 0 < size <= config.image_size or size % 2**halvings:
-        raise TalkheadError(
-            f"model.working_size={size} does not fit: it must be a multiple of {2**halvings} (for "
-            f"{halvings + 1} scales) and at most the image size {config.image_size}"
-        )
 
 
 def check_recipe(recipe: Recipe, config: ModelConfig) -> None:

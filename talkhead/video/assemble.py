@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-import shutil
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from fractions import Fraction
@@ -15,7 +12,7 @@ from pathlib import Path
 
 import av
 from av.codec.context import CodecContext
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.filter import Graph
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -24,12 +21,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
-from talkhead.files import whole
+from talkhead.io.atomic import publish
 from talkhead.video.formats import Container, Encoding, container_for
-from talkhead.video.media import open_media
-from talkhead.video.pictures import numbered, pattern_to_write, picture_files
+from talkhead.video.marking import mark_gif
+from talkhead.video.numbered import publish_pictures, write_pictures
+from talkhead.video.opening import Media
+from talkhead.video.pictures import pattern_to_write
 from talkhead.video.sound import Cut, Sound, SoundFeed
-from talkhead.video.workspace import Timing, Workspace, publish
+from talkhead.video.workspace import PICTURES, REPLACED, Timing, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +36,6 @@ MAX_CLOCK = 2**31  # what FFmpeg takes
 GIF_TIME_BASE = Fraction(1, 100)
 GIF_DITHER = "new=1:dither=bayer:bayer_scale=4"  # a fixed grid: still parts do not flicker
 GIF_MIN_DELAY = 2  # browsers show a frame of 1/100 s for 1/10 s
-PNG_HEADER_SIZE = 33  # signature and the IHDR chunk, after which text may stand
-GIF_HEADER_SIZE = 13
 
 
 def assemble(
@@ -50,29 +47,42 @@ def assemble(
     trim: bool,
     metadata: Mapping[str, str],
 ) -> None:
-    """Make the output of all stored frames; it appears under `path` when it is complete."""
+    """Make the output of all stored frames, in the workspace; `publish_result` brings it out."""
     timing = workspace.timing()
     kind = container_for(path)
     if pattern := pattern_to_write(path):
-        _place_pictures(workspace, pattern, metadata)
+        coded = (frame.data for frame in workspace.frames())
+        write_pictures(coded, workspace.folder / PICTURES, pattern, metadata)
         return
-    partial = workspace.folder / f"result{path.suffix}"
+    partial = _result(workspace, path)
     try:
         if kind.name == "gif":
             _draw_gif(workspace, partial, encoding.time_base, timing)
-            _sign_gif(partial, metadata)
+            mark_gif(partial, metadata)
         else:
             _mux(workspace, partial, kind, encoding, sound, timing, trim, metadata)
-        publish(partial, path)
     except av.FFmpegError as error:
         if isinstance(error, OSError):  # the disk's troubles are explained by the caller
             raise
+        advice = "; the same command with --no-sound goes on from them" if sound else ""
         raise TalkheadError(
-            f"{path} could not be put together ({error.strerror}); the rendered frames are kept: "
-            "try another file ending, or without sound"
+            f"{path} could not be put together ({error.strerror}); the rendered frames are "
+            f"kept{advice}"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def publish_result(workspace: Workspace, path: Path, overwrite: bool) -> None:
+    """Bring out what `assemble` made. Raises TalkheadError where it would replace what it should
+    not."""
+    if pattern := pattern_to_write(path):
+        made, aside = workspace.folder / PICTURES, workspace.folder / REPLACED
+        publish_pictures(made, pattern, aside, overwrite)
+    else:
+        publish(_result(workspace, path), path, overwrite)
+
+
+def _result(workspace: Workspace, path: Path) -> Path:
+    return workspace.folder / f"result{path.suffix}"
 
 
 def _mux(
@@ -87,7 +97,7 @@ def _mux(
 ) -> None:
     """Packets of pictures and sound in order of time, none of the pictures encoded again."""
     with ExitStack() as stack:
-        source = None if sound is None else stack.enter_context(open_media(sound.path))
+        source = None if sound is None else stack.enter_context(sound.open())
         clock = 1000 if trim else _edit_clock(timing, encoding.time_base, source, sound)
         output = stack.enter_context(_create(partial, kind, clock))
         output.metadata.update(metadata)
@@ -98,7 +108,7 @@ def _mux(
             start = timing.first * encoding.time_base
             end = (timing.last + duration) * encoding.time_base
             cut = Cut(start, end) if trim else None
-            feeds.append(SoundFeed(source, sound, output, kind, cut).packets())
+            feeds.append(SoundFeed(source, sound, output, kind, cut, end).packets())
         for packet in heapq.merge(*feeds, key=_decoding_time):
             output.mux(packet)
 
@@ -111,13 +121,15 @@ def _mean_duration(timing: Timing, encoding: Encoding) -> int:
 
 
 def _edit_clock(
-    timing: Timing, time_base: Fraction, source: InputContainer | None, sound: Sound | None
+    timing: Timing, time_base: Fraction, source: Media | None, sound: Sound | None
 ) -> int:
     """Ticks per second for an mp4's edit list, which says when each stream begins.
 
     The usual 1000 do when all begins at 0; a late start is exact only in the streams' own ticks.
     """
-    stream = None if source is None or sound is None else source.streams.audio[sound.track]
+    stream = (
+        None if source is None or sound is None else source.container.streams.audio[sound.track]
+    )
     if timing.first <= 0 and (stream is None or (stream.start_time or 0) <= 0):
         return 1000
     ticks = [time_base.denominator]
@@ -232,42 +244,3 @@ def _gif_frames(workspace: Workspace, time_base: Fraction, first: int) -> Iterat
         last = pts
     if left_out:
         log.warning("a GIF shows at most 50 frames per second: %d frames left out", left_out)
-
-
-def _sign_gif(path: Path, texts: Mapping[str, str]) -> None:
-    """Add texts as comments, which FFmpeg's writer leaves out, after the header and its colours."""
-    with path.open("rb") as plain, whole(path) as signed, signed.open("wb") as target:
-        head = plain.read(GIF_HEADER_SIZE)
-        has_colours, colours = head[10] & 0x80, 2 << (head[10] & 7)
-        target.write(head + plain.read(3 * colours if has_colours else 0))
-        for key, text in texts.items():
-            body = f"{key}: {text}".encode()[:255]
-            target.write(b"\x21\xfe" + bytes([len(body)]) + body + b"\0")
-        shutil.copyfileobj(plain, target)
-
-
-def _place_pictures(workspace: Workspace, pattern: Path, metadata: Mapping[str, str]) -> None:
-    """Stored PNG frames as numbered files, from 0, in place of all that the pattern matches."""
-    made = workspace.folder / "pictures"
-    made.mkdir(exist_ok=True)
-    for number, frame in enumerate(workspace.frames()):
-        (made / numbered(pattern.name, number)).write_bytes(_with_text(frame.data, metadata))
-    target = pattern.parent
-    if not target.exists():
-        made.replace(target)
-        return
-    # Old frames go only after the new ones are in, so that a failure on the way loses none.
-    left = set(picture_files(pattern))
-    for file in sorted(made.iterdir()):
-        left.discard(file.replace(target / file.name))
-    for file in left:
-        file.unlink()
-
-
-def _with_text(png: bytes, texts: Mapping[str, str]) -> bytes:
-    """A PNG file with text entries after its header."""
-    chunks = b""
-    for key, text in texts.items():
-        body = b"iTXt" + key.capitalize().encode() + b"\0\0\0\0\0" + text.encode()
-        chunks += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return png[:PNG_HEADER_SIZE] + chunks + png[PNG_HEADER_SIZE:]

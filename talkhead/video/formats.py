@@ -1,4 +1,4 @@
-"""Which output file takes which codecs, and how each encoder is set."""
+"""Containers and codecs, and the settings of each encoder."""
 
 from __future__ import annotations
 

@@ -1,25 +1,31 @@
-"""What a media file is: opening it, finding its picture stream, reading its header."""
+"""Open media files, find their picture stream, read their headers."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
+from typing import TypeVar
 
 import av
-from av.codec.hwaccel import HWAccel
+from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, ColorTrc
 from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
 
+log = logging.getLogger(__name__)
+
 VIDEO_ENDINGS = "mp4 m4v mov mkv webm avi mpg mpeg ts mts m2ts wmv flv ogv 3gp gif"
 VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in VIDEO_ENDINGS.split())
-GPU = "cuda"  # FFmpeg's name for decoding with NVDEC
-# FFmpeg draws plain text as a film of a terminal; to us a text file is no video.
-NOT_MEDIA = {"tty", "bin", "xbin", "adf", "idf"}
+NO_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails  # covers, pictures of chapters
 HDR_TRANSFERS = {int(ColorTrc.SMPTE2084): "PQ", int(ColorTrc.ARIB_STD_B67): "HLG"}
 COLORSPACE_NAMES = {
     0: "rgb",
@@ -34,11 +40,14 @@ COLORSPACE_NAMES = {
     10: "bt2020c",
 }
 RANGE_NAMES = {int(ColorRange.MPEG): "limited", int(ColorRange.JPEG): "full"}
+RATE_TRUST = 2  # a header's frame rate that is off by more than this factor is not believed
+
+Track = TypeVar("Track", VideoStream, AudioStream)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video's header and first frame say; good for a progress bar, not for counting.
+    """What a video's header and first frames say; good for a progress bar, not for counting.
 
     width, height: pixels as shown: upright, and square where the file stores them stretched.
     time_base:     seconds per unit of a frame's pts.
@@ -47,7 +56,8 @@ class VideoInfo:
     frames:        number of frames, exact for few containers; None when it cannot be estimated.
     colorspace, color_range: the tags ("bt709", "limited"), "unspecified" when absent.
     transfer:      "PQ" or "HLG" for HDR, else "sdr".
-    audio_codec:   of the first sound track, None without sound.
+    audio_codec:   of the sound track that is taken unasked, None where none can be decoded.
+    track:         which of the video tracks this is, from 0.
     """
 
     width: int
@@ -63,110 +73,124 @@ class VideoInfo:
     bit_depth: int
     audio_tracks: int = 0
     audio_codec: str | None = None
+    track: int = 0
 
 
-def open_media(path: Path, hardware: bool = False) -> InputContainer:
-    """Open a local media file; raises TalkheadError that says what is wrong with it.
+def video_tracks(container: InputContainer) -> list[VideoStream]:
+    """The streams of moving pictures; a cover picture is not one."""
+    return [s for s in container.streams.video if not s.disposition & NO_VIDEO]
 
-    hardware: its pictures are decoded by an NVIDIA GPU (NVDEC), or not at all.
+
+def default_track(tracks: Sequence[Track]) -> int | None:
+    """The number of the track that is taken unasked; None where none can be decoded here.
+
+    Those marked as default come first.
     """
-    if not path.exists():
-        raise TalkheadError(f"{path} does not exist; check the path")
-    if path.is_dir():
-        raise TalkheadError(f"{path} is a folder, not a media file")
-    if path.stat().st_size == 0:
-        raise TalkheadError(f"{path} is empty (0 bytes); download or record it again")
-    try:
-        # "file:" keeps a colon or a percent sign in the name from being read as a protocol or a
-        # pattern; the whitelist keeps a playlist from opening addresses on the network.
-        options = {"protocol_whitelist": "file"}
-        if hardware:
-            container = _open_on_gpu(path, options)
-        else:
-            container = av.open(f"file:{path}", options=options)
-    except PermissionError as error:
-        raise TalkheadError(f"{path} may not be read; check its permissions") from error
-    except (av.FFmpegError, OSError) as error:
-        raise TalkheadError(_why_not_opened(path)) from error
-    if container.format.name in NOT_MEDIA:
-        container.close()
-        raise TalkheadError(
-            f"{path} is not a video that can be read; pass an mp4, mov, mkv or webm"
-        )
-    return container
+    decodable = [n for n, track in enumerate(tracks) if track.codec_context is not None]
+    marked = [n for n in decodable if tracks[n].disposition & Disposition.default]
+    return next(iter(marked or decodable), None)
 
 
-def _open_on_gpu(path: Path, options: dict[str, str]) -> InputContainer:
-    try:
-        accelerator = HWAccel(GPU, allow_software_fallback=False)
-        return av.open(f"file:{path}", "r", options=options, hwaccel=accelerator)
-    except (av.FFmpegError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
-        raise TalkheadError(
-            f"{path} cannot be decoded in hardware here, which needs an NVIDIA GPU with its driver "
-            "and a codec that it knows; leave out --hardware"
-        ) from error
+def pick_track(tracks: Sequence[Track], wish: int | None, name: str, kind: str) -> int | None:
+    """The number of the track to take, with a word in the log where there are several.
 
-
-def _why_not_opened(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free"):
-        return (
-            f"{path} has lost its index (the moov atom), so it cannot be opened: the recording or "
-            "the download broke off; fetch it again or repair it with a tool such as untrunc"
-        )
-    return (
-        f"{path} is not a video that can be read, or it is damaged; pass an mp4, mov, mkv or webm"
-    )
-
-
-def clock_start(container: InputContainer) -> Fraction:
-    """Seconds that a file's clock shows at its beginning, where that says nothing: broadcasts.
-
-    In all other formats a late start is meant.
+    wish: the one asked for, from 0; TalkheadError when there is none such or it cannot be decoded.
+    kind: "video" or "sound".
     """
-    broadcast = container.format.name in ("mpegts", "mpeg")
-    return Fraction(container.start_time or 0, av.time_base) if broadcast else Fraction(0)
+    if wish is None:
+        number = default_track(tracks)
+        if number is not None and len(tracks) > 1:
+            lost = [str(n) for n, track in enumerate(tracks) if track.codec_context is None]
+            told = f" ({', '.join(lost)} cannot be decoded here)" if lost else ""
+            log.warning(
+                "%s has %d %s tracks%s; track %d is used", name, len(tracks), kind, told, number
+            )
+        return number
+    if wish not in range(len(tracks)):
+        there = f"choose from 0 to {len(tracks) - 1}" if tracks else "leave out the track number"
+        raise TalkheadError(f"{name} has no {kind} track {wish}; {there}")
+    if tracks[wish].codec_context is None:
+        raise TalkheadError(
+            f"{kind} track {wish} of {name} is coded in a way that cannot be decoded here; choose "
+            "another"
+        )
+    return wish
 
 
-def picture_stream(container: InputContainer, path: Path | str) -> VideoStream:
-    """The first stream of moving pictures; a cover picture in a sound file is not one."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    kind = (
-        "holds only sound: it has no video stream"
-        if container.streams.audio
-        else "has no video stream"
-    )
-    raise TalkheadError(f"{path} {kind}; pass a video")
+def video_track(container: InputContainer, name: Path | str, wish: int | None = None) -> int:
+    """Which of `video_tracks` to take; raises TalkheadError where there is none to be had."""
+    tracks = video_tracks(container)
+    if not tracks:
+        kind = (
+            "holds only sound: it has no video stream"
+            if container.streams.audio
+            else "has no video stream"
+        )
+        raise TalkheadError(f"{name} {kind}; pass a video")
+    number = pick_track(tracks, wish, str(name), "video")
+    if number is None:
+        raise TalkheadError(
+            f"the pictures of {name} are coded in a way that cannot be decoded here; convert it to "
+            "H.264 in mp4 first"
+        )
+    return number
 
 
-def stream_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """How long the pictures last as the header claims, in seconds."""
+def frame_rate_of(stream: VideoStream, times: Sequence[int]) -> Fraction | None:
+    """Frames per second: what the header says, unless the times of the first frames tell of
+    something very different."""
+    told = Fraction(stream.average_rate) if stream.average_rate else None
+    ordered = sorted(set(times))
+    steps = [after - before for before, after in pairwise(ordered)]
+    if not steps or not stream.time_base:
+        return told
+    usual = 2 * median(steps)  # a pause, or frames missing among the last, take longer
+    steady = [step for step in steps if step < usual]
+    seen = len(steady) / (sum(steady) * stream.time_base)
+    if told is not None and told / RATE_TRUST <= seen <= told * RATE_TRUST:
+        return told
+    return seen.limit_denominator(1001)
+
+
+def stream_seconds(container: InputContainer, stream: VideoStream, start: float) -> float | None:
+    """How long the pictures last as the header claims, in seconds; `start` is `clock_start`."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
+    seconds = None
     tag = stream.metadata.get("DURATION", "")  # Matroska: "00:00:05.008000000"
     parts = tag.split(":")
-    if len(parts) == 3 and all(part.replace(".", "", 1).isdigit() for part in parts):
-        hours, minutes, seconds = map(float, parts)
-        return hours * 3600 + minutes * 60 + seconds
-    if container.duration and not container.streams.audio:
-        return container.duration / av.time_base
-    return None
+    if len(parts) == 3 and all(part.replace(".", "", 1).isdecimal() for part in parts):
+        hours, minutes, rest = map(float, parts)
+        seconds = hours * 3600 + minutes * 60 + rest
+    elif container.duration and not container.streams.audio:
+        seconds = container.duration / av.time_base
+    if seconds is not None and seconds > start and container.format.name.startswith("matroska"):
+        seconds -= start  # most writers store when the last frame ends, not how long all takes
+    return seconds
 
 
 def describe(
-    container: InputContainer, stream: VideoStream, first: VideoFrame, size: tuple[int, int]
+    container: InputContainer,
+    track: int,
+    first: VideoFrame,
+    size: tuple[int, int],
+    start: float,
+    times: Sequence[int],
 ) -> VideoInfo:
-    """Put together what the header and the first decoded frame say; `size` is (width, height)."""
-    seconds = stream_seconds(container, stream)
+    """Put together what the header and the first frames of a video track say.
+
+    size: (width, height) as shown; start: `clock_start`; times: of the first frames, in the
+    stream's units.
+    """
+    stream = video_tracks(container)[track]
+    seconds = stream_seconds(container, stream, start)
     if seconds is None and container.duration:
         seconds = container.duration / av.time_base
     time_base = stream.time_base or Fraction(1, av.time_base)
-    rate = Fraction(stream.average_rate) if stream.average_rate else None
+    rate = frame_rate_of(stream, times)
     frames = stream.frames or (round(seconds * rate) if seconds and rate else None)
     audio = container.streams.audio
+    sound = default_track(audio)
     # JPEG-style pixel formats mean full range even where the range tag is missing.
     full = first.format.name.startswith("yuvj")
     return VideoInfo(
@@ -182,5 +206,6 @@ def describe(
         transfer=HDR_TRANSFERS.get(first.color_trc, "sdr"),
         bit_depth=max(component.bits for component in first.format.components),
         audio_tracks=len(audio),
-        audio_codec=audio[0].codec.canonical_name if audio else None,
+        audio_codec=None if sound is None else audio[sound].codec.canonical_name,
+        track=track,
     )

@@ -1,21 +1,28 @@
-"""A folder or a pattern of pictures, taken as a video of constant frame rate."""
+"""Pictures as a video: a folder or a pattern of them at a constant rate, or an animated one."""
 
 from __future__ import annotations
 
 import glob
+import logging
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from talkhead.errors import TalkheadError
-from talkhead.image import read_image
+from talkhead.io.image import BrokenPictureError, PictureHeader, read_animation, read_image
 from talkhead.video.media import VideoInfo
+from talkhead.video.opening import MAX_FRAME_PIXELS, Stamp, check_unchanged
 
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jp2"}
+log = logging.getLogger(__name__)
+
+PICTURE_ENDINGS = "png jpg jpeg webp avif bmp tif tiff ppm jp2"
+PICTURE_SUFFIXES = frozenset(f".{ending}" for ending in PICTURE_ENDINGS.split())
 SLOWEST, QUICKEST = 0.01, 1000  # frames per second
+RATE_FRAMES = 10  # of an animation, whose times tell its rate
 NUMBER = re.compile(r"%0?(\d*)d")
 IN_FOLDER = "%06d.png"  # what the pictures of a folder are called that is written
 
@@ -73,41 +80,91 @@ def _entries(folder: Path) -> list[Path]:
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", path.name)
-    return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in parts]
 
 
 class PictureSource:
-    """Pictures on disk with the same shape as `MediaSource`: stamped entries, then pixels."""
+    """Pictures on disk with the same shape as `MediaSource`: numbers as times, then pixels.
+
+    A picture that is broken is shown as the one before it, with a warning.
+    """
 
     def __init__(self, path: Path, rate: Fraction) -> None:
         self.path = path
         self._files = picture_files(path)
         if not self._files:
             raise TalkheadError(
-                f"{path} has no pictures in it; expected png, jpg, webp, bmp or tiff files"
+                f"{path} has no pictures in it; expected png, jpg, webp, avif, bmp or tiff files"
                 if path.is_dir()
                 else f"{path} matches no pictures; check the pattern"
             )
-        height, width = self.rgb(self._files[0]).shape[:2]
-        self.info = VideoInfo(
-            width=width,
-            height=height,
-            time_base=1 / rate,
-            rate=rate,
-            duration=float(len(self._files) / rate),
-            frames=len(self._files),
-            codec=self._files[0].suffix[1:].lower(),
-            colorspace="rgb",
-            color_range="full",
-            transfer="sdr",
-            bit_depth=8,
-        )
+        self._stamps = [Stamp.of(file) for file in self._files]
+        codec = self._files[0].suffix[1:]
+        self.info = _info(read_image(self._files[0]), 1 / rate, rate, len(self._files), codec)
         self.first_pts = 0
 
-    def pictures(self, from_pts: int) -> Iterator[tuple[int, Path]]:
-        """Picture number (= pts) and file, from number `from_pts` on."""
-        yield from list(enumerate(self._files))[max(0, from_pts) :]
+    def pictures(self, from_pts: int) -> Iterator[tuple[int, int]]:
+        """Picture numbers (= pts), from `from_pts` on, twice."""
+        for number in range(max(0, from_pts), len(self._files)):
+            check_unchanged(self._files[number], self._stamps[number])
+            yield number, number
 
-    def rgb(self, file: Path) -> np.ndarray:
+    def rgb(self, number: int) -> np.ndarray:
         """uint8 (H, W, 3)."""
-        return read_image(file)
+        try:
+            return read_image(self._files[number])
+        except BrokenPictureError as error:
+            if number == 0:
+                raise
+            log.warning("%s; the picture before it is shown for longer", error)
+            return self.rgb(number - 1)
+
+
+class AnimationSource:
+    """An animated WebP, PNG or AVIF with the same shape as `MediaSource`; times in milliseconds."""
+
+    def __init__(self, path: Path, header: PictureHeader) -> None:
+        self.path = path
+        if header.width * header.height > MAX_FRAME_PIXELS:
+            raise TalkheadError(
+                f"{path} has pictures of {header.width}x{header.height} pixels; the limit for an "
+                f"animation is {MAX_FRAME_PIXELS // 10**6} megapixels: make it smaller first"
+            )
+        self._stamp = Stamp.of(path)
+        frames = islice(read_animation(path), RATE_FRAMES)
+        delay, first = next(frames)
+        delays = [delay, *(delay for delay, _ in frames)]
+        rate = Fraction(1000 * len(delays), sum(delays))
+        self.info = _info(first, Fraction(1, 1000), rate, header.frames, header.format)
+        self.first_pts = 0
+
+    def pictures(self, from_pts: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Times and pixels from the beginning: every frame may be a change to the one before."""
+        check_unchanged(self.path, self._stamp)
+        pts = 0
+        for delay, rgb in read_animation(self.path):
+            yield pts, rgb
+            pts += delay
+        check_unchanged(self.path, self._stamp)
+
+    def rgb(self, picture: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, 3)."""
+        return picture
+
+
+def _info(
+    first: np.ndarray, time_base: Fraction, rate: Fraction, frames: int | None, codec: str
+) -> VideoInfo:
+    return VideoInfo(
+        width=first.shape[1],
+        height=first.shape[0],
+        time_base=time_base,
+        rate=rate,
+        duration=None if frames is None else float(frames / rate),
+        frames=frames,
+        codec=codec.lower(),
+        colorspace="rgb",
+        color_range="full",
+        transfer="sdr",
+        bit_depth=8,
+    )

@@ -1,16 +1,23 @@
-"""Between decoded pictures and upright RGB arrays, and back to what an encoder takes."""
+"""Convert decoded frames to upright RGB arrays and back."""
 
 from __future__ import annotations
 
+import logging
 from fractions import Fraction
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
+
+log = logging.getLogger(__name__)
 
 HD_HEIGHT = 720  # players take untagged pictures of this height and above as BT.709
 BT709 = 1  # the number that FFmpeg gives BT.709 as matrix, primaries and transfer alike
+# Pixels wider or narrower than this are no camera's: players ignore what is said about them, too.
+WIDEST_PIXEL = 8
 LIMITED = int(ColorRange.MPEG)
 FULL = int(ColorRange.JPEG)
 # FFmpeg's colour matrix tag -> the scaler's name for it.
@@ -25,7 +32,18 @@ MATRICES = {
 }
 
 
-class Developer:
+def pixel_aspect(stream: VideoStream, name: Path | str) -> Fraction:
+    """Width of a stored pixel in heights, 1 where the file says nothing or something absurd."""
+    told = Fraction(stream.sample_aspect_ratio or 1)
+    if Fraction(1, WIDEST_PIXEL) <= told <= WIDEST_PIXEL:
+        return told
+    log.warning(
+        "%s says that its pixels are %.4g times as wide as high; taken as square", name, float(told)
+    )
+    return Fraction(1)
+
+
+class FrameToRgb:
     """Turns decoded frames into upright uint8 RGB, as a player would show them.
 
     The colour matrix is the tagged one (untagged: BT.709 from 720 lines up, else BT.601), the
@@ -81,7 +99,7 @@ def upright(rgb: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     return np.ascontiguousarray(rgb[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
 
 
-class Printer:
+class RgbToFrame:
     """Turns uint8 RGB into frames for an encoder: BT.709, limited range, tagged so.
 
     Formats with halved chroma get even sizes by repeating the last column and row.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,12 +14,14 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 
-from talkhead.errors import TalkheadError
+from talkhead.io.image import is_picture
+from talkhead.video.clock import Clock, clock_start
 from talkhead.video.formats import Container
-from talkhead.video.media import clock_start, open_media
+from talkhead.video.media import pick_track
+from talkhead.video.opening import Media, Stamp, open_media
 from talkhead.video.pictures import is_picture_sequence
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,8 @@ BIT_RATE_PER_CHANNEL = 96_000
 # Containers round times to a millisecond and encoders to a frame; what is off by less than this is
 # taken as following on directly, what is off by more is a real gap and is filled with silence.
 GAP_SECONDS = Fraction(1, 25)
+# Silence is made for a gap while pictures are shown, but not for hours: a broken clock is likelier.
+LONGEST_GAP, ANY_GAP = Fraction(60), Fraction(2 * 3600)
 MAX_CHUNK = 48000  # samples handed to the encoder at a time: a long gap must not take memory
 
 
@@ -41,54 +46,62 @@ class Cut:
 
 @dataclass(frozen=True)
 class Sound:
-    """One sound track of a media file."""
+    """One sound track of a media file; `stamp` is what the file was when the track was chosen."""
 
     path: Path
     track: int
     codec: str
+    stamp: Stamp
 
     @classmethod
     def find(cls, path: Path, track: int | None = None) -> Sound | None:
-        """The chosen track (None: the first); None when the file has no sound at all."""
-        if is_picture_sequence(path):
+        """The chosen track (None: the default one); None when the file has no sound to be had."""
+        if is_picture_sequence(path) or is_picture(path):
             return None
-        with open_media(path) as container:
-            codecs = [stream.codec.canonical_name for stream in container.streams.audio]
-        if not codecs:
-            if track is not None:
-                raise TalkheadError(f"{path} has no sound track; leave out the track number")
-            return None
-        if track is not None and not 0 <= track < len(codecs):
-            raise TalkheadError(
-                f"{path} has no sound track {track}; choose from 0 to {len(codecs) - 1}"
-            )
-        if track is None and len(codecs) > 1:
-            log.warning("%s has %d sound tracks; the first one is used", path, len(codecs))
-        return cls(path, track or 0, codecs[track or 0])
+        with open_media(path) as media:
+            tracks = media.container.streams.audio
+            number = pick_track(tracks, track, str(path), "sound")
+            if number is None:
+                if tracks:
+                    log.warning(
+                        "the sound of %s cannot be decoded here; the result is silent", path
+                    )
+                return None
+            return cls(path, number, tracks[number].codec.canonical_name, media.stamp)
+
+    @contextmanager
+    def open(self) -> Iterator[Media]:
+        """The file again; raises TalkheadError when it has changed since."""
+        with open_media(self.path, stamp=self.stamp) as media:
+            yield media
 
 
 class SoundFeed:
     """Adds a stream for one track to an open output and yields its packets in order.
 
     Without a cut, and when the container carries the codec, every packet is copied with its
-    timestamps (less what a broadcast's clock shows at its beginning). Otherwise the sound is
-    decoded, cut to the sample and encoded anew; gaps and damaged packets become silence, so what
-    follows stays in time. More than two channels are mixed down to two when encoding.
+    timestamps (less what the file's clock shows at its beginning). Otherwise the sound is decoded,
+    cut to the sample and encoded anew; gaps and damaged packets become silence, so what follows
+    stays in time. More than two channels are mixed down to two when encoding.
+
+    end: seconds at which the pictures end: sound that goes on after a gap beyond it is left out.
     """
 
     def __init__(
         self,
-        source: InputContainer,
+        media: Media,
         sound: Sound,
         output: OutputContainer,
         kind: Container,
         cut: Cut | None,
+        end: Fraction,
     ) -> None:
-        self._source = source
+        self._media = media
         self._path = sound.path
-        self._input: AudioStream = source.streams.audio[sound.track]
+        self._input: AudioStream = media.container.streams.audio[sound.track]
         self._cut = cut
-        self._clock = clock_start(source)
+        self._end = end
+        self._start = clock_start(media.container)
         self._copied = cut is None and sound.codec in kind.copied_sound
         if self._copied:
             self._output = output.add_stream_from_template(self._input)
@@ -112,21 +125,47 @@ class SoundFeed:
         return self._copy() if self._copied else self._encode()
 
     def _demux(self) -> Iterator[Packet]:
-        """The track's packets; damage ends it with a warning."""
+        """The track's packets with repaired times; damage ends it with a warning."""
         try:
-            for packet in self._source.demux(self._input):
+            for packet in Clock(self._media.container).packets(self._input):
                 if packet.size:  # an empty packet only says: flush the decoder
                     yield packet
         except av.FFmpegError as error:
+            self._media.check(error)
             log.warning("the sound of %s breaks off: %s", self._path, error.strerror)
+        self._media.check()
 
     def _copy(self) -> Iterator[Packet]:
-        clock = round(self._clock / (self._input.time_base or 1))
+        """Packets as they are, with times that containers take: each later than the one before."""
+        ticks = Fraction(self._input.time_base or 1)
+        start, due, lost = round(self._start / ticks), None, 0
         for packet in self._demux():
+            packet.pts = None if packet.pts is None else packet.pts - start
+            packet.dts = packet.pts if packet.dts is None else packet.dts - start
+            if packet.dts is None or (due is not None and packet.dts < due):
+                lost += 1
+                continue
+            if due is not None and self._is_lost(due * ticks, packet.dts * ticks):
+                break
+            due = packet.dts + 1
             packet.stream = self._output
-            packet.pts = None if packet.pts is None else packet.pts - clock
-            packet.dts = None if packet.dts is None else packet.dts - clock
             yield packet
+        if lost:
+            log.warning(
+                "%s: %d packets of sound overlap those before and are left out", self._path, lost
+            )
+
+    def _is_lost(self, before: Fraction, after: Fraction) -> bool:
+        """Whether a gap leads so far beyond the pictures that nobody would wait for its end."""
+        lost = after - before > LONGEST_GAP and (after > self._end or after - before > ANY_GAP)
+        if lost:
+            log.warning(
+                "the sound of %s stops at %.2f s and goes on at %.2f s; the rest is left out",
+                self._path,
+                float(before),
+                float(after),
+            )
+        return lost
 
     def _encode(self) -> Iterator[Packet]:
         rate = self._input.rate
@@ -152,6 +191,8 @@ class SoundFeed:
                 cursor = first
             elif abs(at - cursor) < GAP_SECONDS * rate:
                 at = cursor
+            elif self._is_lost(Fraction(cursor, rate), Fraction(at, rate)):
+                return
             if end is not None:
                 at = min(at, end)
                 samples = samples[:, : max(0, end - at)]
@@ -168,7 +209,7 @@ class SoundFeed:
 
     def _decoded(self, rate: int) -> Iterator[tuple[int, np.ndarray]]:
         """Decoded sound from about a second before the cut: sample index, float (channels, n)."""
-        earliest = self._cut.start + self._clock - 1 if self._cut else None
+        earliest = self._cut.start + self._start - 1 if self._cut else None
         damaged = 0
         converters: dict[tuple[str, str, int], AudioResampler] = {}
         for packet in self._demux():
@@ -176,7 +217,8 @@ class SoundFeed:
                 continue
             try:
                 frames = self._input.decode(packet)
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                self._media.check(error)
                 damaged += 1
                 continue
             for frame in frames:
@@ -186,7 +228,7 @@ class SoundFeed:
                     converters[key] = AudioResampler("fltp", self._output.layout.name, rate)
                 if frame.pts is None or frame.time_base is None:
                     continue
-                at = round((frame.pts * frame.time_base - self._clock) * rate)
+                at = round((frame.pts * frame.time_base - self._start) * rate)
                 for converted in converters[key].resample(frame):
                     samples = converted.to_ndarray()
                     yield at, samples

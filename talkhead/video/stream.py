@@ -1,4 +1,4 @@
-"""Writing what is looked at while it is made: every frame goes out at once."""
+"""Write a video that is watched while it is made."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
 from talkhead.video.formats import CODECS, Encoding
-from talkhead.video.pixels import Printer
-from talkhead.video.writer import DEFAULT_RATE, SYNTHETIC
+from talkhead.video.marking import SYNTHETIC
+from talkhead.video.pixels import RgbToFrame
+from talkhead.video.writer import DEFAULT_RATE
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class StreamWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error
         self._output.metadata.update(SYNTHETIC)
-        self._printer = Printer(self._encoding.codec.pixel_format)
+        self._printer = RgbToFrame(self._encoding.codec.pixel_format)
         self._stream: VideoStream | None = None
         self._size: tuple[int, ...] = ()
 

@@ -5,38 +5,35 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import os
 import re
-import shutil
-import struct
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from talkhead.errors import TalkheadError
-
-if sys.platform != "win32":
-    import fcntl
+from talkhead.io.atomic import fitting_name, write_text
+from talkhead.io.owned import OwnedFolder, delete_own, read_own
+from talkhead.video.segment import (
+    HEADER,
+    CodedFrame,
+    Segment,
+    Summary,
+    check_segment,
+    packets,
+    segment_times,
+)
 
 log = logging.getLogger(__name__)
 
-HEADER = struct.Struct("<4sII")  # magic, coded width, coded height
-PACKET = struct.Struct("<qBI")  # pts, is it a key frame, bytes that follow
-MAGIC = b"THS1"
-LOCK = "lock"
-SEGMENT_NAME = re.compile(r"(\d{9})-(\d{9})\.segment")
-
-
-@dataclass(frozen=True)
-class CodedFrame:
-    """One encoded frame, in coding order."""
-
-    pts: int
-    is_key: bool
-    data: bytes
+NOTE = "settings.json"
+PICTURES, REPLACED = "pictures", "replaced"  # finished pictures, and those that they replace
+PICTURE_NAMES = re.compile(r".*\.png", re.IGNORECASE | re.DOTALL)
+# What a render puts into its folder, and what it may delete there.
+OWN_NAMES = re.compile(
+    r"settings\.json|\.settings\.\d+\.part\.json|\d{9}\.partial|\d{9}-\d{9}\.segment|"
+    r"result\.\w+|\.result\.\d+\.part\.\w+"
+)
 
 
 @dataclass(frozen=True)
@@ -59,66 +56,67 @@ class Workspace:
     """Finished segments of coded frames, each an independently decodable run of frames.
 
     A segment is written under a partial name and renamed once it is complete and on disk, so
-    whatever a crash leaves behind, the segments found later are whole. They are kept only when
-    `settings`, which must name all that the frames depend on, is what they were made with.
+    whatever a crash leaves behind, the segments found later are whole; those that are not, after a
+    fault of the disk or a stranger's hand, are found out by their checksum and made again. They are
+    kept only when `settings`, which must name all that the frames depend on, is what they were
+    made with.
+
+    output: the file that is being made; the folder lies beside it.
+
+    Raises TalkheadError where that folder is not ours, or in use.
     """
 
     def __init__(self, output: Path, settings: Mapping[str, object]) -> None:
-        self.folder = output.parent / f".{output.name}.talkhead"
+        self.folder = output.with_name(fitting_name(f".{output.name}", ".talkhead"))
         self._output = output
         self._settings = json.dumps(settings, sort_keys=True, default=str)
         if not output.parent.is_dir():
             raise TalkheadError(f"the folder {output.parent} does not exist; create it first")
         self._segments: list[Path] = []
+        busy = f"{output} is being rendered already; wait, or choose another name"
         with explained(output, 0):
-            self.folder.mkdir(exist_ok=True)
-            self._lock = self._claim()
-        self._adopt()
-
-    def _claim(self) -> BinaryIO:
-        """Keep other renders of the same output away for as long as this object lives."""
-        lock = (self.folder / LOCK).open("wb")
-        if sys.platform != "win32":
+            self._owned = OwnedFolder(self.folder, "work folder", busy)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                lock.close()
-                raise TalkheadError(
-                    f"{self._output} is being rendered already; wait, or choose another name"
-                ) from error
-        return lock
+                self._segments = self._adopt()
+            except BaseException:
+                self._owned.release()
+                raise
 
-    def _adopt(self) -> None:
-        """Take over an earlier run's segments, or begin with an empty folder."""
-        note = self.folder / "settings.json"
-        found = self._find_segments()
-        with explained(self._output, 0):
-            if not note.exists() or note.read_text() != self._settings:
-                if found:
-                    log.warning(
-                        "%s: an unfinished render with other settings is dropped", self._output
-                    )
-                note.unlink(missing_ok=True)
-                found = []
-            for path in self.folder.iterdir():
-                if path not in (note, self.folder / LOCK, *found):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-            if not note.exists():
-                partial = note.with_suffix(".partial")
-                partial.write_text(self._settings)
-                publish(partial, note)
-        self._segments = found
+    def _adopt(self) -> list[Path]:
+        """An earlier run's segments; all else that it left is deleted."""
+        note = self.folder / NOTE
+        found: list[Path] = []
+        if read_own(note) == self._settings.encode():
+            found = self._find_segments()
+        elif any(self.folder.glob("*.segment")):
+            log.warning("%s: an unfinished render with other settings is dropped", self._output)
+        self._clean(keep=found)
+        write_text(note, self._settings)
+        return found
+
+    def _clean(self, keep: Sequence[Path] = ()) -> None:
+        """Delete all that a render puts here, apart from some segments."""
+        delete_own(self.folder, OWN_NAMES, keep)
+        for made in (self.folder / PICTURES, self.folder / REPLACED):
+            delete_own(made, PICTURE_NAMES)
+            if made.is_dir() and not made.is_symlink():
+                made.rmdir()
 
     def _find_segments(self) -> list[Path]:
-        """Complete segments in order, as far as they follow each other without a gap."""
+        """Sound segments in order, as far as they follow each other without a gap."""
         found: list[Path] = []
-        expected = 0
-        for path in sorted(self.folder.glob("*.segment")):
-            match = SEGMENT_NAME.fullmatch(path.name)
-            if match is None or int(match[1]) != expected:
-                break
-            expected = int(match[2])
-            found.append(path)
+        try:
+            before = Summary()
+            for path in sorted(self.folder.glob("*.segment")):
+                before = check_segment(path, before)
+                found.append(path)
+        except ValueError as error:
+            log.warning(
+                "the unfinished render of %s is damaged (%s); it goes on from frame %d",
+                self._output,
+                error,
+                before.end,
+            )
         return found
 
     @property
@@ -147,17 +145,15 @@ class Workspace:
         """Every stored frame, in coding order, one at a time."""
         for path in self._segments:
             with path.open("rb") as file:
-                file.seek(HEADER.size)
-                while head := file.read(PACKET.size):
-                    pts, is_key, size = PACKET.unpack(head)
-                    yield CodedFrame(pts, bool(is_key), file.read(size))
+                for pts, is_key, size in packets(file):
+                    yield CodedFrame(pts, is_key, file.read(size))
 
     def timing(self) -> Timing:
         """First and last time and the depth of reordering; needs at least one frame."""
         earliest: list[int] = []
         last, count, reorder = 0, 0, 0
         for path in self._segments:
-            coded = list(_times(path))
+            coded = segment_times(path)
             shown = {pts: rank for rank, pts in enumerate(sorted(coded))}
             reorder = max([reorder, *(index - shown[pts] for index, pts in enumerate(coded))])
             earliest = sorted([*earliest, *coded])[:2]
@@ -167,63 +163,17 @@ class Workspace:
         return Timing(earliest[0], earliest[-1], last, count, reorder)
 
     def remove(self) -> None:
-        """Delete the folder and everything in it, and let go of the output."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.release()
+        """Delete the folder and what we put into it, and let go of the output."""
+        self._clean()
+        self._owned.remove()
 
     def release(self) -> None:
-        """Let others render this output."""
-        self._lock.close()
-
-
-class Segment:
-    """A segment that is being written; it counts only once the workspace keeps it."""
-
-    def __init__(self, folder: Path, first: int, size: tuple[int, int]) -> None:
-        self._first = first
-        self._path = folder / f"{first:09d}.partial"
-        self._file = self._path.open("wb")
-        self._file.write(HEADER.pack(MAGIC, *size))
-        self._count = 0
-
-    def add(self, frames: Iterable[CodedFrame]) -> None:
-        """Append frames in coding order."""
-        for frame in frames:
-            self._file.write(PACKET.pack(frame.pts, frame.is_key, len(frame.data)))
-            self._file.write(frame.data)
-            self._count += 1
-
-    def complete(self) -> Path:
-        """Close it, force it to disk, give it its final name and return that."""
-        self._file.close()
-        end = self._first + self._count
-        final = self._path.with_name(f"{self._first:09d}-{end:09d}.segment")
-        publish(self._path, final)
-        return final
-
-    def drop(self) -> None:
-        """Throw it away."""
+        """Let others render this output; only what they can go on from stays."""
         try:
-            self._file.close()
-        except OSError:  # what was buffered no longer matters; the disk may be full
-            log.debug("%s could not be flushed", self._path)
-        self._path.unlink(missing_ok=True)
-
-
-def _times(path: Path) -> Iterator[int]:
-    with path.open("rb") as file:
-        file.seek(HEADER.size)
-        while head := file.read(PACKET.size):
-            pts, _, size = PACKET.unpack(head)
-            yield pts
-            file.seek(size, os.SEEK_CUR)
-
-
-def publish(partial: Path, final: Path) -> None:
-    """Make a finished file appear under its name at once, surviving a power cut."""
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(final)
+            self._clean(keep=[self.folder / NOTE, *self._segments])
+        except OSError as error:  # the next run tries again
+            log.debug("%s could not be tidied: %s", self.folder, error)
+        self._owned.release()
 
 
 @contextmanager

@@ -14,19 +14,21 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from talkhead.errors import TalkheadError
-from talkhead.video.assemble import assemble
+from talkhead.interrupts import held_off
+from talkhead.io.atomic import follow_link
+from talkhead.video.assemble import assemble, publish_result
 from talkhead.video.formats import Encoding, container_for
-from talkhead.video.pixels import Printer
+from talkhead.video.marking import SYNTHETIC
+from talkhead.video.numbered import check_pictures, home
+from talkhead.video.pictures import pattern_to_write
+from talkhead.video.pixels import RgbToFrame
+from talkhead.video.segment import CodedFrame, Segment
 from talkhead.video.sound import Sound
-from talkhead.video.workspace import CodedFrame, Segment, Workspace, explained
+from talkhead.video.workspace import Workspace, explained
 
 log = logging.getLogger(__name__)
 
 DEFAULT_RATE = Fraction(25)
-SYNTHETIC = {
-    "title": "Synthetic video",
-    "comment": "Synthetic media: made with talkhead, a face reenactment tool",
-}
 
 
 class VideoWriter:
@@ -37,7 +39,8 @@ class VideoWriter:
     through, or the process is killed, that folder stays, and a writer opened with the same
     arguments starts with `frames_done` frames that need not be written again.
 
-    path:      .mp4, .mov, .mkv, .webm, .gif; no ending (a folder of PNGs) or `frames_%05d.png`.
+    path:      .mp4, .mov, .mkv, .webm, .gif; no ending (a folder of PNGs) or `frames_%05d.png`. Of
+               a symbolic link the end is written.
     time_base: seconds per unit of the frames' pts, normally that of the driving video. mp4 and mov
                keep every time exactly; mkv and webm round to 1 ms, gif to 1/100 s (at most 50
                frames per second: closer ones are left out); pictures have no times.
@@ -52,9 +55,11 @@ class VideoWriter:
                pictures. Otherwise times stay as given and the whole sound is added.
     metadata:  tags for the container, added to those that mark the file as synthetic.
     state:     whatever else the frames depend on (a hash of all settings): compared on resuming.
+    overwrite: replace `path` where it exists at the end; of pictures only those made here.
 
-    Raises TalkheadError for an unknown ending or codec, settings that the encoder refuses, a sound
-    track that does not exist, a full disk.
+    Raises TalkheadError for an output that exists (also one that appears meanwhile), an unknown
+    ending or codec, settings that the encoder refuses, a sound track that does not exist, a full
+    disk.
     """
 
     def __init__(
@@ -73,11 +78,14 @@ class VideoWriter:
         state: Mapping[str, str] | None = None,
         segment_frames: int = 250,
         hardware: bool = False,
+        overwrite: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path = follow_link(Path(path))
+        self._overwrite = overwrite
         self._encoding = Encoding.choose(
             self.path, time_base, rate or DEFAULT_RATE, codec, crf, preset, hardware
         )
+        check_free(self.path, overwrite)
         self._sound = None if sound is None else Sound.find(Path(sound), track)
         if self._sound is not None and not container_for(self.path).sound_codec:
             log.warning("%s carries no sound; the result is silent", self.path)
@@ -85,9 +93,9 @@ class VideoWriter:
         self._trim = trim
         self._metadata = {**SYNTHETIC, **(metadata or {})}
         settings = {"encoding": self._encoding, "av": av.__version__, "state": dict(state or {})}
-        self._workspace = Workspace(self.path, settings)
+        self._workspace = Workspace(home(self.path), settings)
         self._segment_frames = segment_frames
-        self._printer = Printer(self._encoding.codec.pixel_format)
+        self._printer = RgbToFrame(self._encoding.codec.pixel_format)
         self._encoder: VideoCodecContext | None = None
         self._segment: Segment | None = None
         self._in_segment = 0
@@ -100,6 +108,11 @@ class VideoWriter:
         """Frames safely on disk; on a writer just opened, those that an earlier run left."""
         return self._workspace.frames_done
 
+    @property
+    def sound_track(self) -> int | None:
+        """Which sound track is added, from 0; None for a silent result."""
+        return None if self._sound is None else self._sound.track
+
     def write(self, rgb: np.ndarray, pts: int) -> None:
         """Add one picture, uint8 (H, W, 3), shown at `pts`, which must be later than the last.
 
@@ -109,7 +122,7 @@ class VideoWriter:
         if self._last_pts is not None and pts <= self._last_pts:
             raise ValueError(f"pts {pts} does not come after {self._last_pts}")
         self._check_size(rgb)
-        with explained(self.path, self.frames_done):
+        with held_off(), explained(self.path, self.frames_done):
             segment = self._segment or self._begin_segment(rgb)
             try:
                 self._encode(self._printer.frame(rgb, pts, self._encoding.time_base))
@@ -185,7 +198,7 @@ class VideoWriter:
         """Join everything into the output file, which appears now; remove the working folder."""
         if self._finished:
             return
-        with explained(self.path, self.frames_done):
+        with held_off(), explained(self.path, self.frames_done):
             self._end_segment()
         with explained(self.path, self.frames_done):
             assemble(
@@ -196,25 +209,35 @@ class VideoWriter:
                 trim=self._trim,
                 metadata=self._metadata,
             )
-        self._workspace.remove()
-        self._finished = True
+        with held_off(), explained(self.path, self.frames_done):
+            publish_result(self._workspace, self.path, self._overwrite)
+            self._finished = True
+            self._workspace.remove()
 
     def abandon(self) -> None:
         """Stop: keep what a later run can go on from, leave nothing else behind."""
+        if self._finished:
+            self._workspace.release()
+            return
+        with held_off():
+            self._keep_segment()
+            if self.frames_done == 0:
+                self._workspace.remove()
+                return
+            self._workspace.release()
+        log.warning(
+            "%d frames are kept in %s: the same command goes on from there",
+            self.frames_done,
+            self._workspace.folder,
+        )
+
+    def _keep_segment(self) -> None:
+        """Bring the open segment to its end if that can be done."""
         try:
             with explained(self.path, self.frames_done):
                 self._end_segment()
         except TalkheadError as error:
             log.debug("the last segment is lost: %s", error)
-        if self.frames_done == 0:
-            self._workspace.remove()
-        else:
-            log.warning(
-                "%d frames are kept in %s: the same command goes on from there",
-                self.frames_done,
-                self._workspace.folder,
-            )
-        self._workspace.release()
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -233,6 +256,21 @@ class VideoWriter:
         except BaseException:
             self.abandon()
             raise
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise TalkheadError where an output cannot, or should not, be written to its place."""
+    if pattern := pattern_to_write(path):
+        folder = pattern.parent
+        if folder.exists() and not folder.is_dir():
+            raise TalkheadError(f"{folder} is a file; numbered pictures need a folder")
+        check_pictures(pattern, overwrite)
+    elif path.is_dir():
+        raise TalkheadError(f"{path} is a folder; give the file a name, as in {path / 'out.mp4'}")
+    elif path.exists() and not path.is_file():
+        raise TalkheadError(f"{path} is no regular file, so it cannot be replaced; choose another")
+    elif path.exists() and not overwrite:
+        raise TalkheadError(f"{path} exists; pass --overwrite to replace it")
 
 
 def _coded(packet: Packet) -> CodedFrame:

@@ -1,0 +1,281 @@
+"""Render a portrait with a driving video: read, crop, batch, model, write, in flat memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from talkhead.animation.driving import MotionSource, TemplateMotion, VideoMotion, batches
+from talkhead.animation.paths import check_output, is_same, stamps
+from talkhead.animation.portrait import Portrait, load_portrait
+from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.settings import RenderSettings
+from talkhead.animation.threads import BackgroundWriter
+from talkhead.errors import Stopped, TalkheadError
+from talkhead.inference.engine import Engine
+from talkhead.motion.anchor import AnchorSearch
+from talkhead.motion.template import MotionTemplate, read_driving, save_motion
+from talkhead.motion.transfer import TransferMode
+from talkhead.progress import Progress
+from talkhead.structs import Keypoints
+from talkhead.version import __version__
+from talkhead.video import VideoWriter
+
+QUEUE_FRAMES = 16  # how many drawn frames may wait for the encoder, or else two batches
+
+
+@dataclass(frozen=True)
+class RenderReport:
+    """What came out of a render.
+
+    frames:   in the file; resumed: of these, left by an interrupted run.
+    seconds:  of work, without loading weights; anchor: the driving frame measured from, if any.
+    video_track, sound_track: which of the driver's tracks were taken, from 0; None: it has none.
+    detector: what found the source's face; lost, cuts: how often the driving face was lost and
+              how often its crop jumped.
+    stopped:  whether the progress callback ended it early, by raising `Stopped`.
+    """
+
+    output: str
+    frames: int
+    resumed: int
+    seconds: float
+    anchor: int | None
+    detector: str
+    lost: int
+    cuts: int
+    video_track: int | None = None
+    sound_track: int | None = None
+    stopped: bool = False
+
+    @property
+    def frames_per_second(self) -> float:
+        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
+
+
+class Animator:
+    """Animates portraits with one set of weights; loads them once for any number of renders."""
+
+    def __init__(self, engine: Engine, progress: Progress | None = None) -> None:
+        self.engine = engine
+        self._progress = progress
+        self._drivers: dict[Hashable, VideoMotion] = {}
+
+    def __call__(
+        self,
+        source: str | Path | Sequence[str | Path],
+        driving: str | Path | MotionTemplate,
+        output: str | Path,
+        settings: RenderSettings | None = None,
+        *,
+        sound: Path | None = None,
+        motion_out: Path | None = None,
+        overwrite: bool = False,
+    ) -> RenderReport:
+        """Render one output file; several sources share it in the layout `grid`.
+
+        driving:    a video, a sequence of pictures, or recorded motion (then without sound,
+                    unless `sound` names a media file).
+        motion_out: also write the driver's motion there, for later use in place of the video.
+        overwrite:  replace `output` and `motion_out` where they exist.
+
+        Raises TalkheadError for anything that a person can mend: files, faces, settings, disk;
+        `Stopped` when the progress callback raised it before the first frame was drawn.
+        """
+        settings = settings or RenderSettings()
+        several = [source] if isinstance(source, str | Path) else source
+        paths, output = [Path(each) for each in several], Path(output)
+        driving = Path(driving) if isinstance(driving, str) else driving
+        if len(paths) != 1 and settings.layout != "grid":
+            raise TalkheadError("several sources in one output need the layout `grid`")
+        read = [*paths, driving, *([self.engine.path] if self.engine.path else [])]
+        check_output(output, read, overwrite)
+        if motion_out is not None:
+            check_output(motion_out, read, overwrite)
+            if is_same(motion_out, output):
+                raise TalkheadError(f"{output} is also where the motion goes; rename one of them")
+        if settings.motion == "avd":
+            self.engine.require_avd()
+        started = time.perf_counter()
+        sources = [load_portrait(path, self.engine, settings) for path in paths]
+        self.engine.size_batches(sources[0].encoded)
+        driver = self._driver(driving, settings)
+        if isinstance(driving, MotionTemplate):
+            driving.check_like(sources[0].encoded.keypoints)
+        if sound is None and isinstance(driving, Path) and settings.sound and driving.is_file():
+            sound = driving
+        trim = isinstance(driver, VideoMotion) and driver.reader.trimmed
+        with VideoWriter(
+            output,
+            time_base=driver.time_base,
+            rate=driver.rate,
+            codec=settings.codec,
+            crf=settings.crf,
+            preset=settings.preset,
+            hardware=settings.hardware,
+            sound=sound,
+            track=settings.track,
+            trim=trim,
+            state={"work": fingerprint(self.engine, paths, driving, settings)},
+            overwrite=overwrite,
+        ) as writer:
+            resumed = writer.frames_done
+            anchors = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
+            frames, stopped = self._render(
+                sources, driver, [found for _, found in anchors], writer, settings
+            )
+            if stopped:
+                writer.cut_sound()
+        if motion_out is not None and not stopped:
+            save_motion(motion_out, self._recorded(driver, driving, trim), overwrite)
+        tracker = driver.tracker if isinstance(driver, VideoMotion) else None
+        return RenderReport(
+            output=str(output),
+            frames=frames,
+            resumed=resumed,
+            seconds=time.perf_counter() - started,
+            anchor=anchors[0][0],
+            detector=sources[0].detector,
+            lost=tracker.lost if tracker else 0,
+            cuts=tracker.cuts if tracker else 0,
+            video_track=driver.reader.info.track if isinstance(driver, VideoMotion) else None,
+            sound_track=writer.sound_track,
+            stopped=stopped,
+        )
+
+    def _render(
+        self,
+        sources: Sequence[Portrait],
+        driver: MotionSource,
+        anchors: Sequence[Keypoints | None],
+        writer: VideoWriter,
+        settings: RenderSettings,
+    ) -> tuple[int, bool]:
+        """Draw and write every frame that is not there yet.
+
+        Returns how many there are in all, and whether this ended early.
+        """
+        skip, count = writer.frames_done, 0
+        depth = max(QUEUE_FRAMES, 2 * self.engine.batch_size)
+        renderer = FrameRenderer(self.engine, sources, anchors, settings, driver.time_base)
+        with BackgroundWriter(renderer.compose_into(writer), depth) as behind:
+            for batch in driver.batches(pictures=settings.layout != "result"):
+                for frame in renderer.draw(batch, max(skip - count, 0)):
+                    behind.put(frame)
+                count += len(batch.pts)
+                try:
+                    if self._progress is not None:
+                        self._progress("rendering", count, driver.expected())
+                except Stopped:
+                    return max(count, skip), True
+        return count, False
+
+    def _driver(self, driving: Path | MotionTemplate, settings: RenderSettings) -> MotionSource:
+        """Kept from one render to the next, so that a driver's motion is found only once."""
+        if isinstance(driving, MotionTemplate):
+            if driving.weights != self.engine.weights:
+                raise TalkheadError(
+                    "this motion was recorded with other weights, whose keypoints mean something "
+                    "else; record it again with --motion-out"
+                )
+            return TemplateMotion(driving, self.engine.batch_size, settings)
+        key = (driving, settings, *stamps([driving]))
+        if key not in self._drivers:
+            self._drivers.clear()
+            self._drivers[key] = VideoMotion(driving, self.engine, settings, self._progress)
+        return self._drivers[key]
+
+    def _recorded(
+        self, driver: MotionSource, driving: Path | MotionTemplate, trim: bool
+    ) -> MotionTemplate:
+        batch = driver.motion()
+        shift = batch.pts[0] if trim else 0
+        return MotionTemplate(
+            batch.keypoints,
+            tuple(pts - shift for pts in batch.pts),
+            driver.time_base,
+            weights=self.engine.weights,
+            origin=driving.name if isinstance(driving, Path) else driving.origin,
+        )
+
+
+def find_anchor(
+    driver: MotionSource, source: Keypoints, settings: RenderSettings
+) -> tuple[int | None, Keypoints | None]:
+    """Number and keypoints of the driving frame that a source's motion is measured from, if any."""
+    if settings.motion != "relative":
+        return None, None
+    if settings.anchor == "first":
+        return 0, driver.first()
+    keypoints = driver.motion().keypoints
+    if settings.anchor == "auto":
+        search = AnchorSearch(source)
+        search.update(keypoints)
+        return search.best, search.keypoints
+    number = int(settings.anchor)
+    if number >= len(keypoints):
+        raise TalkheadError(
+            f"the anchor is frame {number}, but the driver has {len(keypoints)} frames (from 0)"
+        )
+    return number, keypoints[number : number + 1]
+
+
+def fingerprint(
+    engine: Engine, paths: Sequence[Path], driving: Path | MotionTemplate, settings: RenderSettings
+) -> str:
+    """Changes when anything changes that the pixels depend on, which sound does not."""
+    shown = {k: v for k, v in asdict(settings).items() if k not in ("sound", "track")}
+    facts = {
+        "version": __version__,
+        "weights": engine.weights,
+        "precision": str(engine.precision),
+        "settings": shown,
+        "inputs": stamps([*paths, driving]),
+        "motion": driving.digest() if isinstance(driving, MotionTemplate) else None,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def reenact(
+    source: np.ndarray,
+    frames: Iterable[np.ndarray],
+    engine: Engine,
+    motion: TransferMode = "relative",
+) -> Iterator[np.ndarray]:
+    """For those who have their own reader: square faces in, the moved source out, in order.
+
+    source, frames: uint8 RGB (S, S, 3) with S = engine.image_size; see `crop.cut`. Relative motion
+    is measured from the first frame. Frames are drawn in batches of engine.batch_size.
+    """
+    encoded = engine.encode(source)
+    transfer = None
+    for batch in batches(frames, engine.batch_size):
+        keypoints = engine.detect(batch)
+        transfer = transfer or engine.transfer(motion, encoded.keypoints, keypoints[:1])
+        yield from engine.render(encoded, transfer(keypoints))
+
+
+def animate(
+    source: str | Path,
+    driving: str | Path,
+    output: str | Path,
+    *,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+    overwrite: bool = False,
+    settings: RenderSettings | None = None,
+) -> RenderReport:
+    """The portrait `source`, moving like the video `driving`, as a video with the driver's sound.
+
+    What `talkhead animate` does, in one call. For several renders keep an `Animator`.
+    """
+    render = Animator(Engine.load(weights, device, precision, batch_size))
+    return render(source, read_driving(Path(driving)), output, settings, overwrite=overwrite)

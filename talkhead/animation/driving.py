@@ -1,0 +1,234 @@
+"""The driving motion: batches of keypoints with times, from a video or a motion file."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from talkhead.animation.settings import RenderSettings
+from talkhead.animation.threads import Prefetcher
+from talkhead.errors import TalkheadError
+from talkhead.faces.crop import centre_square, cut, parse_crop
+from talkhead.faces.face import FaceFinder
+from talkhead.faces.tracker import Tracker
+from talkhead.inference.engine import Engine
+from talkhead.motion.template import MotionTemplate
+from talkhead.progress import Progress
+from talkhead.structs import Crop, Frame, Keypoints
+from talkhead.video import VideoReader
+
+T = TypeVar("T")
+
+QUEUE_BATCHES = 2  # how far cropping runs ahead of the model
+QUEUE_FRAMES = 4  # how far decoding runs ahead of cropping: whole frames are large
+
+
+@dataclass(frozen=True)
+class DrivingBatch:
+    """A batch of driving frames: keypoints, times, and the cropped pictures where wanted."""
+
+    keypoints: Keypoints
+    pts: list[int]
+    pictures: list[np.ndarray] | None
+
+
+def open_driving(path: Path, settings: RenderSettings) -> VideoReader:
+    """The part of a driving video that settings select."""
+    return VideoReader(
+        path,
+        start=settings.start,
+        end=settings.end,
+        frames=settings.frames,
+        rate=settings.rate,
+        hardware=settings.hardware,
+        track=settings.video_track,
+    )
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+class MotionSource(Protocol):
+    """Where motion comes from: a `VideoMotion` or a `TemplateMotion`."""
+
+    time_base: Fraction
+    rate: Fraction | None
+
+    def first(self) -> Keypoints:
+        """Keypoints of the first frame, a batch of one."""
+        ...
+
+    def motion(self) -> DrivingBatch:
+        """Keypoints of the whole selection as one batch, without pictures."""
+        ...
+
+    def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
+        """All frames in order; with their cropped pictures where asked for."""
+        ...
+
+    def expected(self) -> int | None:
+        """About how many frames there are; None when that cannot be estimated."""
+        ...
+
+
+class VideoMotion:
+    """A driving video as batches of keypoints; walks through the file as often as it must.
+
+    Keypoints of a whole video are small (under 500 bytes a frame), so they are kept once all are
+    found, with the crops: drawing then needs no second detection, and pictures only for layouts
+    that show them.
+    """
+
+    def __init__(
+        self, path: Path, engine: Engine, settings: RenderSettings, progress: Progress | None = None
+    ) -> None:
+        self.reader = open_driving(path, settings)
+        self.time_base = self.reader.info.time_base
+        self.rate = self.reader.info.rate
+        self.tracker: Tracker | None = None
+        self._engine = engine
+        self._crop = parse_crop(settings.crop_driving)
+        self._finder = FaceFinder(settings.detector, str(engine.device))
+        self._face = settings.driving_face
+        self._progress = progress
+        self._motion: DrivingBatch | None = None
+        self._followed: list[Crop] = []
+
+    def first(self) -> Keypoints:
+        if self._motion is not None:
+            return self._motion.keypoints[:1]
+        _, picture = next(iter(self._crops()))
+        return self._engine.detect([picture])
+
+    def motion(self) -> DrivingBatch:
+        if self._motion is None:
+            for _ in self._with_progress(self._read(pictures=False)):
+                pass
+            assert self._motion is not None
+        return self._motion
+
+    def _with_progress(self, batches: Iterator[DrivingBatch]) -> Iterator[DrivingBatch]:
+        """The same batches, with a word on how far they have come."""
+        count = 0
+        for batch in batches:
+            yield batch
+            count += len(batch.pts)
+            if self._progress is not None:
+                self._progress("reading motion", count, self.expected())
+
+    def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
+        if self._motion is None or pictures:
+            return self._read(pictures)
+        return split(self._motion, self._engine.batch_size)
+
+    def expected(self) -> int | None:
+        return self.reader.expected_frames if self._motion is None else len(self._motion.pts)
+
+    def _read(self, pictures: bool) -> Iterator[DrivingBatch]:
+        size, buffer = self._engine.batch_size, MotionBuffer()
+        done = 0
+        with Prefetcher(self._crops(), QUEUE_BATCHES * size) as crops:
+            for batch in batches(crops, size):
+                pts, faces = [pts for pts, _ in batch], [face for _, face in batch]
+                if self._motion is not None:
+                    keypoints = self._motion.keypoints[done : done + len(batch)]
+                else:
+                    keypoints = self._engine.detect(faces)
+                    buffer.add(keypoints, pts)
+                done += len(batch)
+                yield DrivingBatch(keypoints, pts, faces if pictures else None)
+        if self._motion is None:
+            self._motion = buffer.batch()
+
+    def _crops(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Time and cropped picture of every frame."""
+        known = self._followed if self._motion is not None else []
+        if self._crop == "auto" and not known:
+            self._followed = []
+            self.tracker = Tracker(self._finder, self._face)
+            self.tracker.start(frame.rgb for frame in self.reader)
+        with Prefetcher(self.reader, QUEUE_FRAMES) as frames:
+            for number, frame in enumerate(frames):
+                crop = known[number] if known else self._crop_of(frame)
+                yield frame.pts, cut(frame.rgb, crop, self._engine.image_size)
+
+    def _crop_of(self, frame: Frame) -> Crop:
+        if self.tracker is not None:
+            self._followed.append(self.tracker.update(frame.rgb))
+            return self._followed[-1]
+        if isinstance(self._crop, Crop):
+            return self._crop
+        return centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
+
+
+class TemplateMotion:
+    """A motion cache in place of a driving video, taken whole. TalkheadError for a part of it."""
+
+    def __init__(self, motion: MotionTemplate, batch_size: int, settings: RenderSettings) -> None:
+        if settings.start or settings.end is not None or settings.frames is not None:
+            raise TalkheadError("recorded motion is taken whole; cut it when you record it")
+        self.time_base = motion.time_base
+        self.rate: Fraction | None = None
+        self._batch_size = batch_size
+        self._motion = DrivingBatch(motion.keypoints, list(motion.pts), None)
+
+    def first(self) -> Keypoints:
+        return self._motion.keypoints[:1]
+
+    def motion(self) -> DrivingBatch:
+        return self._motion
+
+    def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
+        if pictures:
+            raise TalkheadError(
+                "a motion file holds no pictures; with it only the layout `result` is possible"
+            )
+        return split(self._motion, self._batch_size)
+
+    def expected(self) -> int | None:
+        return len(self._motion.pts)
+
+
+def split(motion: DrivingBatch, size: int) -> Iterator[DrivingBatch]:
+    """One long batch as batches."""
+    for start in range(0, len(motion.pts), size):
+        part = slice(start, start + size)
+        yield DrivingBatch(motion.keypoints[part], motion.pts[part], None)
+
+
+class MotionBuffer:
+    """Collects batches into one long batch without pictures.
+
+    Plain numbers until the end: small tensors that stay, allocated among large ones that go, would
+    break the heap into pieces, and memory would grow by one feature map for every batch.
+    """
+
+    def __init__(self) -> None:
+        self._values, self._jacobians = array("f"), array("f")
+        self._pts: list[int] = []
+
+    def add(self, keypoints: Keypoints, pts: list[int]) -> None:
+        """The next batch: keypoints of B frames, and their B times."""
+        self._values.extend(keypoints.value.flatten().tolist())
+        if keypoints.jacobian is not None:
+            self._jacobians.extend(keypoints.jacobian.flatten().tolist())
+        self._pts += pts
+
+    def batch(self) -> DrivingBatch:
+        """All of it."""
+        frames = len(self._pts)
+        value = torch.tensor(self._values).view(frames, -1, 2)
+        jacobian = torch.tensor(self._jacobians).view(frames, -1, 2, 2) if self._jacobians else None
+        return DrivingBatch(Keypoints(value, jacobian), self._pts, None)

@@ -1,0 +1,226 @@
+"""A few frames across a driving video, drawn without reading the rest of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from talkhead.animation.driving import DrivingBatch, open_driving
+from talkhead.animation.paths import stamps
+from talkhead.animation.portrait import Portrait, load_portrait
+from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.settings import RenderSettings
+from talkhead.errors import TalkheadError
+from talkhead.faces.crop import centre_square, cut, parse_crop
+from talkhead.faces.face import FaceFinder, NoFaceError, choose, face_crop
+from talkhead.inference.engine import Engine
+from talkhead.motion.anchor import AnchorSearch
+from talkhead.structs import Crop, Frame, Keypoints
+
+SEARCHED = 4  # frames looked at for the anchor, for each one that is drawn
+NEAR = 600  # frames up to which a video is decoded from its start, rather than sought through
+LONGEST = 1500  # frames that are looked at where a video does not say how many it has
+DRAWN_AT_ONCE = 2  # few, so that the first is shown early
+HOLD, HOLD_SIZE = 0.12, 1.25  # as in `Tracker`: how far a face may move before its crop does
+
+
+@dataclass(frozen=True)
+class PreviewFrame:
+    """One frame of a preview: rgb uint8 (H, W, 3), and its time in the driving video."""
+
+    rgb: np.ndarray
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Frames across a driving video: times, crops, cropped pictures and keypoints."""
+
+    pts: list[int]
+    time_base: Fraction
+    crops: list[Crop]
+    pictures: list[np.ndarray]
+    keypoints: Keypoints
+
+
+class Preview:
+    """Draws a few frames of what a render would be.
+
+    It differs from the render in three ways: anchor `auto` is sought among a few frames instead of
+    all; crops jump where a render's glide; smoothing, which acts between frames, is left out.
+    What a change of settings leaves as it was (portrait, crops, keypoints) is kept between calls.
+
+    count: how many frames are drawn, spread evenly over what `RenderSettings` select.
+    """
+
+    def __init__(self, engine: Engine, count: int = 6) -> None:
+        self._engine = engine
+        self._count = count
+        self._source = lru_cache(2)(self._load_source)
+        self._samples = lru_cache(2)(self._find_samples)
+
+    def __call__(
+        self, source: Path, driving: Path, settings: RenderSettings
+    ) -> Iterator[PreviewFrame]:
+        """The frames in order, each as soon as it is drawn. Raises TalkheadError."""
+        if settings.motion == "avd":
+            self._engine.require_avd()
+        portrait = self._source(source, _of_source(settings), tuple(stamps([source])))
+        samples = self._samples(driving, _of_driving(settings), tuple(stamps([driving])))
+        anchor = self._anchor(driving, settings, portrait.encoded.keypoints, samples)
+        time_base = samples.time_base
+        renderer = FrameRenderer(
+            self._engine, [portrait], [anchor], replace(settings, smooth=0.0), time_base
+        )
+        shown = spread(len(samples.pts), self._count)
+        for start in range(0, len(shown), DRAWN_AT_ONCE):
+            beat = _beat(samples, shown[start : start + DRAWN_AT_ONCE])
+            for drawn in renderer.draw(beat):
+                yield PreviewFrame(renderer.compose(drawn), float(drawn.pts * time_base))
+
+    def _load_source(self, path: Path, settings: RenderSettings, _stamps: object) -> Portrait:
+        return load_portrait(path, self._engine, settings)
+
+    def _find_samples(self, path: Path, settings: RenderSettings, _stamps: object) -> Samples:
+        frames = sample_frames(path, settings, self._count * SEARCHED)
+        finder = FaceFinder(settings.detector, str(self._engine.device))
+        pts, crops, pictures = [], [], []
+        time_base = Fraction(1)
+        for frame, crop in with_crops(frames, settings, finder, every=SEARCHED):
+            time_base = frame.time_base
+            pts.append(frame.pts)
+            crops.append(crop)
+            pictures.append(cut(frame.rgb, crop, self._engine.image_size))
+        return Samples(pts, time_base, crops, pictures, self._engine.detect(pictures))
+
+    def _anchor(
+        self, driving: Path, settings: RenderSettings, source: Keypoints, samples: Samples
+    ) -> Keypoints | None:
+        """What relative motion is measured from."""
+        if settings.motion != "relative":
+            return None
+        if settings.anchor == "auto":
+            search = AnchorSearch(source)
+            search.update(samples.keypoints)
+            return search.keypoints
+        number = 0 if settings.anchor == "first" else int(settings.anchor)
+        if number == 0:
+            return samples.keypoints[:1]
+        frame = next(open_driving(driving, settings).pick([number]), None)
+        if frame is None:
+            raise TalkheadError(
+                f"the anchor is frame {number}, but the driver has fewer frames (from 0)"
+            )
+        gaps = [abs(pts - frame.pts) for pts in samples.pts]
+        crop = samples.crops[gaps.index(min(gaps))]
+        return self._engine.detect([cut(frame.rgb, crop, self._engine.image_size)])
+
+
+def sample_frames(path: Path, settings: RenderSettings, count: int) -> Iterator[Frame]:
+    """At most `count` frames, spread evenly over what is selected, its first among them.
+
+    Of a video that does not say how many frames it has, over the first `LONGEST`.
+    """
+    with open_driving(path, settings) as reader:
+        total, rate = reader.expected_frames, reader.info.rate
+        if total is None or rate is None:
+            total = sum(1 for _ in reader.pick(range(LONGEST)))
+        if total <= NEAR or rate is None:
+            yield from reader.pick(spread(max(total, 1), count))
+            return
+    for number in spread(total, count):
+        second = (settings.start or 0) + float(number / rate)
+        yield from open_driving(path, replace(settings, start=second, end=None, frames=1))
+
+
+def with_crops(
+    frames: Iterable[Frame], settings: RenderSettings, finder: FaceFinder, every: int
+) -> Iterator[tuple[Frame, Crop]]:
+    """Each frame and its crop; with `auto` the face is looked for in every `every`-th frame."""
+    wish = parse_crop(settings.crop_driving)
+    last = wish if isinstance(wish, Crop) else None
+    waiting: list[Frame] = []  # for the first face
+    for number, frame in enumerate(frames):
+        if wish == "none":
+            last = centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
+        elif wish == "auto" and number % every == 0:
+            last = _follow(frame.rgb, last, finder, settings.driving_face)
+        waiting.append(frame)
+        if last is not None:
+            yield from ((each, last) for each in waiting)
+            waiting.clear()
+    if last is None:
+        raise NoFaceError(
+            "no face found in the driving video; say where it is with --crop-driving x,y,size "
+            "(or none)"
+        )
+
+
+def _follow(
+    rgb: np.ndarray, last: Crop | None, finder: FaceFinder, face: int | None
+) -> Crop | None:
+    """The crop as it was while the face stays well inside, else the one around the face."""
+    height, width = rgb.shape[:2]
+    faces = finder.find(rgb, near=last)
+    if not faces:
+        return last
+    if last is None:
+        return face_crop(choose(faces, face), width, height)
+    crops = [face_crop(each, width, height) for each in faces]
+    crop = min(crops, key=lambda each: math.hypot(*_offset(each, last)))
+    growth = crop.side / last.side
+    held = max(map(abs, _offset(crop, last))) < HOLD and 1 / HOLD_SIZE < growth < HOLD_SIZE
+    return last if held else crop
+
+
+def _offset(crop: Crop, other: Crop) -> tuple[float, float]:
+    """From the centre of `other` to that of `crop`, in sides of `other`."""
+    half = (crop.side - other.side) / 2
+    return (crop.x + half - other.x) / other.side, (crop.y + half - other.y) / other.side
+
+
+def spread(total: int, count: int) -> list[int]:
+    """At most `count` of the numbers from 0 to `total` - 1, evenly spread, 0 among them."""
+    return sorted({number * total // count for number in range(count)})
+
+
+def _beat(samples: Samples, numbers: list[int]) -> DrivingBatch:
+    return DrivingBatch(
+        samples.keypoints.map(lambda tensor: tensor[numbers]),
+        [samples.pts[number] for number in numbers],
+        [samples.pictures[number] for number in numbers],
+    )
+
+
+def _of_source(settings: RenderSettings) -> RenderSettings:
+    """The same for all settings that treat the portrait alike."""
+    plain = RenderSettings()
+    return replace(
+        settings,
+        motion=plain.motion, adapt_scale=plain.adapt_scale, anchor=plain.anchor,
+        smooth=plain.smooth, crop_driving=plain.crop_driving, driving_face=plain.driving_face,
+        layout=plain.layout, start=plain.start, end=plain.end, frames=plain.frames,
+        rate=plain.rate, sound=plain.sound, track=plain.track, codec=plain.codec, crf=plain.crf,
+        preset=plain.preset, video_track=plain.video_track, hardware=plain.hardware,
+    )  # fmt: skip
+
+
+def _of_driving(settings: RenderSettings) -> RenderSettings:
+    """The same for all settings that treat the driving video alike."""
+    return RenderSettings(
+        crop_driving=settings.crop_driving,
+        driving_face=settings.driving_face,
+        detector=settings.detector,
+        start=settings.start,
+        end=settings.end,
+        frames=settings.frames,
+        rate=settings.rate,
+        video_track=settings.video_track,
+        hardware=settings.hardware,
+    )

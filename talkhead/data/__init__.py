@@ -1,0 +1,1 @@
+"""Clips, identities and landmark files, as training and evaluation find them."""

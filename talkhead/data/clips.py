@@ -1,0 +1,258 @@
+"""Find clips and identities: the VoxCeleb layout, or any folder of clips."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from talkhead.data.landmarks import MESH, find_landmarks, in_square, read_landmarks
+from talkhead.errors import TalkheadError
+from talkhead.video import VideoInfo, probe
+from talkhead.video.media import VIDEO_SUFFIXES
+from talkhead.video.pictures import PICTURE_SUFFIXES
+
+log = logging.getLogger(__name__)
+
+MIN_FRAMES = 2  # a pair
+NAMED = 5  # broken files that a message names; the report has all
+HELD_OUT = 20  # without test clips one identity in so many is held out for validation
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video file or a folder of frames, and whose face it shows."""
+
+    path: Path
+    identity: str
+
+    @property
+    def name(self) -> str:
+        return self.path.name if self.path.is_dir() else self.path.stem
+
+
+@dataclass(frozen=True)
+class Split:
+    """Clips to learn from and clips of other people to be judged on."""
+
+    train: tuple[Clip, ...]
+    test: tuple[Clip, ...]
+
+
+def find_clips(
+    roots: Sequence[Path], exclude: Collection[str] = (), hold_out: Collection[str] = ()
+) -> Split:
+    """All clips below the roots.
+
+    A root with `train/` (and `test/`) is split as it says; elsewhere, and where no root has test
+    clips, every twentieth identity is kept for testing. With `hold_out` these identities are, and
+    no test/ counts. Clips of identities in `exclude` are left out.
+
+    Raises TalkheadError for a missing root, a folder of still pictures, or when nothing is left.
+    """
+    train: list[Clip] = []
+    test: list[Clip] = []
+    for root in roots:
+        if not root.is_dir():
+            what = "is a file" if root.is_file() else "does not exist"
+            raise TalkheadError(f"{root} {what}; --data takes a folder of clips")
+        if (root / "test").is_dir() and not (root / "train").is_dir():
+            raise TalkheadError(f"{root} has test/ but no train/; --data takes what to learn from")
+        train += clips_below(root / "train" if (root / "train").is_dir() else root)
+        if (root / "train").is_dir() and (root / "test").is_dir():
+            test += clips_below(root / "test")
+    train = [clip for clip in train if clip.identity not in exclude]
+    if not train:
+        raise TalkheadError(
+            f"no clips in {_list(roots)}; expected videos ({', '.join(sorted(VIDEO_SUFFIXES))}) "
+            "or folders of frames, in train/ and test/ or directly"
+        )
+    names = sorted({clip.identity for clip in train})
+    unknown = set(hold_out) - set(names)
+    if unknown:
+        raise TalkheadError(f"--hold-out {sorted(unknown)[0]}: there is no such identity")
+    known = sorted({clip.identity for clip in test} & set(names))
+    if known and not hold_out:
+        log.warning(
+            "%d identities are in train and in test, such as %s: scores are of people who were "
+            "learned from",
+            len(known),
+            known[0],
+        )
+    if not hold_out and not test:
+        hold_out = names[HELD_OUT // 2 :: HELD_OUT]
+    if hold_out:
+        test = [clip for clip in train if clip.identity in hold_out]
+        train = [clip for clip in train if clip.identity not in hold_out]
+    if not train:
+        raise TalkheadError("every identity is held out for validation; hold out fewer")
+    return Split(tuple(train), tuple(test))
+
+
+def clips_below(base: Path) -> list[Clip]:
+    """Videos and folders of frames below a folder, in the order of their paths."""
+    if not any(base.iterdir()):
+        return []
+    found = sorted(_walk(base, base), key=lambda clip: clip.path)
+    if not found and any(file.suffix.lower() in PICTURE_SUFFIXES for file in base.iterdir()):
+        raise TalkheadError(
+            f"{base} holds still pictures; training needs clips of moving faces "
+            "(videos, or one folder of frames per clip)"
+        )
+    return found
+
+
+def _walk(folder: Path, base: Path) -> Iterator[Clip]:
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    videos = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES]
+    pictures = any(e.suffix.lower() in PICTURE_SUFFIXES for e in entries)
+    if pictures and not videos and folder != base:
+        yield Clip(folder, identity_of(folder, base))
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry, base)
+        elif entry in videos:
+            yield Clip(entry, identity_of(entry, base))
+
+
+def identity_of(path: Path, base: Path) -> str:
+    """Whose clip it is, by where it lies and what it is called.
+
+    `id10001#video#start#end` (VoxCeleb) says it before the first `#`; inside a sub-folder the
+    folder is the person; else it is the name up to its first `-`.
+
+    >>> identity_of(Path("vox/id10001#7w0#001#200.mp4"), Path("vox"))
+    'id10001'
+    >>> identity_of(Path("vox/anna/one.mp4"), Path("vox"))
+    'anna'
+    """
+    name = path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+    if "#" in name:
+        return name.split("#")[0]
+    parts = path.relative_to(base).parts
+    return parts[0] if len(parts) > 1 else name.split("-")[0]
+
+
+def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.ndarray | None:
+    """Landmarks float32 (F, 478, 2 or 3) of a clip, None where there is no file for it.
+
+    -1 and 1 are the *edges* of the centre square of its frames, which training sees; depth, where
+    the file has it, is in the same unit from anywhere. Raises TalkheadError for a file of something
+    else or of a number of frames other than the clip's.
+    """
+    path = find_landmarks(folder, clip.path, clip.name)
+    if path is None:
+        return None
+    points = read_landmarks(path, (MESH,)).meshes
+    if frames is not None and len(points) != frames:
+        raise TalkheadError(f"{path} has landmarks of {len(points)} frames, the clip has {frames}")
+    info = probe(clip.path)
+    return 2 * in_square(points, info.width, info.height) - 1
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What `--check-data` tells: counts, sizes, and every file that cannot be used with why."""
+
+    clips: int
+    identities: int
+    test_clips: int
+    test_identities: int
+    frames: int
+    seconds: float
+    sizes: dict[str, int]
+    landmarks: int
+    broken: dict[str, str]
+
+    def lines(self) -> list[str]:
+        """For people."""
+        sizes = ", ".join(f"{count} of {size}" for size, count in self.sizes.items())
+        text = [
+            f"training: {self.clips} clips of {self.identities} identities, "
+            f"{self.frames} frames, {self.seconds / 60:.1f} minutes",
+            f"testing: {self.test_clips} clips of {self.test_identities} identities",
+            f"sizes: {sizes}",
+        ]
+        if self.landmarks:
+            text.append(f"landmarks: {self.landmarks} clips")
+        for path, why in self.broken.items():
+            text.append(f"unusable: {_named(path, why)}")
+        return text
+
+
+def check_data(
+    split: Split,
+    landmarks: Path | None = None,
+    workers: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> DataReport:
+    """Open every clip, and say what is there. Decodes only the first frame of each."""
+    clips = [*split.train, *split.test]
+    infos: dict[Clip, VideoInfo] = {}
+    broken: dict[str, str] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        for number, (clip, info) in enumerate(zip(clips, pool.map(_probe, clips), strict=True)):
+            if isinstance(info, str):
+                broken[str(clip.path)] = info
+            else:
+                infos[clip] = info
+            if progress:
+                progress(number + 1, len(clips))
+    sizes: dict[str, int] = {}
+    for info in infos.values():
+        size = f"{info.width}x{info.height}"
+        sizes[size] = sizes.get(size, 0) + 1
+    train = [clip for clip in split.train if clip in infos]
+    test = [clip for clip in split.test if clip in infos]
+    has_landmarks = [c for c in train if landmarks and load_landmarks(landmarks, c) is not None]
+    return DataReport(
+        clips=len(train),
+        identities=len({clip.identity for clip in train}),
+        test_clips=len(test),
+        test_identities=len({clip.identity for clip in test}),
+        frames=sum(frame_count(infos[clip]) for clip in train),
+        seconds=sum(infos[clip].duration or 0.0 for clip in train),
+        sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
+        landmarks=len(has_landmarks),
+        broken=broken,
+    )
+
+
+def _probe(clip: Clip) -> VideoInfo | str:
+    """The clip's header, or why it cannot be used."""
+    try:
+        info = probe(clip.path)
+    except TalkheadError as error:
+        return str(error)
+    count = frame_count(info)
+    return info if count >= MIN_FRAMES else f"too short: {count} frame, a pair needs two"
+
+
+def frame_count(info: VideoInfo) -> int:
+    """About how many frames a clip has, by its header."""
+    if info.frames:
+        return info.frames
+    return round((info.duration or 0.0) * float(info.rate or 25))
+
+
+def warn_about(broken: dict[str, str]) -> None:
+    """Say which files were skipped, a few of them by name."""
+    if not broken:
+        return
+    named = "; ".join(_named(path, why) for path, why in list(broken.items())[:NAMED])
+    more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+    log.warning("skipped %d unusable clips (%s%s)", len(broken), named, more)
+
+
+def _named(path: str, why: str) -> str:
+    """Most reasons name their file themselves."""
+    return why if path in why else f"{path}: {why}"
+
+
+def _list(paths: Iterable[Path]) -> str:
+    return ", ".join(str(path) for path in paths)

@@ -1,0 +1,113 @@
+"""Landmark files: points of faces that another tool found, one `.npz` per clip.
+
+`points` (frames, P, 2 or more): x and y in pixels of the clip's frames (the centre of the first
+pixel is 0.5), P 478 (MediaPipe's face mesh) or 68 (the usual landmarks), NaN where no face was
+found. Where not all frames are there, `frames` numbers them; a file for many pictures `names` them.
+`examples/landmarks.py` makes such files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from talkhead.errors import TalkheadError
+from talkhead.faces.crop import centre_square
+from talkhead.io.arrays import read_arrays
+
+DEEPEST = 3  # folders between a root of clips and a clip
+MESH = 478
+CLASSIC = 68
+
+
+class Landmarks(NamedTuple):
+    """What one file holds, and what each row belongs to.
+
+    meshes: float32 (N, P, 2 or 3), in pixels, with depth where the file has it.
+    """
+
+    meshes: np.ndarray
+    frames: list[int]
+    names: list[str]
+
+    @property
+    def points(self) -> np.ndarray:
+        """x and y alone, (N, P, 2)."""
+        return self.meshes[..., :2]
+
+    def by_frame(self) -> dict[int, np.ndarray]:
+        """Points (P, 2) by frame number."""
+        return dict(zip(self.frames, self.points, strict=True))
+
+    def by_name(self) -> dict[str, np.ndarray]:
+        """Meshes (P, 2 or 3) by the name of a picture."""
+        return dict(zip(self.names, self.meshes, strict=True))
+
+
+def find_landmarks(folder: Path, clip: Path, name: str) -> Path | None:
+    """The landmark file of a clip called `name`: as deep in the folder as the clip lies, or above.
+
+    For `clips/test/anna/1.mp4` that is `test/anna/1.npz`, `anna/1.npz` or `1.npz`, whichever of
+    these comes first.
+    """
+    places = [Path(), *(Path(*clip.parent.parts[-depth:]) for depth in range(1, DEEPEST + 1))]
+    for place in reversed(places):
+        file = folder / place / f"{name}.npz"
+        if file.is_file():
+            return file
+    return None
+
+
+def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH, CLASSIC)) -> Landmarks:
+    """Read one file; `counts` are the numbers of points that will do.
+
+    Rows are numbered from 0 where the file has no `frames`. Raises TalkheadError for a file that
+    is damaged or holds something else.
+    """
+    try:
+        stored = read_arrays(file, ("points", "frames", "names"))
+        points = _numbers(stored, "points", "fiu")
+    except TalkheadError as error:
+        raise TalkheadError(f"{file} holds no landmarks `points` ({error})") from error
+    if points.ndim != 3 or points.shape[1] not in counts or points.shape[2] < 2:
+        wanted = " or ".join(str(count) for count in counts)
+        raise TalkheadError(
+            f"{file} has points of shape {points.shape}; expected (frames, {wanted}, 2)"
+        )
+    with np.errstate(over="ignore"):
+        points = points[..., :3].astype(np.float32)
+    if np.isinf(points).any():
+        raise TalkheadError(f"{file} has points at infinity; expected pixels, or NaN for no face")
+    rows = np.arange(len(points))
+    try:
+        frames = _numbers(stored, "frames", "iu") if "frames" in stored else rows
+        names = _numbers(stored, "names", "U") if "names" in stored else rows
+    except TalkheadError as error:
+        raise TalkheadError(f"{file}: {error}") from error
+    if not frames.shape == names.shape == rows.shape:
+        raise TalkheadError(f"{file} has {len(points)} faces, but numbers or names another count")
+    if len(np.unique(frames)) < len(frames) or (frames < 0).any():
+        raise TalkheadError(f"{file} numbers its `frames` twice, or below 0")
+    return Landmarks(points, frames.tolist(), [str(name) for name in names])
+
+
+def _numbers(stored: dict[str, np.ndarray], name: str, kinds: str) -> np.ndarray:
+    """One of the arrays, if its numbers are of these kinds."""
+    if name not in stored:
+        raise TalkheadError(f"it has no {name!r}")
+    if stored[name].dtype.kind not in kinds:
+        raise TalkheadError(f"{name!r} holds {stored[name].dtype}")
+    return stored[name]
+
+
+def in_square(points: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Pixels (..., 2 or 3) of a frame as fractions of its centre square: 0 and 1 are its edges.
+
+    Both training and evaluation look at that square. Depth is in the same unit.
+    """
+    square = centre_square(width, height)
+    corner = np.array([square.x, square.y, 0], np.float32)[: points.shape[-1]]
+    found: np.ndarray = (points - corner) / np.float32(square.side)
+    return found

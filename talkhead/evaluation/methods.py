@@ -1,0 +1,96 @@
+"""The methods that are evaluated: weights, and the baseline that copies the source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from talkhead.checkpoint import default_weights, read_header
+from talkhead.errors import TalkheadError
+from talkhead.inference.engine import Engine
+
+Pictures = Sequence[np.ndarray]
+Draw = Callable[[Pictures], np.ndarray]
+
+
+class Method(Protocol):
+    """Draws results for a source and driving frames.
+
+    name: in tables; key: what its scores are stored under, different for anything that draws
+    differently; about: where it comes from, one line.
+    """
+
+    name: str
+    key: str
+    about: str
+
+    def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
+        """Pictures are uint8 (S, S, 3); the function returned takes a batch of driving frames and
+        returns results uint8 (N, S, S, 3). anchor: the frame that relative motion is measured
+        from; None: absolute motion."""
+        ...
+
+
+class CopySource:
+    """Shows the source, whatever the driver does. What does worse is no use."""
+
+    name = "do nothing"
+    key = "do-nothing"
+    about = "repeats the source frame"
+
+    def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
+        return lambda driving: np.repeat(source[None], len(driving), axis=0)
+
+
+class WeightsMethod:
+    """A model with its weights."""
+
+    def __init__(self, name: str, path: Path, engine: Engine) -> None:
+        self.name = name
+        precision = str(engine.precision).removeprefix("torch.")
+        self.key = f"{path.stem}-{engine.weights[:12]}-{precision}"
+        header = read_header(path)
+        self.about = f"{header.config.family}; {header.provenance.origin}"
+        self._engine = engine
+
+    def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
+        encoded = self._engine.encode(source)
+        if anchor is None:
+            transfer = self._engine.transfer("absolute", encoded.keypoints)
+        else:
+            keypoints = self._engine.detect([anchor])
+            transfer = self._engine.transfer("relative", encoded.keypoints, keypoints)
+
+        def draw(driving: Pictures) -> np.ndarray:
+            return self._engine.render(encoded, transfer(self._engine.detect(driving)))
+
+        return draw
+
+
+def load_methods(
+    paths: Sequence[Path | None],
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+) -> tuple[list[Method], list[Engine]]:
+    """Read several weights (None: the bundled ones), each under a name of its own.
+
+    Raises TalkheadError when their pictures differ in size: scores of different sizes say nothing
+    about each other.
+    """
+    files = [path or default_weights() for path in paths]
+    engines = [Engine.load(path, device, precision, batch_size) for path in files]
+    if len({engine.image_size for engine in engines}) > 1:
+        sizes = ", ".join(
+            f"{path.name}: {engine.image_size}" for path, engine in zip(files, engines, strict=True)
+        )
+        raise TalkheadError(f"weights for pictures of different sizes ({sizes}); score them apart")
+    methods: list[Method] = []
+    for path, engine in zip(files, engines, strict=True):
+        namesakes = [other for other in files if other.stem == path.stem]
+        name = path.stem if len(namesakes) == 1 else f"{path.stem} ({engine.weights[:6]})"
+        methods.append(WeightsMethod(name, path, engine))
+    return methods, engines

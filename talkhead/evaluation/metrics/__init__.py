@@ -1,0 +1,1 @@
+"""The metrics and the networks that they need."""

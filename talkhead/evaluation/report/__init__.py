@@ -1,0 +1,1 @@
+"""Evaluation results as tables, charts and a web page."""

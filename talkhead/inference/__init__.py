@@ -1,0 +1,1 @@
+"""Running a model: device, batches, compilation, transfers and fused layers."""

@@ -1,0 +1,83 @@
+"""Signals that end a program: SIGTERM and SIGHUP are treated like Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+PATIENCE = 10.0  # seconds that saving may take before a further signal ends the program at once
+
+
+class Interrupted(KeyboardInterrupt):
+    """The program was told to end by the signal `number`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class EndInOrder:
+    """A signal handler: the first signal raises Interrupted, those that follow do nothing.
+
+    So what the exception sets in motion (saving frames, removing partial files) is not interrupted
+    itself. Only after `PATIENCE` seconds a further signal ends the program where it stands.
+
+    number: of the signal that came; None before.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._came = 0.0
+
+    def install(self) -> None:
+        """Handle every ending signal that is not ignored, as `nohup` has it for SIGHUP."""
+        for number in ENDING:
+            handler = signal.getsignal(number)
+            if handler is not signal.SIG_IGN and not isinstance(handler, EndInOrder):
+                signal.signal(number, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.number is None:
+            self.number, self._came = number, time.monotonic()
+            raise Interrupted(number)
+        if time.monotonic() - self._came > PATIENCE:
+            os._exit(128 + number)
+
+
+def interruption() -> Interrupted | None:
+    """The signal that told this program to end, as far as `EndInOrder` handles them."""
+    handlers = [signal.getsignal(number) for number in ENDING]
+    numbers = [handler.number for handler in handlers if isinstance(handler, EndInOrder)]
+    return next((Interrupted(number) for number in numbers if number is not None), None)
+
+
+@contextmanager
+def held_off() -> Iterator[None]:
+    """Ending signals that come during the block take effect when it ends.
+
+    For short work that must not stop half way. Does nothing outside the main thread, where signals
+    raise no exceptions.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    handlers = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
+    waiting: list[int] = []
+    for number in handlers:
+        signal.signal(number, lambda number, _: waiting.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if waiting:
+            signal.raise_signal(waiting[0])

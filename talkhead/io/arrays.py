@@ -1,0 +1,72 @@
+"""Files of arrays (`.npz`): the only place that reads them.
+
+A file may come from anywhere: it holds numbers and texts, runs nothing, and takes no more memory
+than the archive says that its parts have.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from talkhead.errors import TalkheadError, shown, told
+
+LARGEST = 2 << 30  # bytes of one array: the mesh of a face for three hours at 30 frames a second
+KINDS = "biufU"  # of numbers and texts, as numpy calls them: no Python objects, no raw bytes
+
+
+def read_arrays(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of the named arrays that a file holds.
+
+    Raises TalkheadError with the reason for a file that is missing, damaged or holds something
+    else under these names.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            parts = {part.filename.removesuffix(".npy"): part for part in archive.infolist()}
+            return {name: _read(archive, parts[name]) for name in names if name in parts}
+    except FileNotFoundError as error:
+        raise TalkheadError("there is no such file") from error
+    except OSError as error:
+        raise TalkheadError(f"it cannot be read: {error.strerror or told(error)}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        # RuntimeError: what is encrypted; NotImplementedError: what is packed in another way
+        raise TalkheadError(f"it is no sound archive of arrays: {told(error)}") from error
+
+
+def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> np.ndarray:
+    if part.file_size > LARGEST:
+        raise TalkheadError(f"{shown(part.filename)} unpacks to {part.file_size >> 30} GB")
+    with archive.open(part) as stream:
+        shape, in_columns, dtype = _read_header(stream, part)
+        count = 1
+        for length in shape:  # by Python's numbers, which do not overflow
+            count *= length
+        if part.file_size - stream.tell() != count * dtype.itemsize:
+            raise TalkheadError(f"{shown(part.filename)} has not the length that it promises")
+        values = np.frombuffer(stream.read(), dtype)
+    return values.reshape(shape, order="F" if in_columns else "C")
+
+
+def _read_header(
+    stream: IO[bytes], part: zipfile.ZipInfo
+) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = npy.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise TalkheadError(f"{shown(part.filename)} is of a version that is not known")
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    try:
+        shape, in_columns, dtype = read(stream)
+    except Exception as error:  # numpy parses it as Python, whose tokenizer has errors of its own
+        raise TalkheadError(f"{shown(part.filename)} has a damaged header") from error
+    if dtype.kind not in KINDS:
+        raise TalkheadError(f"{shown(part.filename)} holds neither numbers nor texts")
+    if any(length < 0 for length in shape):
+        raise TalkheadError(f"{shown(part.filename)} has a damaged header")
+    return shape, in_columns, dtype

@@ -1,0 +1,54 @@
+"""Torch files, read without running anything that they hold."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from talkhead.conversion.convert import ADVICE, _cause, _check_archive
+from talkhead.errors import TalkheadError, told
+
+
+def read_torch(path: Path) -> dict[str, Any]:
+    """Read a torch file without running anything that it holds: the only `torch.load` here."""
+    if path.is_dir():
+        raise TalkheadError(
+            f"{path} is a folder; give the file as downloaded (a .pth.tar is no archive to unpack)"
+        )
+    if path.suffix == ".safetensors" and path.exists():
+        raise TalkheadError(
+            f"{path} is no torch checkpoint of a release; talkhead's own weights are used as they "
+            "are, with --weights"
+        )
+    try:
+        _check_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise TalkheadError(f"no file {path}") from error
+    except OSError as error:
+        raise TalkheadError(f"{path} cannot be read: {error.strerror or told(error)}") from error
+    except pickle.UnpicklingError as error:
+        raise TalkheadError(
+            f"{path} is no torch checkpoint, damaged, or holds more than tensors and plain "
+            f"containers, so nothing in it was used{_unpickler_complaint(str(error))}"
+        ) from error
+    except Exception as error:  # a hostile pickle can have the reader raise whatever it likes
+        raise TalkheadError(
+            f"{path} is not a readable torch checkpoint: {_cause(error)}"
+        ) from error
+    if not isinstance(content, dict):
+        raise TalkheadError(f"{path} holds a {type(content).__name__}, not a checkpoint")
+    return content
+
+
+def _unpickler_complaint(text: str) -> str:
+    """What the safe unpickler stumbled over, in brackets, without its advice to be less safe."""
+    found = re.search(r"WeightsUnpickler error: ([^\n]*)", text)
+    complaint = (found[1] if found else text.partition("\n")[0]).split(" was not an allowed")[0]
+    if not complaint.strip() or ADVICE.search(complaint):
+        return ""
+    return f" ({told(ValueError(complaint))})"

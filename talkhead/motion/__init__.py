@@ -1,0 +1,1 @@
+"""Keypoint motion: transfer to the source, smoothing, head rotation, motion files."""

@@ -1,0 +1,87 @@
+"""Head pose: the effect of a rigid head rotation on landmark keypoints.
+
+Relative motion adds up movements in the picture. That is right for a portrait in the anchor's pose;
+a head seen from the side narrows where a frontal one only moves. Where it is known which points of
+a head the keypoints are, the difference can be told.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# The keypoints that training with landmarks teaches, in its order (`training.landmarks.GROUPS`), on
+# the mean of 1030 face meshes of 47 people: x to the right, y down, z away from the viewer, in
+# heights of the face. And how far each stays where the skull is, whatever the face does.
+POINTS = (
+    (0.000, -0.513, -0.003),  # top of the forehead
+    (0.000, 0.487, -0.003),  # chin
+    (-0.406, -0.050, 0.379),  # left cheek at the ear
+    (0.406, -0.050, 0.379),  # right cheek at the ear
+    (-0.318, 0.300, 0.245),  # left corner of the jaw
+    (0.318, 0.300, 0.245),  # right corner of the jaw
+    (0.000, 0.027, -0.198),  # tip of the nose
+    (-0.185, -0.187, 0.039),  # left eye
+    (0.185, -0.187, 0.039),  # right eye
+    (-0.242, -0.340, 0.002),  # left brow
+    (0.242, -0.340, 0.002),  # right brow
+    (-0.146, 0.216, 0.001),  # left corner of the mouth
+    (0.146, 0.216, 0.001),  # right corner of the mouth
+    (0.000, 0.197, -0.085),  # upper inner lip
+    (0.000, 0.236, -0.076),  # lower inner lip
+)
+RIGIDITY = (1.0, 0.3, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.0)
+
+
+class HeadRotation:
+    """What relative motion misses, for one anchor and one source, keypoints (1, K, 2) each.
+
+    The rotation from anchor to driving, done to the source's head in space, moves its points
+    otherwise than it moved the driver's (times `scale`). The difference is 0 for a source in the
+    anchor's pose, for a driver that only shifts, for keypoints after those of `POINTS` and where
+    keypoints lie on a line.
+    """
+
+    def __init__(self, anchor: Tensor, source: Tensor, scale: float) -> None:
+        (size, anchor_size), (pose, anchor_pose) = poses(torch.cat([source, anchor]))
+        self._scale = scale
+        self._carry = anchor_pose.T @ pose
+        self._size = size - scale * anchor_size
+        self._start = _project(size, pose) - scale * _project(anchor_size, anchor_pose)
+
+    def __call__(self, driving: Tensor) -> Tensor:
+        """What is to be added to moved keypoints, (B, K, 2), for driving ones of that shape."""
+        size, pose = poses(driving)
+        drawn = _project(self._size + self._scale * size, pose @ self._carry)
+        missed = drawn - self._scale * _project(size, pose) - self._start
+        missed = torch.nan_to_num(missed, nan=0.0, posinf=0.0, neginf=0.0)
+        return F.pad(missed, (0, 0, 0, driving.shape[1] - len(POINTS)))
+
+
+def poses(value: Tensor) -> tuple[Tensor, Tensor]:
+    """Sizes (B,) and rotations (B, 3, 3) of heads whose keypoints (B, K, 2) are those of `POINTS`.
+
+    The affine camera that fits best (weighted by `RIGIDITY`), brought to the nearest one that only
+    rotates and scales. Not finite where keypoints lie on a line.
+    """
+    points, weight = value.new_tensor(POINTS), value.new_tensor(RIGIDITY)
+    weight = weight / weight.sum()
+    points = points - weight @ points
+    seen = value[:, : len(POINTS)]
+    moment = (points * weight[:, None]).T @ points
+    camera = (seen * weight[:, None]).transpose(1, 2) @ points @ torch.linalg.inv(moment)
+    # The square root of a symmetric 2 x 2 matrix in closed form.
+    square = camera @ camera.transpose(1, 2)
+    root_determinant = torch.linalg.det(square).sqrt()
+    trace = (square.diagonal(dim1=1, dim2=2).sum(1) + 2 * root_determinant).sqrt()
+    root = square + root_determinant[:, None, None] * torch.eye(2, dtype=value.dtype)
+    rows = torch.linalg.inv_ex(root / trace[:, None, None]).inverse @ camera
+    third = torch.linalg.cross(rows[:, 0], rows[:, 1])
+    return trace / 2, torch.cat([rows, third[:, None]], dim=1)
+
+
+def _project(size: Tensor, rotation: Tensor) -> Tensor:
+    """The head's points in the picture, (..., K, 2), about its middle."""
+    points = rotation.new_tensor(POINTS)
+    return size[..., None, None] * (points @ rotation[..., :2, :].transpose(-1, -2))

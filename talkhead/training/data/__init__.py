@@ -1,0 +1,1 @@
+"""Training batches: clips in memory, pairs, augmentation, landmarks."""

@@ -1,0 +1,241 @@
+"""Progress of a run: terminal, `run.json`, `losses.jsonl` and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from talkhead.errors import TalkheadError
+from talkhead.io.atomic import write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Group
+    from rich.live import Live
+
+log = logging.getLogger(__name__)
+
+RUN = "run.json"
+LOSSES = "losses.jsonl"
+PLAIN_SECONDS = 10.0  # at least between two lines of a log
+
+
+@dataclass
+class TrainingProgress:
+    """Means since the last report.
+
+    done, total: steps; total None: the run is limited by time. pairs: per second, all processes.
+    """
+
+    done: int
+    total: int | None
+    seconds: float
+    left: float
+    pairs: float
+    rate: float
+    terms: dict[str, float]
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def title(self) -> str:
+        steps = f"step {self.done}" + (f"/{self.total}" if self.total else "")
+        return (
+            f"{steps}  {2 * self.pairs:.1f} images/s  rate x {self.rate:.3g}  "
+            f"{clock(self.seconds)} done, {clock(self.left)} left"
+        )
+
+
+def clock(seconds: float) -> str:
+    """3725 -> 1:02:05."""
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
+
+
+class Screen(Protocol):
+    """Where people look."""
+
+    def show(self, progress: TrainingProgress) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LiveScreen:
+    """A table on the terminal that is drawn anew."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._live: Live = Live(console=Console(stderr=True), refresh_per_second=2)
+        self._live.start()
+
+    def show(self, progress: TrainingProgress) -> None:
+        self._live.update(self._page(progress))
+
+    def _page(self, progress: TrainingProgress) -> Group:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(show_header=False)
+        table.add_row("loss", f"{sum(progress.terms.values()):.4f}")
+        for name, value in progress.terms.items():
+            table.add_row(f"  {name}", f"{value:.4f}")
+        for name, text in progress.notes.items():
+            table.add_row(name, text)
+        return Group(Text(progress.title()), table)
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+class PlainScreen:
+    """A line now and then, for logs."""
+
+    def __init__(self) -> None:
+        self._shown = -PLAIN_SECONDS
+
+    def show(self, progress: TrainingProgress) -> None:
+        now = time.monotonic()
+        if now - self._shown < PLAIN_SECONDS:
+            return
+        self._shown = now
+        terms = " ".join(f"{name} {value:.4f}" for name, value in progress.terms.items())
+        notes = "".join(f"  {name}: {text}" for name, text in progress.notes.items())
+        loss = sum(progress.terms.values())
+        line = f"{progress.title()}  loss {loss:.4f} ({terms}){notes}"
+        with suppress(OSError):  # nobody listens any more
+            print(line, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class NoScreen:
+    """For --quiet, and for all processes but the first."""
+
+    def show(self, progress: TrainingProgress) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def choose_screen(quiet: bool) -> Screen:
+    """A live table where somebody looks, lines where it is a file."""
+    if quiet:
+        return NoScreen()
+    return LiveScreen() if sys.stderr.isatty() else PlainScreen()
+
+
+def write_run_file(path: Path, text: str) -> None:
+    """Write a small file of a run, whole or not at all. Raises TalkheadError for a full disk."""
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise TalkheadError(
+            f"cannot write {path} ({error.strerror}); make room and go on with --resume"
+        ) from error
+
+
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """Turn what a damaged file leads to into a sentence."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise TalkheadError(
+            f"{path} is damaged ({error}); put a sound copy in its place, or delete it to go on "
+            "without what it tells of"
+        ) from error
+
+
+def _step(line: str) -> int:
+    """The step of a line of `losses.jsonl`."""
+    return int(json.loads(line)["step"])
+
+
+class RunLog:
+    """The files of a run: `run.json` says what it is and where it stands, `losses.jsonl` how it
+    went; TensorBoard too where it is installed.
+
+    done: steps before this call. What an interrupted run wrote after its last checkpoint is taken
+    back: those steps come again.
+    """
+
+    def __init__(self, folder: Path, facts: dict[str, Any], done: int) -> None:
+        self.folder = folder
+        self.facts = facts
+        self.validations: list[dict[str, Any]] = []
+        self._board: Any = None
+        if done:
+            self._take_back(done)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+        except ImportError:
+            log.info("TensorBoard is not installed; losses are in %s only", LOSSES)
+
+    def _take_back(self, done: int) -> None:
+        """Keep what belongs to the first `done` steps of the files."""
+        run, losses = self.folder / RUN, self.folder / LOSSES
+        if run.is_file():
+            with _sound(run):
+                told = json.loads(run.read_text()).get("validations", [])
+                self.validations = [each for each in told if int(each["step"]) <= done]
+        if losses.is_file():
+            with _sound(losses):
+                lines = losses.read_text().splitlines(keepends=True)
+                kept = [line for line in lines if line.endswith("\n") and _step(line) <= done]
+            write_run_file(losses, "".join(kept))
+
+    def add(self, progress: TrainingProgress) -> None:
+        """Write one report."""
+        line = {"step": progress.done, "seconds": round(progress.seconds, 1), **progress.terms}
+        try:
+            with (self.folder / LOSSES).open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise TalkheadError(
+                f"cannot write to {self.folder} ({error.strerror}); make room and go on from the "
+                "last checkpoint with --resume"
+            ) from error
+        if self._board is not None:
+            for name, value in progress.terms.items():
+                self._board.add_scalar(f"loss/{name}", value, progress.done)
+            self._board.add_scalar("images per second", 2 * progress.pairs, progress.done)
+
+    def add_validation(self, step: int, values: dict[str, float]) -> None:
+        """Remember what validation found."""
+        self.validations.append({"step": step, **values})
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"validation/{name}", value, step)
+
+    def add_picture(self, step: int, picture: np.ndarray) -> None:
+        """Show rgb uint8 (H, W, 3) in TensorBoard."""
+        if self._board is not None:
+            self._board.add_image("validation", picture, step, dataformats="HWC")
+
+    def write(self, step: int, seconds: float, **more: Any) -> None:
+        """Bring `run.json` up to date, whole or not at all."""
+        content = {
+            **self.facts,
+            "steps_done": step,
+            "seconds": round(seconds, 1),
+            "written": time.strftime("%Y-%m-%d %H:%M:%S"),
+            **more,
+            "validations": self.validations,
+        }
+        write_run_file(self.folder / RUN, json.dumps(content, indent=2) + "\n")
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()

@@ -1,0 +1,256 @@
+"""The training loop: batch after batch, with reports, validation and checkpoints in between."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from talkhead.errors import TalkheadError
+from talkhead.interrupts import ENDING, Interrupted
+from talkhead.training.data.batches import Batches
+from talkhead.training.loop.logging import Screen, TrainingProgress
+from talkhead.training.loop.run_files import RunSaver
+from talkhead.training.loop.state import WEIGHTS
+from talkhead.training.loop.trainer import Diverged, Trainer
+from talkhead.training.loop.validation import Score
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop and when to pause: in steps and minutes; minutes replace steps."""
+
+    steps: int
+    minutes: float | None
+    validate_steps: int
+    save_minutes: float
+    report_steps: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `pairs_per_second` over the whole call; `score` is the last validation's."""
+
+    weights: str
+    steps: int
+    seconds: float
+    pairs_per_second: float
+    skipped: int
+    losses: dict[str, float]
+    score: Score | None
+
+    def line(self) -> str:
+        """For people."""
+        text = f"{self.weights}: {self.steps} steps, {2 * self.pairs_per_second:.1f} images/s"
+        if self.score is not None:
+            text += f", L1 {self.score.l1:.4f}, {self.score.relative:.2f} of doing nothing"
+        return text + (f"; {self.skipped} steps were skipped" if self.skipped else "")
+
+
+class Stop:
+    """Set by the first Ctrl-C, SIGTERM or SIGHUP; the second is not caught.
+
+    number: of that signal; None where none came to this process.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.number: int | None = None
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Catch the signals while the loop runs; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in ENDING}
+        before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+
+        def note(number: int, frame: object) -> None:
+            self.wanted, self.number = True, number
+            signal.signal(number, before[signal.Signals(number)])
+
+        for number in before:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class RunningMeans:
+    """Sums of the loss terms since the last report, on the device."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """By name; starts anew."""
+        means = {name: value.item() / self.counts[name] for name, value in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+
+class Clock:
+    """Time spent in the loop, before an interruption included."""
+
+    def __init__(self, seconds: float) -> None:
+        self._start = time.monotonic() - seconds
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+
+def run_loop(
+    trainer: Trainer,
+    batches: Batches,
+    limits: Limits,
+    saver: RunSaver | None,
+    screen: Screen,
+    *,
+    first: int,
+    seconds: float,
+    finish: Callable[[], None] | None = None,
+) -> Outcome:
+    """Train from step `first` to the end; `seconds` were spent before it.
+
+    `finish` is called by the process that saves, when all steps are done, before the last saving.
+
+    Ctrl-C saves and raises KeyboardInterrupt. So does, where it can, what goes wrong with data,
+    memory or disk: then the TalkheadError is raised after saving.
+    """
+    stop, reporter = Stop(), Reporter(trainer, limits, saver, screen, first, Clock(seconds))
+    clock, device = reporter.clock, trainer.compute.device
+    stream = batches.stream(first)
+    step, saved = first, clock.seconds
+    if saver:
+        saver.run_log.write(first, seconds)
+    try:
+        with stop.watch(), trainer.explain_memory():
+            while (progress := share_done(trainer, limits, step, clock)) < 1:
+                terms = trainer.train_step(next(stream), step, progress)
+                step += 1
+                reporter.add(terms, step)
+                if saver and step % limits.validate_steps == 0:
+                    saver.validate(step)
+                if saver and clock.seconds - saved > 60 * limits.save_minutes:
+                    saver.save(step, clock.seconds)
+                    saved = clock.seconds
+                if trainer.processes.any(stop.wanted, device):
+                    stop.wanted = True
+                    break
+        reporter.report(step)
+    except Diverged:
+        raise
+    except TalkheadError:
+        if saver and step > first:
+            with suppress(TalkheadError):
+                saver.save(step, clock.seconds)
+        raise
+    finally:
+        stream.close()
+        screen.close()
+    if saver:
+        if not stop.wanted and not finish:
+            saver.validate(step)
+        saver.save(step, clock.seconds)  # before the end changes anything: safe, whatever comes
+        if not stop.wanted and finish:
+            with trainer.explain_memory():
+                finish()
+            saver.forget()
+            saver.validate(step)
+            saver.save_finished(step, clock.seconds)
+        saver.run_log.close()
+    if stop.wanted:
+        raise KeyboardInterrupt if stop.number is None else Interrupted(stop.number)
+    return Outcome(
+        weights=str(saver.folder / WEIGHTS) if saver else "",
+        steps=step,
+        seconds=clock.seconds,
+        pairs_per_second=(step - first)
+        * trainer.recipe.batch_size
+        / max(clock.seconds - seconds, 1e-9),
+        skipped=trainer.skipped,
+        losses=reporter.latest(),
+        score=saver.score if saver else None,
+    )
+
+
+def share_done(trainer: Trainer, limits: Limits, step: int, clock: Clock) -> float:
+    """How much of the run is done, from 0 to 1, equal in all processes."""
+    if limits.minutes is None:
+        return step / limits.steps
+    own = torch.tensor(clock.seconds / (60 * limits.minutes), device=trainer.compute.device)
+    return float(trainer.processes.mean(own).item())
+
+
+class Reporter:
+    """Means of the loss terms, shown and remembered every few steps."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        limits: Limits,
+        saver: RunSaver | None,
+        screen: Screen,
+        first: int,
+        clock: Clock,
+    ) -> None:
+        self.trainer, self.limits, self.saver, self.screen = trainer, limits, saver, screen
+        self.clock = clock
+        self._means = RunningMeans()
+        self._losses: dict[str, float] = {}
+        self._step, self._seconds = first, clock.seconds
+
+    def add(self, terms: dict[str, Tensor], step: int) -> None:
+        """Count the terms of a step; report if it is time."""
+        self._means.add(terms)
+        first = not self._losses  # something to look at from the first step on
+        if step % self.limits.report_steps == 0 or first:
+            self.report(step)
+
+    def report(self, step: int) -> None:
+        """Show and remember the means since the last report."""
+        if step == self._step:
+            return
+        now, recipe = self.clock.seconds, self.trainer.recipe
+        pace = (now - self._seconds) / (step - self._step)
+        self._losses = self._means.means()
+        progress = TrainingProgress(
+            done=step,
+            total=None if self.limits.minutes is not None else self.limits.steps,
+            seconds=now,
+            left=max(0.0, self._left(step, now, pace)),
+            pairs=recipe.batch_size / max(pace, 1e-9),
+            rate=self.trainer.optimizer.param_groups[1]["lr"] / max(recipe.learning_rate, 1e-12),
+            terms=self._losses,
+            notes=self.saver.notes if self.saver else {},
+        )
+        self._step, self._seconds = step, now
+        self.screen.show(progress)
+        if self.saver:
+            self.saver.run_log.add(progress)
+
+    def _left(self, step: int, now: float, pace: float) -> float:
+        """Seconds to the end, at the pace of the last steps."""
+        if self.limits.minutes is not None:
+            return 60 * self.limits.minutes - now
+        return (self.limits.steps - step) * pace
+
+    def latest(self) -> dict[str, float]:
+        """The means of the last steps."""
+        return self._losses

@@ -1,0 +1,243 @@
+"""The state of a run, to resume it exactly, in one file beside the weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talkhead import checkpoint, config
+from talkhead.checkpoint import Provenance
+from talkhead.config import ModelConfig
+from talkhead.errors import TalkheadError
+from talkhead.io.atomic import atomic_path
+from talkhead.io.torch_file import read_torch
+from talkhead.models import Network
+from talkhead.training.loop.trainer import Trainer
+from talkhead.training.optimizer import restore_memory
+from talkhead.training.recipes.recipe import Recipe, current_names
+
+log = logging.getLogger(__name__)
+
+WEIGHTS = "weights.safetensors"
+STATE = "state.pt"
+NO_ROOM = 1 << 20  # bytes: a disk with less is full
+
+
+def save(folder: Path, trainer: Trainer, step: int, seconds: float, provenance: Provenance) -> None:
+    """Write the averaged weights, which `animate` reads, and the state, which `resume` reads.
+
+    Each file appears whole or not at all. `step` counts the steps done, `seconds` their time.
+    Raises TalkheadError when the disk is full; what was saved before stays.
+    """
+    content: dict[str, Any] = {
+        "step": step,
+        "seconds": seconds,
+        "seed": trainer.seed,
+        "skipped": trainer.skipped,
+        "config": json.dumps(config.to_dict(trainer.model.config)),
+        "recipe": json.dumps(asdict(trainer.recipe)),
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
+    }
+    if trainer.average.decay:
+        content["average"] = trainer.average.model.state_dict()
+    if trainer.adversarial is not None:
+        content |= trainer.adversarial.state()
+    try:
+        with atomic_path(folder / STATE) as partial:
+            torch.save(content, partial)
+            checkpoint.save(folder / WEIGHTS, trainer.average.model, provenance)
+    except (OSError, RuntimeError, TalkheadError) as error:
+        raise TalkheadError(_not_saved(folder, error)) from error
+
+
+def save_finished(folder: Path, trainer: Trainer, provenance: Provenance) -> None:
+    """Write the averaged weights alone, changed as a run's end does; the state stays as it was.
+
+    So a finished run that is resumed goes on from what it had learned. Raises like `save`.
+    """
+    try:
+        checkpoint.save(folder / WEIGHTS, trainer.average.model, provenance)
+    except (OSError, RuntimeError, TalkheadError) as error:
+        raise TalkheadError(_not_saved(folder, error)) from error
+
+
+def _not_saved(folder: Path, error: Exception) -> str:
+    """What went wrong, and what is left."""
+    full = shutil.disk_usage(folder).free < NO_ROOM
+    why = "no space is left on the disk" if full else str(error)
+    if (folder / STATE).is_file():
+        left = "the checkpoint before is untouched: make room and go on with --resume"
+    else:
+        left = "nothing has been saved yet: make room and begin again"
+    return f"cannot save into {folder}: {why}; {left}"
+
+
+def check_room(folder: Path, trainer: Trainer) -> None:
+    """Raise TalkheadError when the disk is too full for the checkpoints of a run.
+
+    A checkpoint is written beside the one before it, so there must be room for both.
+    """
+    numbers = sum(t.numel() for t in trainer.model.state_dict().values())
+    copies = 3 + 1 + bool(trainer.average.decay)  # raw, Adam's two, weights for `animate`; average
+    judge = trainer.adversarial.discriminator.state_dict() if trainer.adversarial else {}
+    numbers = copies * numbers + 3 * sum(t.numel() for t in judge.values())
+    held = sum(f.stat().st_size for f in (folder / STATE, folder / WEIGHTS) if f.is_file())
+    need, free = 2 * 4 * numbers, shutil.disk_usage(folder).free + held
+    if need > free:
+        raise TalkheadError(
+            f"{folder} has room for {free / 1e6:.0f} MB, but checkpoints of this run take "
+            f"{need / 1e6:.0f} MB; make room or choose another --out"
+        )
+
+
+def read(folder: Path, model_config: ModelConfig, recipe: Recipe) -> dict[str, Any]:
+    """What `save` wrote, for `restore`; changes of the recipe are said.
+
+    Raises TalkheadError when there is nothing, or when it is of another model.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        raise TalkheadError(f"nothing to resume in {folder}: it has no {STATE}")
+    content = read_torch(path)
+    try:
+        _compare(path, content, model_config, recipe)
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise TalkheadError(f"{path} is damaged: {_first_line(error)}") from error
+    return content
+
+
+def restore(content: dict[str, Any], trainer: Trainer) -> tuple[int, float]:
+    """Put what was read into a learner built by the same command; steps and seconds done."""
+    try:
+        trainer.model.load_state_dict(content["model"])
+        restore_memory(trainer.optimizer, content["optimizer"])
+        if content["scaler"]:  # a run in other precisions had none
+            trainer.scaler.load_state_dict(content["scaler"])
+        if trainer.average.decay:
+            trainer.average.model.load_state_dict(content.get("average", content["model"]))
+        if trainer.adversarial is not None:
+            trainer.adversarial.restore(content)
+        trainer.skipped = _count(content["skipped"])
+        trainer.seed = _count(content["seed"])
+        seconds = float(content["seconds"])
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"it took {seconds} seconds")
+        return _count(content["step"]), seconds
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
+        raise TalkheadError(
+            f"the state to resume is damaged ({_first_line(error)}); begin a new run, with --init "
+            "and the weights of this one"
+        ) from error
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _compare(
+    path: Path, content: dict[str, Any], model_config: ModelConfig, recipe: Recipe
+) -> None:
+    """The model must be the same; changes of the recipe are said."""
+    was, now = json.loads(content["config"]), config.to_dict(model_config)
+    for name, old, new in differences(was, json.loads(json.dumps(now))):
+        raise TalkheadError(
+            f"{path} is of another model: {name} is {old} there and {new} here; give "
+            "the preset and settings that it was begun with, or begin a new run with --init"
+        )
+    old_recipe, new_recipe = current_names(json.loads(content["recipe"])), asdict(recipe)
+    for name, old, new in differences(old_recipe, json.loads(json.dumps(new_recipe))):
+        log.warning("the recipe has changed since: %s was %s and is now %s", name, old, new)
+
+
+def differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """(name, old, new) of every plain value in which two nested dicts differ."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        found = []
+        # The family first: all else follows from it.
+        for key in sorted(was.keys() | now.keys(), key=lambda key: (key != "family", key)):
+            inner = f"{name}.{key}" if name else key
+            found += differences(was.get(key), now.get(key), inner)
+        return found
+    return [] if was == now else [(name, was, now)]
+
+
+def initialise(model: Network, path: Path) -> set[str]:
+    """Take from other weights all tensors that fit; position embeddings are resized, and a model
+    with more keypoints moves almost as the other did until it learns to use them.
+
+    Returns the names of the tensors that start anew. Raises TalkheadError when none fits.
+    """
+    other, _ = checkpoint.load(path)
+    own = model.state_dict()
+    fitting = {
+        name: resized
+        for name, tensor in other.state_dict().items()
+        if name in own and (resized := _fit(name, tensor, own[name])) is not None
+    }
+    if not fitting:
+        raise TalkheadError(f"--init {path}: no tensor of it fits this model")
+    model.load_state_dict(fitting, strict=False)
+    missing = sorted(own.keys() - fitting.keys())
+    if missing:
+        log.warning(
+            "--init: %d of %d tensors taken; the others start anew, such as %s",
+            len(fitting),
+            len(own),
+            missing[0],
+        )
+    return set(missing)
+
+
+# What has a width of the number of keypoints; those of other weights come first.
+UNLIKELY = -5.0  # log-weight of candidate motions that are new
+PER_KEYPOINT = ("keypoint_detector.", "dense_motion.", "motion.keypoint_query.")
+
+
+def _fit(name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
+    """The tensor in the shape of our own, or None."""
+    shape = own.shape
+    if tensor.shape == shape:
+        return tensor
+    if name.startswith(PER_KEYPOINT) and tensor.ndim == own.ndim:
+        return _widen(name, tensor, own)
+    if not name.endswith("position") or tensor.shape[1] != shape[1]:
+        return None
+    old, new = int(tensor.shape[0] ** 0.5), int(shape[0] ** 0.5)
+    square = tensor.T.reshape(1, -1, old, old)
+    resized = F.interpolate(square, (new, new), mode="bilinear", align_corners=True)
+    return resized.flatten(2)[0].T.contiguous()
+
+
+def _widen(name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
+    """Our own tensor with the other in its first rows and columns; what is new is not heard yet."""
+    if any(small > large for small, large in zip(tensor.shape, own.shape, strict=True)):
+        return None
+    wide = own.clone()
+    if own.ndim > 1:
+        wide[:, tensor.shape[1] :] = 0
+    if name.startswith("dense_motion.mask."):  # one row for each candidate motion
+        wide[tensor.shape[0] :] = 0 if own.ndim > 1 else UNLIKELY
+    wide[tuple(slice(size) for size in tensor.shape)] = tensor
+    return wide
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Numbers that are trained."""
+    return sum(p.numel() for p in model.parameters())

@@ -1,0 +1,202 @@
+"""One training step: forward, loss, backward, update; generator first, then discriminator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from talkhead.errors import TalkheadError, is_out_of_memory
+from talkhead.models import Network
+from talkhead.models.codebook import CodebookModel
+from talkhead.models.tpsmm import TpsmmModel
+from talkhead.structs import TrainOutputs
+from talkhead.training.compute import Compute
+from talkhead.training.data.batches import Batch
+from talkhead.training.distributed import ProcessGroup, share_batch_norm
+from talkhead.training.loop.partial_models import partial_model
+from talkhead.training.losses.adversarial import AdversarialLoss, GeneratedBatch
+from talkhead.training.losses.objective import Objective, total
+from talkhead.training.optimizer import (
+    Average,
+    clip_gradients,
+    gradient_norm,
+    make_optimizer,
+    rate_factor,
+    set_rates,
+)
+from talkhead.training.recipes.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+MAX_SKIPPED = 50  # steps in a row without a finite gradient before giving up
+# TPSMM's dropout of splines and its background motion, in shares of its 100 epochs (release).
+DROPOUT_RISE, DROPOUT_END, BACKGROUND_START, FIRST_DROPOUT = 0.1, 0.35, 0.1, 0.1
+
+Reconstruct = Callable[..., TrainOutputs]
+
+
+class Diverged(TalkheadError):
+    """Nothing finite has come out for long; what was saved before is worth more than this."""
+
+
+class Trainer:
+    """A model being trained, with all that belongs to it."""
+
+    def __init__(
+        self,
+        model: Network,
+        recipe: Recipe,
+        objective: Objective,
+        compute: Compute,
+        processes: ProcessGroup,
+        seed: int,
+    ) -> None:
+        self.recipe, self.objective, self.compute, self.processes = (
+            recipe,
+            objective,
+            compute,
+            processes,
+        )
+        self.seed = seed
+        model = model.to(compute.device).train()
+        for parameter in model.parameters():  # convolutions run faster so; a few have five axes
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        share_batch_norm(model, processes)
+        self.model = model
+        self.average = Average(model, recipe.ema, recipe.ema_excludes)
+        self.optimizer = make_optimizer(model, recipe)
+        half = compute.precision is torch.float16
+        self.scaler = torch.amp.GradScaler(compute.device.type, enabled=half)
+        self.adversarial: AdversarialLoss | None = None
+        if recipe.adversarial:
+            self.adversarial = AdversarialLoss(
+                recipe.adversarial, recipe, model.config, compute.device, processes
+            )
+        self.skipped = 0
+        self._skipped_in_a_row = 0
+        stage = partial_model(model, recipe)
+        self._whole = stage is model
+        self._reconstruct: Reconstruct = stage.reconstruct
+        if compute.compile:
+            self._reconstruct = torch.compile(stage.reconstruct)
+
+    def train_step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
+        """Learn one batch (this process's part of it); the weighted terms by name.
+
+        `progress` is the share of the run that is done before this step. Raises Diverged when
+        nothing finite comes out for many steps.
+        """
+        # Every step has its own random numbers, so a resumed run needs no random state.
+        torch.manual_seed(((self.seed * 1_000_003 + step) * 1009 + self.processes.rank) % 2**63)
+        factor = rate_factor(self.recipe, step, progress)
+        set_rates(self.optimizer, factor)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms, drawn = self._backward(batch, step, progress)
+        if self._update(terms):
+            self.average.update(step)
+            if drawn and self.adversarial:
+                terms["discriminator"] = self.adversarial.train_step(
+                    drawn, factor, self._autocast()
+                )
+        return terms
+
+    @contextmanager
+    def explain_memory(self) -> Iterator[None]:
+        """Around all that handles batches: memory that runs out becomes a TalkheadError."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is one of the latter
+            if not is_out_of_memory(error):
+                raise
+            raise TalkheadError(
+                f"a batch of {self.recipe.batch_size} does not fit into the memory of "
+                f"{self.compute.device}; use a smaller --batch-size, --bf16, or --accumulate "
+                f"{2 * self.compute.parts} (the same batch in smaller pieces)"
+            ) from error
+
+    def _backward(
+        self, batch: Batch, step: int, progress: float
+    ) -> tuple[dict[str, Tensor], list[GeneratedBatch]]:
+        """Gradients of the whole batch, piece by piece; mean terms, and the images for the
+        adversary when it plays."""
+        adversarial = (
+            self.adversarial if self.adversarial and self.adversarial.plays(step) else None
+        )
+        pieces = split(batch, self.compute.parts)
+        sums: dict[str, Tensor] = {}
+        drawn: list[GeneratedBatch] = []
+        for piece in pieces:
+            share = len(piece) / len(batch)
+            with self._autocast():
+                outputs = self._forward(piece, progress)
+                terms = self.objective(self.model, piece, outputs, progress)
+                if adversarial:
+                    terms |= adversarial.terms(self.model, outputs, piece.driving, terms)
+                    image, points = outputs.image.detach(), outputs.driving.value.detach()
+                    drawn.append(GeneratedBatch(image, piece.driving, points, share))
+            self.scaler.scale(total(terms) * share).backward()
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0) + value.detach() * share
+        return sums, drawn
+
+    def _forward(self, batch: Batch, progress: float) -> TrainOutputs:
+        if not self._whole:
+            return self._reconstruct(batch.source, batch.driving)
+        if isinstance(self.model, TpsmmModel):
+            rise = min(1.0, progress / DROPOUT_RISE)
+            dropout = FIRST_DROPOUT + rise * (self.model.config.dropout - FIRST_DROPOUT)
+            dropout = round(dropout * 20) / 20  # in few steps: a compiled model is built for each
+            return self._reconstruct(
+                batch.source,
+                batch.driving,
+                background=progress >= BACKGROUND_START,
+                dropout=dropout if progress < DROPOUT_END else 0.0,
+            )
+        if isinstance(self.model, CodebookModel):
+            coarse = self.recipe.weights.coarse > 0
+            return self._reconstruct(batch.source, batch.driving, coarse=coarse)
+        return self._reconstruct(batch.source, batch.driving)
+
+    def _update(self, terms: dict[str, Tensor]) -> bool:
+        """Step the optimiser unless something is not finite, in any process."""
+        self.scaler.unscale_(self.optimizer)
+        self.processes.average_gradients(self.model.parameters())
+        sound = torch.isfinite(gradient_norm(self.model.parameters()) + total(terms))
+        if self.processes.any(not bool(sound), self.compute.device):
+            self._skip(terms)
+            return False
+        self._skipped_in_a_row = 0
+        clip_gradients(self.model, self.recipe)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return True
+
+    def _skip(self, terms: dict[str, Tensor]) -> None:
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        bad = [name for name, value in terms.items() if not torch.isfinite(value)]
+        culprit = ", ".join(bad) if bad else "a gradient"
+        if not self.scaler.is_enabled():  # under fp16 an overflow only means: scale down
+            log.warning("%s is not finite; this step is skipped", culprit)
+        else:
+            self.scaler.update(self.scaler.get_scale() / 2)
+        if self._skipped_in_a_row >= MAX_SKIPPED:
+            raise Diverged(
+                f"{culprit} has not been finite for {MAX_SKIPPED} steps; go on from "
+                "the last checkpoint, if there is one, with a lower recipe.learning_rate or --bf16"
+            )
+
+    def _autocast(self) -> torch.autocast:
+        half = self.compute.precision is not torch.float32
+        return torch.autocast(self.compute.device.type, self.compute.precision, enabled=half)
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """A batch in about equal pieces."""
+    size = -(-len(batch) // parts)
+    return [batch[start : start + size] for start in range(0, len(batch), size)]

@@ -1,0 +1,98 @@
+"""Validation on people not trained on: L1, PSNR and images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talkhead.data.clips import Clip
+from talkhead.errors import TalkheadError
+from talkhead.models import Network
+from talkhead.training.data.library import StreamedFrames
+from talkhead.training.loop.partial_models import partial_model
+from talkhead.training.recipes.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+MAX_CLIPS = 16
+PER_CLIP = 3  # driving frames, evenly over the clip; its first frame is the source
+SHOWN = 4  # pairs in the picture
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean over all pairs. l1 in [0, 1]; `relative`: l1 over that of repeating the source."""
+
+    l1: float
+    psnr: float
+    relative: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Fixed pairs, uint8 (N, 3, S, S) each."""
+
+    source: Tensor
+    driving: Tensor
+
+    @torch.inference_mode()
+    def __call__(
+        self, model: Network, device: torch.device, precision: torch.dtype, recipe: Recipe
+    ) -> tuple[Score, Tensor]:
+        """Score a model, and what it drew for the first pairs."""
+        training = model.training
+        model.eval()
+        stage = partial_model(model, recipe)
+        drawn = []
+        for source, driving in zip(self.source, self.driving, strict=True):
+            pair = torch.stack([source, driving]).to(device).float() / 255
+            half = precision is not torch.float32
+            with torch.autocast(device.type, precision, enabled=half):
+                if stage is model:  # what `animate` draws
+                    image = model.render(model.encode_source(pair[:1]), model.detect(pair[1:]))
+                else:
+                    image = stage.reconstruct(pair[:1], pair[1:]).image
+            drawn.append(image.float().clamp(0, 1).cpu())
+        model.train(training)
+        images = torch.cat(drawn)
+        wanted, still = self.driving.float() / 255, self.source.float() / 255
+        error = (images - wanted).square().mean((1, 2, 3)).clamp(min=1e-10)
+        l1 = (images - wanted).abs().mean().item()
+        idle = (still - wanted).abs().mean().item()
+        psnr = (-10 * torch.log10(error)).mean().item()
+        return Score(l1, psnr, l1 / max(idle, 1e-8)), images[:SHOWN]
+
+    def sheet(self, drawn: Tensor) -> np.ndarray:
+        """rgb uint8 (H, W, 3), one row per pair: source, driving, drawn."""
+        count = len(drawn)
+        rows = [self.source[:count], self.driving[:count], (drawn * 255).round().byte()]
+        sheet = torch.cat(list(torch.cat(rows, dim=3)), dim=1)  # side by side, then below
+        return sheet.permute(1, 2, 0).numpy()
+
+
+def validation_pairs(clips: Sequence[Clip], size: int) -> Validation | None:
+    """Pairs of a few clips, spread evenly; None when no clip can be read."""
+    chosen = clips[:: max(1, -(-len(clips) // MAX_CLIPS))]
+    sources, drivings = [], []
+    for clip in chosen:
+        frames = StreamedFrames(clip.path, size)
+        try:
+            count = len(frames)
+            # Headers count about right only, so the very last frames are left alone.
+            later = np.linspace(0, count - 1, PER_CLIP + 2).round().astype(int)[1:-1]
+            pictures = frames.take([0, *sorted({int(i) for i in later if i > 0})])
+        except TalkheadError as error:
+            log.warning("validation leaves out a clip: %s", error)
+            continue
+        pictures = pictures.permute(0, 3, 1, 2)
+        drivings.append(pictures[1:])
+        sources.append(pictures[:1].expand_as(pictures[1:]))
+    if not sources:
+        log.warning("no clip is left to validate on; there will be no scores and no pictures")
+        return None
+    return Validation(torch.cat(sources), torch.cat(drivings))

@@ -1,0 +1,249 @@
+"""The training objective: the recipe's loss terms, weighted, by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from talkhead.models import Network
+from talkhead.structs import Keypoints, TrainOutputs
+from talkhead.training.data.batches import Batch
+from talkhead.training.data.landmark_teacher import GROUPS, LEFT_EYE, RIGHT_EYE, LandmarkTeacher
+from talkhead.training.losses import terms as losses
+from talkhead.training.losses.equivariance import equivariance
+from talkhead.training.losses.perceptual import PerceptualPyramid
+from talkhead.training.recipes.recipe import LossWeights, Recipe
+
+log = logging.getLogger(__name__)
+
+# What stands in for one unit of perceptual weight when no VGG is at hand: edges and structure at
+# several scales, with the weights that worked in our experiments with little data.
+SUBSTITUTE = {"pyramid": 10.0, "gradient": 5.0, "dissimilarity": 1.0}
+
+# Terms that compare the image itself: what the adversarial loss is balanced with.
+IMAGE_TERMS = ("pixel", "perceptual", *SUBSTITUTE)
+
+MIN_DISTANCE = 0.2  # that keypoints should keep, in half image sides (releases)
+
+# Points whose motion people notice first: lips, eyelids, irises (MediaPipe's numbering).
+LIPS = (
+    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
+    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
+)
+IRISES = (468, 473)
+NOTICED = (*LIPS, *LEFT_EYE, *RIGHT_EYE, *IRISES)
+NOTICED_WEIGHT = 3.0
+ATTENDED = (13, 14, 61, 291, 0, 17, 159, 145, 386, 374, *IRISES)  # centres of `attention_map`
+LANDMARK_SUPERVISION_WEIGHT = (
+    10.0  # of a full supervision, in units of the keypoint distance [own experiments]
+)
+DENSE_SHARE = 0.5  # of the landmark flow's weight for the motion before compensation
+
+
+def keypoint_distance(keypoints: Keypoints, form: str) -> Tensor:
+    """Mean over all K x K pairs of how much they are too close, 2 at most.
+
+    "sign" is the releases' 1 - sign(distance - 0.2): no gradient. "hinge" is 2 (1 - distance / 0.2)
+    below that distance: the same at the ends, with a gradient between.
+    """
+    value = keypoints.value
+    count = value.shape[1]
+    apart = torch.eye(count, device=value.device) * MIN_DISTANCE  # no keypoint has to leave itself
+    squared = (value[:, :, None] - value[:, None]).square().sum(-1)
+    distance = torch.sqrt(squared + 1e-12) + apart
+    if form == "sign":
+        return (1 - torch.sign(distance - MIN_DISTANCE)).where(apart == 0, 0.0).mean()
+    return (2 * F.relu(1 - distance / MIN_DISTANCE)).mean()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The terms of a recipe.
+
+    perceptual: the VGG pyramid, or None: `SUBSTITUTE` takes its place.
+    teacher:    turns landmarks into keypoints, or None without landmarks.
+    """
+
+    recipe: Recipe
+    perceptual: PerceptualPyramid | None = None
+    teacher: LandmarkTeacher | None = None
+
+    def __call__(
+        self, model: Network, batch: Batch, outputs: TrainOutputs, progress: float
+    ) -> dict[str, Tensor]:
+        """Weighted terms by name; `progress` is the share of the run that is done."""
+        weights = self.recipe.weights
+        terms = self._image_terms(outputs, batch)
+        terms |= self._motion_terms(outputs, batch)
+        terms |= weighted(weights, outputs.losses)
+        if weights.equivariance_value or weights.equivariance_jacobian:
+            moved = model.detect(batch.warp.apply(batch.driving))
+            terms |= weighted(weights, equivariance(outputs.driving, moved, batch.warp))
+        form = self.recipe.keypoint_distance_form
+        weigh(
+            terms,
+            weights,
+            "keypoint_distance",
+            lambda: (
+                keypoint_distance(outputs.source, form) + keypoint_distance(outputs.driving, form)
+            ),
+        )
+        tether = self.landmark_supervision_weight(progress)
+        if tether and self.teacher is not None and bool(batch.has_landmarks.any()):
+            terms["landmark_supervision"] = (
+                tether * LANDMARK_SUPERVISION_WEIGHT * self._landmark_supervision(outputs, batch)
+            )
+        return terms
+
+    def _image_terms(self, outputs: TrainOutputs, batch: Batch) -> dict[str, Tensor]:
+        """How far the image, and the auxiliary one, are from the driving image."""
+        attention = self._attention_of_image(batch)
+        terms = self._compare(outputs.image, batch.driving, attention)
+        share = self.recipe.weights.coarse
+        if share and outputs.coarse_image is not None:
+            coarse = self._compare(outputs.coarse_image, batch.driving, attention)
+            terms["coarse"] = share * total(coarse)
+        return terms
+
+    def _compare(self, image: Tensor, target: Tensor, attention: Tensor) -> dict[str, Tensor]:
+        weights = self.recipe.weights
+        terms: dict[str, Tensor] = {}
+        weigh(terms, weights, "pixel", lambda: (image - target).abs().mean())
+        if self.perceptual is not None:
+            network = self.perceptual
+            weigh(terms, weights, "perceptual", lambda: network(image, target))
+            instead = 0.0
+        else:
+            instead = weights.perceptual
+        measures: dict[str, Callable[[], Tensor]] = {
+            "pyramid": lambda: losses.pyramid_l1(image, target, attention),
+            "gradient": lambda: losses.gradient_l1(image, target, attention),
+            "dissimilarity": lambda: losses.dissimilarity(image, target),
+        }
+        for name, measure in measures.items():
+            weight = getattr(weights, name) + instead * SUBSTITUTE[name]
+            if weight:
+                terms[name] = weight * measure()
+        return terms
+
+    def _motion_terms(self, outputs: TrainOutputs, batch: Batch) -> dict[str, Tensor]:
+        """Help for the motion itself."""
+        weights = self.recipe.weights
+        terms: dict[str, Tensor] = {}
+        weigh(
+            terms,
+            weights,
+            "warped_pyramid",
+            lambda: losses.pyramid_l1(
+                outputs.warped_source, batch.driving, self._attention(batch), levels=2
+            ),
+        )
+        weigh(terms, weights, "mask_choice", lambda: mask_choice(outputs, batch))
+        flow, confidence = batch.flow, batch.confidence
+        if flow is not None and confidence is not None:
+            weigh(
+                terms,
+                weights,
+                "dense_flow",
+                lambda: losses.dense_flow(outputs.motion, flow, confidence),
+            )
+            taught = len(GROUPS) if self.recipe.landmark_start else 0
+            source, driving = (k.value[:, taught:] for k in (outputs.source, outputs.driving))
+            if source.shape[1]:
+                weigh(
+                    terms,
+                    weights,
+                    "keypoint_flow",
+                    lambda: losses.keypoint_flow(source, driving, flow, confidence),
+                )
+        if weights.landmark_flow and bool(batch.has_landmarks.any()):
+            weigh(terms, weights, "landmark_flow", lambda: landmark_flow(outputs, batch))
+        return terms
+
+    def _attention(self, batch: Batch) -> Tensor:
+        """Weight of every pixel of the driving image, (B, 1, S, S)."""
+        size = batch.driving.shape[-1]
+        if not self.recipe.attention:
+            return batch.driving.new_ones(len(batch.driving), 1, size, size)
+        points = batch.driving_landmarks[:, list(ATTENDED)]  # unknown ones are far outside
+        return losses.attention_map(points, size, gain=self.recipe.attention)
+
+    def _attention_of_image(self, batch: Batch) -> Tensor:
+        """The same with what only a decoder can draw: the warped source has none of it."""
+        attention, weight = self._attention(batch), self.recipe.disocclusion_weight
+        if not weight or self.recipe.motion_only:
+            return attention
+        assert self.teacher is not None
+        landmarks, triangles = (
+            (batch.source_landmarks, batch.driving_landmarks),
+            self.teacher.triangles,
+        )
+        return attention + weight * losses.disocclusion_map(
+            *landmarks, triangles, attention.shape[-1]
+        )
+
+    def landmark_supervision_weight(self, progress: float) -> float:
+        """How strongly landmarks hold the keypoints at this point of the run."""
+        start = self.recipe.landmark_start
+        if start is None:
+            return 0.0
+        first, last = start.weights
+        share = min(1.0, progress / start.until) if start.until else 1.0
+        return first + (last - first) * share
+
+    def _landmark_supervision(self, outputs: TrainOutputs, batch: Batch) -> Tensor:
+        assert self.teacher is not None
+        known = batch.has_landmarks
+        pairs = (
+            (outputs.source, batch.source_landmarks),
+            (outputs.driving, batch.driving_landmarks),
+        )
+        distances = [
+            losses.landmark_supervision(
+                found.map(lambda x: x[known]), self.teacher(landmarks[known])
+            )
+            for found, landmarks in pairs
+        ]
+        return (distances[0] + distances[1]) / 2
+
+
+def landmark_flow(outputs: TrainOutputs, batch: Batch) -> Tensor:
+    """Whether the deformation takes landmarks to landmarks, before and after compensation."""
+    weight = torch.ones(batch.driving_landmarks.shape[1], device=batch.driving.device)
+    weight[list(NOTICED)] = NOTICED_WEIGHT
+    landmarks = (batch.source_landmarks, batch.driving_landmarks)
+    final = losses.landmark_flow(outputs.motion, *landmarks, weight)
+    if outputs.dense.deformation is outputs.motion:
+        return final
+    return final + DENSE_SHARE * losses.landmark_flow(outputs.dense.deformation, *landmarks, weight)
+
+
+def mask_choice(outputs: TrainOutputs, batch: Batch) -> Tensor:
+    """`losses.mask_choice` at the size of the motion grid."""
+    factor = batch.driving.shape[-1] // outputs.dense.mask.shape[-1]
+    source, driving = (F.avg_pool2d(x, factor) for x in (batch.source, batch.driving))
+    return losses.mask_choice(outputs, source, driving)
+
+
+def weigh(
+    terms: dict[str, Tensor], weights: LossWeights, name: str, measure: Callable[[], Tensor]
+) -> None:
+    """Add a term unless its weight is 0; then it is not even computed."""
+    weight = getattr(weights, name)
+    if weight:
+        terms[name] = weight * measure()
+
+
+def weighted(weights: LossWeights, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Losses that a model has computed, less those of weight 0."""
+    return {name: getattr(weights, name) * x for name, x in found.items() if getattr(weights, name)}
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    """The sum of all terms."""
+    return torch.stack(list(terms.values())).sum()

@@ -1,0 +1,82 @@
+"""Codebooks during training: what they encode, seeding, usage."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import torch
+from torch import Tensor
+
+from talkhead.models.codebook import CodebookModel
+from talkhead.models.quantizer import Codebook
+from talkhead.training.data.batches import Batch
+
+CODEBOOKS = ("motion", "appearance")
+SEED_NOISE = 0.01  # of the seeds' standard deviation: no two codes start equal
+
+
+@torch.no_grad()
+def encoded(model: CodebookModel, batch: Batch) -> dict[str, list[tuple[int, Tensor]]]:
+    """What each codebook has to express of a batch: (scale, vectors (B, T, D)) by codebook."""
+    found: dict[str, list[tuple[int, Tensor]]] = {}
+    if model.motion is not None:
+        state = model.encode_source(batch.source)
+        dense = model.dense_motion(state.small, state.keypoints, model.detect(batch.driving))
+        steps = model.compensate(state, dense)
+        found["motion"] = [
+            (scale, step.embedding)
+            for scale, step in enumerate(steps)
+            if step.embedding is not None
+        ]
+    if model.appearance is not None:
+        # The appearance codes are learned from the driving picture's shallow features.
+        features = model.shallow_features(batch.driving)
+        found["appearance"] = [
+            (scale, model.appearance.embed(features[scale], scale))
+            for scale in model.config.appearance_codebook.scales
+        ]
+    return found
+
+
+def seed_codes(
+    model: CodebookModel,
+    batches: Iterable[Batch],
+    generator: torch.Generator,
+    names: Collection[str] = CODEBOOKS,
+) -> None:
+    """Replace all codes of the codebooks named by vectors of real data: codes far from any data
+    are never learned."""
+    collected: dict[str, list[Tensor]] = {}
+    for batch in batches:
+        for name, scales in encoded(model, batch).items():
+            if name in names:
+                vectors = [v.float().flatten(0, 1).cpu() for _, v in scales]
+                collected.setdefault(name, []).extend(vectors)
+    for name, vectors in collected.items():
+        codes = _codebook(model, name).codes
+        pool = torch.cat(vectors)
+        chosen = torch.randint(len(pool), (len(codes),), generator=generator)
+        noise = torch.randn(codes.shape, generator=generator) * (SEED_NOISE * pool.std())
+        with torch.no_grad():
+            codes.copy_(pool[chosen] + noise)
+
+
+def code_use(model: CodebookModel, batches: Iterable[Batch]) -> dict[str, float]:
+    """Share of each codebook's codes that at least one vector of the batches is nearest to."""
+    training = model.training
+    model.eval()  # or batch norms would learn from being looked at
+    used: dict[str, Tensor] = {}
+    for batch in batches:
+        for name, scales in encoded(model, batch).items():
+            codebook = _codebook(model, name)
+            hit = used.setdefault(name, torch.zeros(len(codebook.codes), dtype=torch.bool))
+            for scale, vectors in scales:
+                hit[codebook.quantize(vectors, scale).indices.flatten().cpu()] = True
+    model.train(training)
+    return {name: hit.float().mean().item() for name, hit in used.items()}
+
+
+def _codebook(model: CodebookModel, name: str) -> Codebook:
+    part = model.motion if name == "motion" else model.appearance
+    assert part is not None
+    return part.codebook

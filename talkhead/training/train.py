@@ -1,0 +1,374 @@
+"""A training run: from folders and options to a weights file."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Collection
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from talkhead import config
+from talkhead.checkpoint import Provenance
+from talkhead.config import ModelConfig
+from talkhead.data.clips import DataReport, Split, check_data, find_clips
+from talkhead.errors import TalkheadError
+from talkhead.models import build
+from talkhead.models.codebook import CodebookModel
+from talkhead.progress import Preparing, Progress
+from talkhead.training.compute import Compute
+from talkhead.training.data.batches import Batches
+from talkhead.training.data.landmark_teacher import LandmarkTeacher, mirror_order
+from talkhead.training.data.library import Library, load_library
+from talkhead.training.distributed import ProcessGroup, process_group
+from talkhead.training.folder import clear_run, run_folder
+from talkhead.training.loop.logging import NoScreen, RunLog, choose_screen
+from talkhead.training.loop.loop import Limits, Outcome, run_loop
+from talkhead.training.loop.run_files import RunSaver
+from talkhead.training.loop.state import check_room, count_parameters, initialise, read, restore
+from talkhead.training.loop.trainer import Trainer
+from talkhead.training.loop.validation import validation_pairs
+from talkhead.training.losses.objective import Objective
+from talkhead.training.losses.perceptual import PerceptualPyramid, find_vgg, load_vgg
+from talkhead.training.options import TrainOptions, choose_compute, plan
+from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
+from talkhead.training.phases.pretrain_keypoints import (
+    fit_teacher,
+    keypoint_recipe,
+    load_portraits,
+    teach_keypoints,
+    with_landmarks_only,
+)
+from talkhead.training.phases.rescale_jacobians import rescale_jacobians
+from talkhead.training.phases.sharpen import sharpen
+from talkhead.training.recipes.recipe import LandmarkStart, Recipe
+from talkhead.version import __version__
+
+log = logging.getLogger(__name__)
+
+SEEDING_BATCHES = 4
+
+
+def inspect_data(options: TrainOptions, progress: Progress | None = None) -> DataReport:
+    """What `--check-data` says."""
+    split = find_clips(options.data, options.exclude, options.hold_out)
+    report = (lambda done, all_: progress("opening clips", done, all_)) if progress else None
+    found = check_data(split, options.landmarks, options.workers, report)
+    if not found.clips:
+        first = next(iter(found.broken.values()), "no clips")
+        raise TalkheadError(f"none of the clips can be used; the first: {first}")
+    return found
+
+
+def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome | None:
+    """Train a model; under torchrun, be one of its processes (all but the first return None).
+
+    `preparing` shows progress until training begins, and then makes room for its own screen.
+
+    Raises TalkheadError for bad data or options, a full disk, a batch too large for memory.
+    KeyboardInterrupt (Ctrl-C) is raised after everything was saved.
+    """
+    model_config, recipe = plan(options)
+    kind = options.device
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    with process_group(kind.split(":")[0]) as processes:
+        if processes.size > 1 and kind == "cuda":
+            kind = f"cuda:{processes.local_rank}"
+        if recipe.batch_size % processes.size:
+            raise TalkheadError(
+                f"a batch of {recipe.batch_size} cannot be shared by {processes.size} processes; "
+                f"use --batch-size {-(-recipe.batch_size // processes.size) * processes.size}"
+            )
+        compute = choose_compute(options, kind)
+        show = preparing if processes.is_main else nullcontext
+        with run_folder(options) if processes.is_main else nullcontext():
+            return _train(options, model_config, recipe, compute, processes, show)
+
+
+def _train(
+    options: TrainOptions,
+    model_config: ModelConfig,
+    recipe: Recipe,
+    compute: Compute,
+    processes: ProcessGroup,
+    preparing: Preparing,
+) -> Outcome | None:
+    """The run of one process."""
+    with preparing() as progress:
+        processes.wait()
+        # What is quick and may be refused comes before the data, which may take long to read.
+        before = read(options.out, model_config, recipe) if options.resume else None
+        torch.manual_seed(options.seed)
+        model = build(model_config)
+        new = set(model.state_dict())  # what no other weights bring
+        if options.init and not options.resume:
+            new = initialise(model, options.init)
+        perceptual = load_perceptual(options.vgg, recipe, compute)
+        split, library = read_data(options, model_config, compute, processes, progress)
+        teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
+        objective = Objective(recipe, perceptual, teacher)
+        trainer = Trainer(model, recipe, objective, compute, processes, options.seed)
+        portraits = read_portraits(options, recipe, library, trainer)
+        batches = make_batches(options, recipe, trainer, library, portraits, processes, teacher)
+        if processes.is_main:
+            check_room(options.out, trainer)
+        done, seconds = 0, 0.0
+        if before is not None:
+            done, seconds = restore(before, trainer)
+            batches.seed = trainer.seed
+        else:
+            with trainer.explain_memory():
+                start(options, trainer, batches, teacher, new, progress)
+            processes.copy_from_main(trainer.model.state_dict().values())
+            trainer.average.restart()
+        saver = make_keeper(options, recipe, split, library, trainer, batches, done)
+
+    def finish() -> None:
+        if recipe.rescale_jacobians and teacher is not None:
+            factors = rescale_jacobians(trainer.average.model, library, teacher, compute)
+            log.info("eyes and mouth emboldened by %s", ", ".join(f"{x:.2f}" for x in factors))
+        if recipe.sharpen:
+            sharpen(trainer.average.model, recipe.sharpen)
+
+    outcome = run_loop(
+        trainer,
+        batches,
+        Limits(
+            recipe.num_steps(len(library.identities)),
+            options.minutes,
+            options.validate_steps,
+            options.save_minutes,
+            options.report_steps,
+        ),
+        saver,
+        choose_screen(options.quiet) if processes.is_main else NoScreen(),
+        first=done,
+        seconds=seconds,
+        finish=finish,
+    )
+    return outcome if processes.is_main else None
+
+
+def make_keeper(
+    options: TrainOptions,
+    recipe: Recipe,
+    split: Split,
+    library: Library,
+    trainer: Trainer,
+    batches: Batches,
+    done: int,
+) -> RunSaver | None:
+    """What validates and saves, in the leading process only."""
+    if not trainer.processes.is_main:
+        return None
+    if not options.resume:
+        clear_run(options.out)
+    if not split.test:
+        log.warning("no clips are held out; validation uses training clips")
+    facts = describe(options, trainer.model.config, recipe, split, library, trainer)
+    origin = (
+        f"trained by talkhead {__version__} on {len(library.clips)} clips of "
+        f"{len(library.identities)} identities"
+    )
+    return RunSaver(
+        trainer,
+        batches,
+        options.out,
+        RunLog(options.out, facts, done),
+        validation_pairs(split.test or split.train, batches.size),
+        Provenance(origin, options.licence),
+    )
+
+
+def read_data(
+    options: TrainOptions,
+    model_config: ModelConfig,
+    compute: Compute,
+    processes: ProcessGroup,
+    progress: Progress | None,
+) -> tuple[Split, Library]:
+    """Find and open the clips."""
+    split = find_clips(options.data, options.exclude, options.hold_out)
+    library = load_library(
+        split.train,
+        model_config.image_size,
+        cache=options.cache,
+        device=compute.device,
+        landmarks=options.landmarks,
+        workers=options.workers,
+        processes=processes.local_size,
+        progress=progress,
+    )
+    if len(library.identities) == 1:
+        log.warning("all clips show one identity; the model will not learn what others look like")
+    unmarked = sum(landmarks is None for landmarks in library.landmarks)
+    if options.landmarks and unmarked:
+        log.warning("%d of %d clips have no landmark file", unmarked, len(library.clips))
+    return split, library
+
+
+def read_portraits(
+    options: TrainOptions, recipe: Recipe, library: Library, trainer: Trainer
+) -> Library | None:
+    """The pictures of `--portraits`, kept where the clips are.
+
+    Raises TalkheadError where they lack what the recipe needs.
+    """
+    if not options.portraits:
+        return None
+    assert options.landmarks is not None
+    portraits = load_portraits(
+        options.portraits,
+        options.landmarks,
+        trainer.model.config.image_size,
+        None if library.in_memory else trainer.compute.device,
+    )
+    (landmarks,) = portraits.landmarks
+    if recipe.augmentation.portrait_pairs and landmarks is not None and landmarks.shape[-1] < 3:
+        raise TalkheadError(
+            f"landmarks of {options.portraits} have no depth, without which heads cannot be "
+            "turned; add --set recipe.augmentation.portrait_pairs=0"
+        )
+    return portraits
+
+
+def load_perceptual(
+    given: Path | None, recipe: Recipe, compute: Compute
+) -> PerceptualPyramid | None:
+    """The recipe's perceptual network: of the given file, or where torch's hub would keep it."""
+    if not recipe.weights.perceptual:
+        if given:
+            raise TalkheadError(
+                "--vgg is of no use: this recipe has no perceptual loss; add "
+                "--set recipe.weights.perceptual=1"
+            )
+        return None
+    path = given or find_vgg()
+    if path is None:
+        log.warning(
+            "no perceptual network is at hand (--vgg FILE); a pyramid of L1, edges and SSIM "
+            "takes its place"
+        )
+        return None
+    log.info("the perceptual loss uses %s", path)
+    return PerceptualPyramid(load_vgg(path), recipe.perceptual_range).to(compute.device)
+
+
+def make_batches(
+    options: TrainOptions,
+    recipe: Recipe,
+    trainer: Trainer,
+    library: Library,
+    portraits: Library | None,
+    processes: ProcessGroup,
+    teacher: LandmarkTeacher | None,
+) -> Batches:
+    """The data of a process."""
+    size = trainer.model.config.image_size
+    deep = any(landmarks is not None and landmarks.shape[-1] > 2 for landmarks in library.landmarks)
+    if recipe.augmentation.turned and not deep:
+        log.warning("the clips' landmarks have no depth: no heads of clips are turned")
+    return Batches(
+        library,
+        recipe,
+        size=size,
+        seed=options.seed,
+        flow_size=trainer.model.config.dense_motion.size if recipe.needs_flow else None,
+        portraits=portraits,
+        share=(processes.rank, processes.size),
+        mirror=mirror_order(teacher.offsets.cpu()) if teacher else None,
+        workers=options.workers,
+        device=trainer.compute.device,
+    )
+
+
+def start(
+    options: TrainOptions,
+    trainer: Trainer,
+    batches: Batches,
+    teacher: LandmarkTeacher | None,
+    new: Collection[str],
+    progress: Progress | None,
+) -> None:
+    """What comes before the first step: keypoints from landmarks, new codes from data."""
+    recipe, compute, processes = trainer.recipe, trainer.compute, trainer.processes
+    if options.keypoint_steps and teacher is not None:
+        how = recipe.landmark_start or LandmarkStart()
+        pictures = Batches(
+            with_landmarks_only(batches.library, batches.pairs.portraits),
+            keypoint_recipe(recipe, how.keypoint_batch * processes.size),
+            size=batches.size,
+            seed=options.seed,
+            share=batches.share,
+            mirror=batches.mirror,
+            workers=options.workers,
+            device=compute.device,
+        )
+
+        def report(done: int, steps: int, value: float, jacobian: float) -> None:
+            pixels = value * batches.size / 2
+            log.info("keypoints %d/%d: %.2f px, jacobians %.3f", done, steps, pixels, jacobian)
+            if progress and processes.is_main:
+                progress("teaching keypoints", done, steps)
+
+        teach_keypoints(
+            trainer.model,
+            teacher,
+            pictures,
+            compute,
+            processes,
+            options.keypoint_steps,
+            how.keypoint_rate,
+            report,
+        )
+    unseeded = [name for name in CODEBOOKS if f"{name}.codebook.codes" in new]
+    if recipe.seed_codes and unseeded and isinstance(trainer.model, CodebookModel):
+        generator = torch.Generator().manual_seed(options.seed)
+        some = (batches.batch(step) for step in range(SEEDING_BATCHES))
+        seed_codes(trainer.model, some, generator, unseeded)
+
+
+def describe(
+    options: TrainOptions,
+    model_config: ModelConfig,
+    recipe: Recipe,
+    split: Split,
+    library: Library,
+    trainer: Trainer,
+) -> dict[str, Any]:
+    """What stays the same during a run, for `run.json`."""
+    place = str(trainer.compute.device)
+    if trainer.compute.device.type == "cuda":
+        place += f" ({torch.cuda.get_device_name(trainer.compute.device)})"
+    arguments = {name: _plain(value) for name, value in vars(options).items()}
+    return {
+        "talkhead": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": place,
+        "processes": trainer.processes.size,
+        "preset": options.preset,
+        "parameters": count_parameters(trainer.model),
+        "perceptual_network": trainer.objective.perceptual is not None,
+        "data": {
+            "clips": len(library.clips),
+            "identities": len(library.identities),
+            "with_landmarks": sum(landmarks is not None for landmarks in library.landmarks),
+            "test_clips": len(split.test),
+            "unusable": library.broken,
+        },
+        "arguments": arguments,
+        "config": config.to_dict(model_config),
+        "recipe": asdict(recipe),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value

@@ -1,0 +1,220 @@
+"""Opening media that strangers made: what is read, by which readers, and what may go wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from talkhead.errors import TalkheadError
+
+# FFmpeg's names of the containers that are read, recognised by content and whatever the file's
+# name. Of its 300 others some read further files or the network (playlists, SDP), some draw text
+# as pictures, and most hold no video that anybody drives with.
+VIDEO_FORMATS = (
+    "mov,matroska,avi,mpeg,mpegts,asf,flv,live_flv,ogg,gif,mxf,ivf,nut,dv,"
+    "h264,hevc,m4v,mpegvideo,obu,yuv4mpegpipe"
+)
+SOUND_FORMATS = "wav,w64,mp3,aac,flac,aiff,caf,ac3,eac3"
+# Every byte comes from the one file or pipe that was asked for: FFmpeg itself opens nothing.
+PROTOCOLS = ""
+GPU = "cuda"  # FFmpeg's name for decoding with NVDEC
+MAX_FRAME_PIXELS = 40_000_000  # of a video; 8K has 33 million
+INDEX_AT_END = (b"ftyp", b"mdat", b"wide", b"free")
+REFERENCES = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"[playlist]")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells one state of a file from another."""
+
+    inode: int
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Raises TalkheadError when the file is gone."""
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise TalkheadError(f"cannot read {path} ({error.strerror}); check the path") from error
+        return cls(stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def check_unchanged(path: Path, stamp: Stamp) -> None:
+    """Raise TalkheadError when a file is no longer what it was."""
+    if Stamp.of(path) != stamp:
+        raise TalkheadError(
+            f"{path} has changed while it was being read; wait until it is complete, then run "
+            "the command again"
+        )
+
+
+class Media:
+    """An open media file: FFmpeg's container, and what became of reading the file's bytes.
+
+    stamp: what the file was when it was opened.
+    """
+
+    def __init__(self, container: InputContainer, file: _LocalFile) -> None:
+        self.container = container
+        self.stamp = file.stamp
+        self._file = file
+
+    def check(self, error: av.FFmpegError | None = None) -> None:
+        """Raise TalkheadError when reading ended for another reason than the file's own content.
+
+        error: what FFmpeg said; damage is for the caller to tell.
+        """
+        self._file.check(error)
+
+
+@contextmanager
+def open_media(path: Path, hardware: bool = False, stamp: Stamp | None = None) -> Iterator[Media]:
+    """Open a local media file; raises TalkheadError that says what is wrong with it.
+
+    hardware: its pictures are decoded by an NVIDIA GPU (NVDEC), or not at all.
+    stamp:    what it was when it was read before; TalkheadError when it has changed since.
+    """
+    _check_file(path)
+    if stamp is not None:
+        check_unchanged(path, stamp)
+    try:
+        file = _LocalFile(path)
+    except PermissionError as error:
+        raise TalkheadError(f"{path} may not be read; check its permissions") from error
+    try:
+        with _open_container(file, hardware) as container:
+            yield Media(container, file)
+    finally:
+        file.close()
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise TalkheadError(f"{path} does not exist; check the path")
+    if path.is_dir():
+        raise TalkheadError(f"{path} is a folder, not a media file")
+    if not path.is_file():
+        raise TalkheadError(f"{path} is no file that can be read twice; pipe it in and give -")
+    if path.stat().st_size == 0:
+        raise TalkheadError(f"{path} is empty (0 bytes); download or record it again")
+
+
+def _open_container(file: _LocalFile, hardware: bool) -> InputContainer:
+    accelerator = HWAccel(GPU, allow_software_fallback=False) if hardware else None
+    try:
+        return open_untrusted(file, f"{VIDEO_FORMATS},{SOUND_FORMATS}", hwaccel=accelerator)
+    except (av.FFmpegError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
+        file.check(error if isinstance(error, av.FFmpegError) else None)
+        if hardware:
+            raise TalkheadError(
+                f"{file.path} cannot be decoded in hardware here, which needs an NVIDIA GPU with "
+                "its driver and a codec that it knows; leave out --hardware"
+            ) from error
+        if not isinstance(error, av.FFmpegError | OSError):
+            raise
+        raise TalkheadError(_why_not_opened(file.path)) from error
+
+
+def open_untrusted(source: Any, formats: str, **options: Any) -> InputContainer:
+    """A container read from a file object (`read`, perhaps `seek` and `tell`) and nothing else.
+
+    formats: FFmpeg's names of those that it may have, with commas.
+    options: further ones of `av.open`.
+    """
+    limits = {
+        "format_whitelist": formats,
+        "protocol_whitelist": PROTOCOLS,
+        "max_pixels": str(MAX_FRAME_PIXELS),
+        **options.pop("options", {}),
+    }
+    # Titles of older cameras and editors are not UTF-8.
+    return av.open(source, "r", options=limits, metadata_errors="replace", **options)
+
+
+def limit_pixels(stream: VideoStream, name: Path | str) -> None:
+    """Have no picture decoded that would take gigabytes; TalkheadError for one known to do so."""
+    context = stream.codec_context
+    if context.width * context.height > MAX_FRAME_PIXELS:
+        raise TalkheadError(
+            f"{name} has pictures of {context.width}x{context.height} pixels; the limit for a "
+            f"video is {MAX_FRAME_PIXELS // 10**6} megapixels: make it smaller first"
+        )
+    context.options = {**context.options, "max_pixels": str(MAX_FRAME_PIXELS)}
+
+
+def _why_not_opened(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] in INDEX_AT_END:
+        return (
+            f"{path} has lost its index (the moov atom), so it cannot be opened: the recording or "
+            "the download broke off; fetch it again or repair it with a tool such as untrunc"
+        )
+    if head.startswith(REFERENCES):
+        return (
+            f"{path} is a list of other files or addresses, which are not opened for it; give the "
+            "video itself"
+        )
+    return (
+        f"{path} is not a video that can be read, or it is damaged; pass an mp4, mov, mkv or webm"
+    )
+
+
+class _LocalFile:
+    """Bytes of a file for FFmpeg.
+
+    It would take an error of the disk for the end of the file, or for damage; here it is kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = str(path)  # by its ending FFmpeg chooses between formats that look alike
+        self.stamp = Stamp.of(path)
+        self._file = path.open("rb", buffering=0)
+        self._error: OSError | None = None
+
+    def read(self, count: int) -> bytes:
+        """At most `count` bytes; none at the end and after an error."""
+        try:
+            return self._file.read(count) or b""
+        except OSError as error:
+            self._error = error
+            return b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of a file. Places before the beginning, which damage may ask for, lead nowhere."""
+        try:
+            return self._file.seek(offset, whence)
+        except OSError:
+            return -1
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def check(self, error: av.FFmpegError | None) -> None:
+        """See `Media.check`."""
+        if self._error is not None:
+            raise TalkheadError(
+                f"{self.path} cannot be read to its end ({self._error.strerror}); check the disk "
+                "or the connection, then run the command again"
+            ) from self._error
+        if isinstance(error, MemoryError):
+            raise TalkheadError(
+                f"memory ran out while {self.path} was read; close other programs, or make its "
+                "pictures smaller"
+            ) from error
+        check_unchanged(self.path, self.stamp)

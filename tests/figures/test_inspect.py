@@ -1,0 +1,247 @@
+"""What `talkhead inspect` draws is what the models do, where they do it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from media import frame_seconds, make_clip
+from miniatures import FAMILIES, MEMORY, mini, mini_config
+from typer.testing import CliRunner
+
+from talkhead.animation.settings import RenderSettings
+from talkhead.cli import app
+from talkhead.cli.inspect import QuestionName
+from talkhead.errors import TalkheadError
+from talkhead.figures.activations import Activations
+from talkhead.figures.color_scales import ColorScales, displace, movement
+from talkhead.figures.colour import Basis, distinct, flow_colours, wheel
+from talkhead.figures.inspect import Inspector, inspect
+from talkhead.figures.overlays import bars, bend, mark_keypoints
+from talkhead.figures.questions import QUESTIONS, answer, draw_deformation
+from talkhead.figures.sheet import LABEL, text_width
+from talkhead.inference.engine import Engine
+from talkhead.io.image import read_image
+from talkhead.models.grid import identity_grid
+from talkhead.structs import Keypoints
+
+CENTRED = RenderSettings(crop_source="none", crop_driving="none", motion="absolute")
+COMMON = ["keypoints", "deformation", "candidates"]
+ANSWERS = {
+    "codebook": [*COMMON, "flow", "quantized", "occlusion", "features", "codes"],
+    "mcnet": [*COMMON, "occlusion", "features", "memory"],
+    "fomm": [*COMMON, "occlusion", "features"],
+    "tpsmm": [*COMMON, "occlusion", "features"],
+}
+RED, CYAN = np.array([255, 0, 0]), np.array([0, 255, 255])
+
+
+def engine_of(family: str) -> Engine:
+    return Engine(mini(family), torch.device("cpu"), batch_size=2)
+
+
+@pytest.fixture
+def driving(tmp_path: Path) -> Path:
+    return make_clip(tmp_path / "drive.mp4", frames=3, audio=False)
+
+
+@pytest.fixture
+def dissected(portrait: Path, driving: Path):  # type: ignore[no-untyped-def]
+    """The anatomy of a driving frame, for any engine."""
+
+    def look(engine: Engine, number: int = 1) -> Activations:
+        return Inspector(engine, portrait, driving, CENTRED).frame(number)
+
+    return look
+
+
+def test_a_shift_has_the_hue_of_its_direction_and_stillness_is_white() -> None:
+    right = np.full((2, 2, 2), (3.0, 0.0))
+    assert (flow_colours(right, full=3.0) == RED).all()
+    assert (flow_colours(-right, full=3.0) == CYAN).all()
+    assert (flow_colours(right * 0, full=3.0) == 255).all()
+    half = flow_colours(right, full=6.0)[0, 0]
+    assert half[0] == 255
+    assert half[1] == half[2] == pytest.approx(128, abs=1)
+    assert (wheel(65)[32, -1] == RED).all()
+    assert (wheel(65)[32, 0] == CYAN).all()
+
+
+def test_a_deformation_that_looks_to_the_left_moves_the_picture_to_the_right(dissected) -> None:  # type: ignore[no-untyped-def]
+    activations = dissected(engine_of("fomm"))
+    grid = identity_grid(16, 16).numpy() - np.array([0.25, 0.0], np.float32)
+    moved = movement(displace(grid), side=65)
+    np.testing.assert_allclose(moved, np.broadcast_to([8.0, 0.0], moved.shape), atol=1e-5)
+    picture = np.zeros((65, 65, 3), np.uint8)
+    picture[:, 20] = 255
+    assert bend(picture, grid)[32, :, 0].argmax() == 28
+    shifted = replace(
+        activations, deformation=grid, inside=replace(activations.inside, motion=grid)
+    )
+    as_colour = draw_deformation(shifted, ColorScales.of(shifted)).rows[0][0]
+    assert np.abs(as_colour.picture - RED).max() <= 8  # the scale ends at the next whole pixel
+
+
+def test_keypoints_are_drawn_where_they_are() -> None:
+    value = torch.tensor([[[-0.5, -0.5], [0.5, 0.25]]])
+    marked = mark_keypoints(np.zeros((101, 101, 3), np.uint8), Keypoints(value))
+    assert tuple(marked[25, 25]) == distinct(0)
+    assert tuple(marked[62, 75]) == distinct(1)
+    assert not marked[80:, :50].any()
+    grouped = mark_keypoints(np.zeros((101, 101, 3), np.uint8), Keypoints(value), group_size=2)
+    assert tuple(grouped[25, 25]) == tuple(grouped[62, 75]) == distinct(0)
+
+
+def test_code_counts_sum_to_the_tokens_and_stay_inside_their_allocation(dissected) -> None:  # type: ignore[no-untyped-def]
+    model = engine_of("codebook").model
+    uses = dissected(engine_of("codebook")).inside.codes
+    assert [use.kind for use in uses] == ["motion"] * 4 + ["appearance"] * 4
+    tokens = model.config.token_size**2
+    for scale, use in enumerate(uses[:4]):
+        assert use.allocated == 16 * (scale + 1) // 4
+        assert len(use.counts) == use.allocated
+        assert use.counts.sum() == tokens
+    chart = bars(np.array([4, 0, 2]), total=6, width=60, height=23)
+    tall = (chart != 255).any(-1).sum(0)
+    assert (tall[5], tall[15], tall[25], tall[55]) == (22, 3, 13, 0)
+
+
+def test_each_scale_starts_from_the_flow_that_the_one_before_left(dissected) -> None:  # type: ignore[no-untyped-def]
+    activations = dissected(engine_of("codebook"))
+    before = displace(activations.deformation)
+    for step in activations.inside.flows:
+        np.testing.assert_allclose(step.before, before, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(step.after, before + step.residual, rtol=1e-5, atol=1e-5)
+        assert step.decoded.shape == step.before.shape
+        before = step.after
+    np.testing.assert_allclose(displace(activations.inside.motion), before, rtol=1e-5, atol=1e-5)
+    assert len(activations.inside.flows) == 4
+
+
+def test_the_memory_shown_is_the_models_and_stays_itself_without_identity(dissected) -> None:  # type: ignore[no-untyped-def]
+    engine = engine_of("mcnet")
+    memory = dissected(engine).inside.memory
+    assert np.array_equal(memory.bank, engine.model.memory.bank[0].detach().numpy())
+    assert list(memory.conditioned) == [8, 16, 32]
+    assert not np.allclose(memory.conditioned[8], memory.bank)
+    plain = replace(mini_config("mcnet"), memory=replace(MEMORY, identity=False))
+    memory = dissected(Engine(mini(plain), torch.device("cpu"))).inside.memory
+    assert all(np.array_equal(each, memory.bank) for each in memory.conditioned.values())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_anatomy_adds_up(family: str, dissected) -> None:  # type: ignore[no-untyped-def]
+    activations = dissected(engine_of(family))
+    np.testing.assert_allclose(activations.contributions.sum(0), 1, atol=1e-5)
+    blended = (activations.contributions[..., None] * activations.candidates).sum(0)
+    np.testing.assert_allclose(blended, activations.deformation, atol=1e-4)
+    assert activations.result.picture.shape == activations.source.picture.shape
+    for step in activations.inside.features:
+        assert step.warped.shape[1:] == (step.size, step.size)
+        if step.compensated is not None:
+            assert step.compensated.shape == step.warped.shape
+            assert not np.allclose(step.compensated, step.warped)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_label_fits_its_panel(family: str, dissected) -> None:  # type: ignore[no-untyped-def]
+    activations = dissected(engine_of(family))
+    for figure in answer(activations, ColorScales.of(activations)).values():
+        for panel in (panel for row in figure.rows for panel in row):
+            assert panel.label.isascii()
+            assert text_width(panel.label, LABEL) <= panel.picture.shape[1], panel.label
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_sheet_answers_what_its_family_knows(
+    family: str, portrait: Path, driving: Path, tmp_path: Path
+) -> None:
+    engine = engine_of(family)
+    report = inspect(portrait, driving, tmp_path / "sheet.png", engine, CENTRED)
+    assert list(report.figures) == ANSWERS[family]
+    assert (report.family, report.frames) == (family, 1)
+    one = inspect(
+        portrait, driving, tmp_path / "one.png", engine, CENTRED, frame=0, only=["occlusion"]
+    )
+    assert (one.frame, one.figures) == (0, ("occlusion",))
+    sheet, single = read_image(tmp_path / "sheet.png"), read_image(tmp_path / "one.png")
+    assert single.shape[0] < sheet.shape[0] / 4
+
+
+def test_the_telling_frame_is_the_one_that_moves_most(portrait: Path, driving: Path) -> None:
+    inspector = Inspector(engine_of("codebook"), portrait, driving, CENTRED)
+    source = inspector.frame(0).source.keypoints.value
+    found = [activations.driving.keypoints.value for _, activations in inspector.frames()]
+    distances = [float((each - source).norm(dim=-1).mean()) for each in found]
+    assert len(distances) == 3
+    assert inspector.telling_frame() == int(np.argmax(distances))
+
+
+def test_a_video_has_a_sheet_for_every_frame_at_its_time(
+    portrait: Path, driving: Path, tmp_path: Path
+) -> None:
+    report = inspect(
+        portrait, driving, tmp_path / "look.mp4", engine_of("fomm"), CENTRED,
+        only=["keypoints"], video=True,
+    )  # fmt: skip
+    assert report.frames == 3
+    assert frame_seconds(tmp_path / "look.mp4") == frame_seconds(driving)
+
+
+def test_one_colour_means_one_feature_throughout() -> None:
+    rng = np.random.default_rng(0)
+    pattern = rng.standard_normal((1, 8, 8))
+    maps = np.concatenate([pattern, -pattern, 0.01 * rng.standard_normal((3, 8, 8))])
+    basis = Basis.of([maps])
+    assert np.array_equal(basis(maps)[::2, ::2], basis(maps[:, ::2, ::2]))
+    red = basis(maps)[..., 0].astype(float)
+    assert abs(np.corrcoef(red.ravel(), pattern.ravel())[0, 1]) > 0.98
+
+
+def test_a_question_that_means_nothing_to_a_model_lists_those_that_do(
+    portrait: Path, driving: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TalkheadError, match=r"no codes to show; it has keypoints.*features"):
+        inspect(portrait, driving, tmp_path / "o.png", engine_of("fomm"), CENTRED, only=["codes"])
+    assert not (tmp_path / "o.png").exists()
+
+
+def test_the_command_knows_every_question() -> None:
+    assert [name.value for name in QuestionName] == list(QUESTIONS)
+
+
+def test_the_command_draws_and_refuses_in_one_sentence(
+    toy_weights: Path, portrait: Path, driving: Path, tmp_path: Path
+) -> None:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        square = ["--crop-source", "none", "--crop-driving", "none", "--weights", toy_weights]
+        command = ["inspect", portrait, *arguments, *square]
+        result = CliRunner().invoke(app, [str(each) for each in command])
+        return result.exit_code, result.stdout, result.stderr.strip()
+
+    code, out, _ = run(driving, "-o", tmp_path / "o.png", "--only", "codes", "--json")
+    assert code == 0
+    assert json.loads(out)["figures"] == ["codes"]
+    (tmp_path / "m.safetensors").touch()
+    before = sorted(tmp_path.rglob("*"))
+    cases = {
+        "9": [driving, "-o", tmp_path / "p.png", "--frame", 9],
+        "memory": [driving, "-o", tmp_path / "p.png", "--only", "memory"],
+        "--overwrite": [driving, "-o", tmp_path / "o.png"],
+        "--video": [driving, "-o", tmp_path / "p.mp4"],
+        "unknown ending": [driving, "-o", tmp_path / "picture"],
+        ".xyz": [driving, "-o", tmp_path / "p.xyz", "--video"],
+        "no pictures": [tmp_path / "m.safetensors", "-o", tmp_path / "p.png"],
+        "AVD": [driving, "-o", tmp_path / "p.png", "--motion", "avd"],
+    }
+    for words, arguments in cases.items():
+        code, _, err = run(*arguments)
+        assert code == 1, words
+        assert err.startswith("error: "), err
+        assert words in err
+        assert "Traceback" not in err
+        assert sorted(tmp_path.rglob("*")) == before, words

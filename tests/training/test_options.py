@@ -1,0 +1,162 @@
+"""What a run is told: read, filled in and refused before anything is learned."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict, replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from toys import run_options
+
+from talkhead.config import has_landmarks
+from talkhead.errors import TalkheadError
+from talkhead.models import build
+from talkhead.training.options import TrainOptions, plan
+from talkhead.training.train import inspect_data, train
+
+
+def test_landmarks_help_whichever_way_a_recipe_was_chosen(clips: Path, tmp_path: Path) -> None:
+    given = TrainOptions((clips,), tmp_path / "run", landmarks=tmp_path)
+    _, by_preset = plan(given)
+    _, by_name = plan(replace(given, recipe="lite"))
+    assert by_name == by_preset
+    assert by_name.attention > 0
+    for setting in (
+        "recipe.attention=5",
+        "recipe.disocclusion_weight=5",
+        "recipe.weights.landmark_flow=8",
+        "recipe.rescale_jacobians=true",
+    ):
+        with pytest.raises(TalkheadError, match="needs --landmarks"):
+            plan(replace(given, landmarks=None, settings=(setting,)))
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "reason"),
+    [
+        ("codebook", {"settings": ("recipe.motion_only=true",)}, "adversary"),
+        ("codebook", {"settings": ("recipe.sharpen=1",)}, "blend_source=true"),
+        ("tpsmm", {"recipe": "lite"}, "mask_choice"),
+        ("codebook-lite", {"settings": ("model.keypoints.num_keypoints=15",)}, "20 entries for 15"),
+        ("codebook-lite", {"steps": 0}, "steps must be at least 1"),
+        ("codebook-lite", {"settings": ("model.dense_motion.size=0",)}, "size is 0, which is not"),
+        ("codebook-lite", {"settings": ("model.dense_motion.size=96",)}, "does not fit"),
+        ("codebook", {"settings": ('model.family="fomm"',)}, "which is not"),
+    ],
+)
+def test_contradictions_are_refused_before_anything_is_read(
+    preset: str, changes: dict[str, object], reason: str, tmp_path: Path
+) -> None:
+    given = TrainOptions((tmp_path,), tmp_path / "run", preset=preset)
+    with pytest.raises(TalkheadError, match=reason):
+        plan(replace(given, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("setting", ["model.norm_groups=7", "model.motion_codebook.scales=[7]"])
+def test_sizes_that_cannot_be_built_are_one_sentence(
+    setting: str, clips: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TalkheadError, match=r"cannot be divided|does not fit"):
+        train(run_options(clips, tmp_path / "run", settings=(setting,)))
+
+
+def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(TalkheadError, match="nothing to resume"):
+        train(run_options(clips, run, resume=True))
+    with pytest.raises(TalkheadError, match=r"no setting model\.chanels"):
+        train(run_options(clips, run, settings=("model.chanels=3",)))
+    with pytest.raises(TalkheadError, match=r"size is .big., which is not int"):
+        train(run_options(clips, run, settings=("model.dense_motion.size=big",)))
+    with pytest.raises(TalkheadError, match=r"needs model\.dense_motion\.size=32, not 16"):
+        train(run_options(clips, run, settings=("model.image_size=128",)))
+    with pytest.raises(TalkheadError, match=r"model\.working_size=20 does not fit"):
+        train(run_options(clips, run, settings=("model.working_size=20",)))
+    deep = ("model.dense_motion.num_blocks=5",)
+    with pytest.raises(TalkheadError, match="multiple of 32"):
+        train(run_options(clips, run, settings=deep))
+    with pytest.raises(TalkheadError, match="need --landmarks"):
+        train(run_options(clips, run, keypoint_steps=3))
+    with pytest.raises(TalkheadError, match=r"recipe\.augmentation\.turned needs --landmarks"):
+        train(run_options(clips, run, settings=("recipe.augmentation.turned=0.5",)))
+    with pytest.raises(TalkheadError, match="nope does not exist"):
+        train(run_options(tmp_path / "nope", run))
+    train(run_options(clips, run, steps=1))
+    with pytest.raises(TalkheadError, match="holds a run already"):
+        train(run_options(clips, run, steps=1))
+    with pytest.raises(TalkheadError, match=r"another model: .*family is codebook there"):
+        train(run_options(clips, run, resume=True, preset="toy-splines", settings=()))
+
+
+def test_a_disk_without_room_for_checkpoints_is_noticed_before_training(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(TalkheadError, match=r"room for 0 MB, but checkpoints of this run take"):
+        train(run_options(clips, tmp_path / "run"))
+    assert not (tmp_path / "run" / "losses.jsonl").exists()
+
+
+def test_a_perceptual_network_is_refused_where_nothing_uses_it(clips: Path, tmp_path: Path) -> None:
+    unused = run_options(clips, tmp_path / "run", vgg=tmp_path / "vgg.pth")
+    with pytest.raises(TalkheadError, match="no perceptual loss"):
+        train(replace(unused, settings=(*unused.settings, "recipe.weights.perceptual=0")))
+    with pytest.raises(TalkheadError, match=r"no file .*vgg\.pth"):
+        train(unused)
+
+
+def test_one_identity_is_allowed_and_warned_about(
+    clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = run_options(clips, tmp_path / "run", steps=1, exclude=("id00001", "id00002"))
+    assert train(alone) is not None
+    assert "all clips show one identity" in caplog.text
+
+
+def test_check_data_counts_and_names_broken_files(clips: Path) -> None:
+    (clips / "train" / "id00009#v#0#9.mp4").write_bytes(b"no video at all")
+    found = inspect_data(TrainOptions(data=(clips,), out=Path("unused")))
+    assert (found.clips, found.identities, found.test_clips) == (3, 3, 1)
+    assert found.frames == 18
+    assert [Path(path).name for path in found.broken] == ["id00009#v#0#9.mp4"]
+    assert json.dumps(asdict(found))
+
+
+def test_every_published_recipe_has_its_numbers() -> None:
+    _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="codebook"))
+    assert (recipe.steps, recipe.batch_size, recipe.learning_rate) == (250_000, 16, 8e-5)
+    assert recipe.weights.motion_reconstruction == 32
+    _, recipe = plan(TrainOptions(data=(), out=Path("unused"), preset="mcnet"))
+    assert recipe.num_steps(identities=64) == 100 * 75
+
+
+def test_weights_say_that_their_keypoints_are_landmarks_where_they_stay_so(tmp_path: Path) -> None:
+    given = TrainOptions((tmp_path,), tmp_path / "run", landmarks=tmp_path)
+    assert has_landmarks(plan(given)[0])
+    assert not has_landmarks(plan(replace(given, landmarks=None))[0])
+    assert not has_landmarks(plan(replace(given, preset="codebook"))[0])  # for a tenth of the run
+    released = ("recipe.landmark_start.until=0.5",)
+    assert not has_landmarks(plan(replace(given, settings=released))[0])
+
+
+@pytest.mark.parametrize("script", ["train_small.sh", "train_lite.sh"])
+def test_the_settings_of_example_scripts_are_still_accepted(script: str) -> None:
+    text = (Path(__file__).parents[2] / "examples" / script).read_text().replace("\\\n", " ")
+    commands = [
+        shlex.split(line) for line in text.splitlines() if line.startswith("talkhead train")
+    ]
+    assert commands
+    for command in commands:
+        given = dict(pairwise(command))
+        settings = tuple(value for name, value in pairwise(command) if name == "--set")
+        landmarks = Path("marks") if "--landmarks" in command else None
+        preset = given.get("--preset", "codebook-lite")
+        wanted = TrainOptions(
+            (), Path("out"), preset=preset, settings=settings, landmarks=landmarks
+        )
+        build(plan(wanted)[0])

@@ -1,0 +1,295 @@
+"""A training step: every family learns, every term teaches what it should and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from toys import CODEBOOK, FAMILIES, toy_batch, toy_library
+
+from talkhead.errors import TalkheadError
+from talkhead.models import build
+from talkhead.models.codebook import CodebookModel
+from talkhead.structs import Keypoints
+from talkhead.training.compute import Compute
+from talkhead.training.distributed import ProcessGroup
+from talkhead.training.loop.trainer import Trainer
+from talkhead.training.losses.objective import Objective, keypoint_distance
+from talkhead.training.phases.codebooks import code_use, seed_codes
+from talkhead.training.phases.pretrain_keypoints import fit_teacher
+from talkhead.training.recipes.presets import RECIPES, recipe_for, with_landmarks
+from talkhead.training.recipes.recipe import Adversarial, LossWeights, Recipe
+
+CPU = torch.device("cpu")
+
+
+def trainer(recipe: Recipe, family: str = "codebook") -> Trainer:
+    torch.manual_seed(0)
+    model = build(FAMILIES[family])
+    return Trainer(model, recipe, Objective(recipe), Compute(CPU), ProcessGroup(), seed=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_published_recipe_takes_a_step_and_all_its_terms_are_finite(family: str) -> None:
+    recipe = replace(RECIPES[family], batch_size=2)
+    one = trainer(recipe, family)
+    before = [p.clone() for p in one.model.parameters()]
+    terms = one.train_step(toy_batch(recipe), step=0, progress=0.2)
+    assert all(torch.isfinite(value) for value in terms.values()), terms
+    wanted = {name for name, weight in vars(recipe.weights).items() if weight}
+    assert wanted - {"perceptual"} <= terms.keys()
+    changed = [not torch.equal(a, b) for a, b in zip(before, one.model.parameters(), strict=True)]
+    assert sum(changed) > 0.8 * len(changed)
+
+
+def test_one_batch_overfits() -> None:
+    recipe = Recipe(
+        "test",
+        batch_size=2,
+        learning_rate=4e-3,
+        keypoint_rate=1e-3,
+        betas=(0.9, 0.99),
+        weights=LossWeights(pixel=1.0),
+    )
+    one = trainer(recipe)
+    batch = toy_batch(recipe)
+    losses = [one.train_step(batch, step, 0.0)["pixel"].item() for step in range(80)]
+    assert losses[-1] < 0.3 * losses[0], (losses[0], losses[-1])
+
+
+def gradients(model: CodebookModel, loss: torch.Tensor) -> set[str]:
+    """Names of the parameters that a loss moves."""
+    model.zero_grad()
+    loss.backward(retain_graph=True)
+    return {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def parts(names: set[str], depth: int = 2) -> set[str]:
+    return {".".join(name.split(".")[:depth]) for name in names}
+
+
+def test_code_losses_move_codebooks_and_their_encoders_only() -> None:
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    assert isinstance(model, CodebookModel)
+    batch = toy_batch(Recipe("test", batch_size=2))
+    losses = model.reconstruct(batch.source, batch.driving).losses
+    assert parts(gradients(model, losses["motion_code"])) == {
+        "motion.codebook",
+        "motion.embedding",
+    }
+    # Straight through the codes into the encoder; the codes themselves get nothing, nor does the
+    # flow that is to be reconstructed.
+    assert parts(gradients(model, losses["motion_reconstruction"])) == {
+        "motion.to_motion",
+        "motion.embedding",
+    }
+    moved = gradients(model, losses["appearance_code"])
+    assert "appearance.codebook.codes" in moved
+    assert {name.split(".")[0] for name in moved} == {"appearance", "encoder"}
+    assert not any("restore" in name or "layers" in name for name in moved)
+
+
+def test_equivariance_and_keypoint_distance_move_the_detector_only() -> None:
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    assert isinstance(model, CodebookModel)
+    weights = LossWeights(equivariance_value=1, equivariance_jacobian=1, keypoint_distance=1)
+    recipe = Recipe("test", batch_size=2, weights=weights)
+    batch = toy_batch(recipe)
+    outputs = model.reconstruct(batch.source, batch.driving)
+    terms = Objective(recipe)(model, batch, outputs, 0.0)
+    assert terms.keys() == {
+        "equivariance_value",
+        "equivariance_jacobian",
+        "keypoint_distance",
+    }
+    for term in terms.values():
+        assert parts(gradients(model, term), 1) == {"keypoint_detector"}
+
+
+def test_image_terms_do_not_move_the_quantiser() -> None:
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    assert isinstance(model, CodebookModel)
+    recipe = Recipe("test", batch_size=2, weights=LossWeights(pixel=1.0))
+    batch = toy_batch(recipe)
+    outputs = model.reconstruct(batch.source, batch.driving)
+    moved = gradients(model, Objective(recipe)(model, batch, outputs, 0.0)["pixel"])
+    assert not any(name.startswith("motion.to_motion") for name in moved)
+    assert "motion.codebook.codes" in moved  # through attention
+
+
+def test_near_keypoints_are_driven_apart_by_the_hinge_and_ignored_by_the_sign() -> None:
+    value = torch.tensor([[[0.0, 0.0], [0.1, 0.0], [0.9, 0.9]]], requires_grad=True)
+    hinge = keypoint_distance(Keypoints(value), "hinge")
+    (slope,) = torch.autograd.grad(hinge, value)
+    assert slope[0, 0, 0] > 0 > slope[0, 1, 0]
+    assert not slope[0, 2].any()
+    sign = keypoint_distance(Keypoints(value), "sign")
+    assert sign.item() == pytest.approx(2 * 2 / 9)
+    assert hinge.item() == pytest.approx(2 * 1 / 9)
+
+
+def test_adversary_enters_at_its_step_and_learns() -> None:
+    recipe = Recipe(
+        "test",
+        batch_size=2,
+        weights=LossWeights(pixel=1.0),
+        adversarial=Adversarial(start=2, base_channels=4),
+    )
+    one = trainer(recipe)
+    batch = toy_batch(recipe)
+    assert one.adversarial is not None
+    judge = one.adversarial.discriminator
+    before = [p.clone() for p in judge.parameters()]
+    assert "adversarial" not in one.train_step(batch, 0, 0.0)
+    assert all(map(torch.equal, before, judge.parameters()))
+    terms = one.train_step(batch, 1, 0.0)
+    assert {"adversarial", "discriminator"} <= terms.keys()
+    assert not all(map(torch.equal, before, judge.parameters()))
+
+
+def test_the_adversarial_fomm_recipe_fools_matches_features_and_teaches_its_judge() -> None:
+    recipe = RECIPES["fomm-adversarial"]
+    assert recipe.adversarial is not None
+    few = replace(recipe.adversarial, base_channels=4)
+    one = trainer(replace(recipe, batch_size=2, adversarial=few), "fomm")
+    batch = toy_batch(one.recipe)
+    judge = [one.train_step(batch, step, 0.0) for step in range(12)]
+    assert {"adversarial", "feature_matching", "discriminator"} <= judge[0].keys()
+    assert judge[-1]["discriminator"] < judge[0]["discriminator"]
+    # What the generator learns from the judge must not teach the judge.
+    assert one.adversarial is not None
+    before = [p.clone() for p in one.adversarial.discriminator.parameters()]
+    one._backward(batch, 12, 0.0)
+    grads = [p.grad for p in one.adversarial.discriminator.parameters()]
+    one.adversarial.optimizer.zero_grad(set_to_none=True)
+    one._backward(batch, 13, 0.0)
+    assert all(p.grad is None for p in one.adversarial.discriminator.parameters())
+    assert all(map(torch.equal, before, one.adversarial.discriminator.parameters()))
+    assert any(g is not None for g in grads)  # left from its own step, so the check can fail
+
+
+def test_accumulated_pieces_learn_what_the_whole_batch_learns() -> None:
+    recipe = Recipe("test", batch_size=4, weights=LossWeights(pixel=1.0, equivariance_value=1.0))
+    batch = toy_batch(recipe)
+    results = []
+    for pieces in (1, 2):
+        torch.manual_seed(0)
+        model = build(FAMILIES["tpsmm"])  # instance norm: no statistics over the batch
+        compute = Compute(CPU, parts=pieces)
+        one = Trainer(model.eval(), recipe, Objective(recipe), compute, ProcessGroup(), seed=0)
+        one.model.eval()
+        one.train_step(batch, 0, 0.5)
+        results.append(torch.cat([p.flatten() for p in one.model.parameters()]))
+    assert torch.allclose(results[0], results[1], atol=1e-4)
+
+
+def test_a_step_that_is_not_finite_changes_nothing() -> None:
+    recipe = Recipe("test", batch_size=2, weights=LossWeights(pixel=1.0))
+    one = trainer(recipe)
+    before = [p.clone() for p in one.model.parameters()]
+    batch = toy_batch(recipe)
+    one.train_step(replace(batch, driving=batch.driving * float("nan")), 0, 0.0)
+    assert one.skipped == 1
+    assert all(map(torch.equal, before, one.model.parameters()))
+
+
+def test_a_batch_too_large_for_memory_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe("test", batch_size=2, weights=LossWeights(pixel=1.0))
+    one = trainer(recipe)
+
+    def no_room(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(one, "_forward", no_room)
+    sentence = r"a batch of 2 does not fit .* --accumulate 2"
+    with pytest.raises(TalkheadError, match=sentence), one.explain_memory():
+        one.train_step(toy_batch(recipe), 0, 0.0)
+
+
+def test_the_motion_stage_teaches_the_models_own_motion_and_leaves_its_decoder_alone() -> None:
+    weights = LossWeights(pyramid=1.0, motion_code=1.0, motion_reconstruction=1.0)
+    one = trainer(Recipe("test", batch_size=2, motion_only=True, weights=weights))
+    before = {name: p.clone() for name, p in one.model.named_parameters()}
+    one.train_step(toy_batch(one.recipe), 0, 0.0)
+    after = dict(one.model.named_parameters())
+    moved = {name.split(".")[0] for name, p in before.items() if not torch.equal(p, after[name])}
+    assert moved == {"keypoint_detector", "dense_motion", "encoder", "motion"}
+
+
+def test_the_disentangling_recipe_teaches_that_network_alone_to_undo_random_scales() -> None:
+    recipe = replace(RECIPES["tpsmm-avd"], batch_size=4, learning_rate=3e-3)
+    torch.manual_seed(0)
+    model = build(replace(FAMILIES["tpsmm"], avd=True))
+    one = Trainer(model, recipe, Objective(recipe), Compute(CPU), ProcessGroup(), seed=0)
+    before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
+    batch = toy_batch(recipe)
+    errors = [one.train_step(batch, step, 0.0)["disentangling"].item() for step in range(40)]
+    assert sum(errors[-5:]) < 0.5 * sum(errors[:5]), errors
+    after = one.model.state_dict()
+    moved = {
+        name.split(".")[0] for name, old in before.items() if not torch.equal(old, after[name])
+    }
+    assert moved == {"avd"}
+
+
+def test_seeded_codes_lie_among_the_data_and_more_of_them_live() -> None:
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    assert isinstance(model, CodebookModel)
+    batch = toy_batch(Recipe("test", batch_size=4))
+    before = code_use(model, [batch])
+    seed_codes(model, [batch], torch.Generator().manual_seed(0))
+    after = code_use(model, [batch])
+    assert before.keys() == after.keys() == {"motion", "appearance"}
+    assert after["motion"] > before["motion"]
+    assert after["appearance"] > before["appearance"]
+    assert model.motion is not None
+    kept = model.motion.codebook.codes.clone()
+    seed_codes(model, [batch], torch.Generator().manual_seed(1), ["appearance"])
+    assert torch.equal(model.motion.codebook.codes, kept)
+
+
+def test_help_for_the_motion_is_computed_and_taught() -> None:
+    """Landmarks, optical flow and mask choice of the recipe for little data."""
+    recipe = replace(with_landmarks(recipe_for("codebook-lite", "codebook")), batch_size=2)
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    teacher = fit_teacher(toy_library(landmarks=True))
+    one = Trainer(
+        model, recipe, Objective(recipe, None, teacher), Compute(CPU), ProcessGroup(), seed=0
+    )
+    terms = one.train_step(toy_batch(recipe, landmarks=True, flow=True), 0, 0.0)
+    helps = {"landmark_flow", "dense_flow", "mask_choice", "landmark_supervision", "warped_pyramid"}
+    assert helps <= terms.keys()
+    assert all(terms[name] > 0 for name in helps)
+
+
+def test_what_the_source_hides_counts_more_in_the_picture_and_not_in_the_warped_source() -> None:
+    recipe = replace(with_landmarks(recipe_for("codebook-lite", "codebook")), batch_size=2)
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    teacher = fit_teacher(toy_library(landmarks=True))
+    batch = toy_batch(recipe, landmarks=True, flow=True)
+    folded = replace(batch, source_landmarks=batch.source_landmarks * torch.tensor([0.1, 1.0]))
+    outputs = model.reconstruct(batch.source, batch.driving)
+    found = {}
+    for weight in (0.0, 5.0):
+        objective = Objective(replace(recipe, disocclusion_weight=weight), None, teacher)
+        found[weight] = objective(model, folded, outputs, 0.0)
+    differing = {n for n in found[0.0] if not torch.equal(found[0.0][n], found[5.0][n])}
+    assert differing == {"pyramid", "gradient"}
+    alone = Objective(replace(recipe, disocclusion_weight=5.0, motion_only=True), None, teacher)
+    assert torch.equal(alone(model, folded, outputs, 0.0)["pyramid"], found[0.0]["pyramid"])
+
+
+def test_tether_lets_go() -> None:
+    recipe = with_landmarks(recipe_for("mcnet", "mcnet"))
+    objective = Objective(recipe)
+    assert objective.landmark_supervision_weight(0.0) == 1
+    assert objective.landmark_supervision_weight(0.05) == pytest.approx(0.5)
+    assert objective.landmark_supervision_weight(0.5) == 0
+    assert Objective(RECIPES["mcnet"]).landmark_supervision_weight(0.0) == 0
