@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -54,7 +55,8 @@ class Preview:
 
     It differs from the render in three ways: anchor `auto` is sought among a few frames instead of
     all; crops jump where a render's glide; smoothing, which acts between frames, is left out.
-    What a change of settings leaves as it was (portrait, crops, keypoints) is kept between calls.
+    What a change of settings leaves as it was (portrait, crops, keypoints) is kept between calls,
+    and found once where several threads ask for it.
 
     count: how many frames are drawn, spread evenly over what `RenderSettings` select.
     """
@@ -62,6 +64,7 @@ class Preview:
     def __init__(self, engine: Engine, count: int = 6) -> None:
         self._engine = engine
         self._count = count
+        self._lock = Lock()
         self._source = lru_cache(2)(self._load_source)
         self._samples = lru_cache(2)(self._find_samples)
 
@@ -71,8 +74,9 @@ class Preview:
         """The frames in order, each as soon as it is drawn. Raises TalkheadError."""
         if settings.motion == "avd":
             self._engine.require_avd()
-        portrait = self._source(source, _of_source(settings), tuple(stamps([source])))
-        samples = self._samples(driving, _of_driving(settings), tuple(stamps([driving])))
+        with self._lock:
+            portrait = self._source(source, _of_source(settings), tuple(stamps([source])))
+            samples = self._samples(driving, _of_driving(settings), tuple(stamps([driving])))
         anchor = self._anchor(driving, settings, portrait.encoded.keypoints, samples)
         time_base = samples.time_base
         renderer = FrameRenderer(

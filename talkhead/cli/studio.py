@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from enum import EnumType
-from typing import TYPE_CHECKING, Annotated, get_args, get_type_hints
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.models import OptionInfo
@@ -83,8 +83,15 @@ def animate_options() -> dict[str, Option]:
             flag=flags[0] if flags else f"--{word}",
             help=info.help or "",
             off=f"--no-{word}" if plain is bool and not flags else None,
-            choices=tuple(each.value for each in plain) if isinstance(plain, EnumType) else (),
+            choices=_choices(plain),
             minimum=info.min,
             maximum=info.max,
         )
     return options
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """What an option of a fixed set of words can be."""
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return tuple(choice.value for choice in annotation)
+    return ()
