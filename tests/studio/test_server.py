@@ -31,7 +31,6 @@ from talkhead.animation.settings import RenderSettings
 from talkhead.cli import app
 from talkhead.cli.studio import animate_options
 from talkhead.errors import TalkheadError
-from talkhead.inference.engine import Engine
 from talkhead.io.image import from_jpeg, read_image, to_jpeg
 from talkhead.studio.access import is_loopback
 from talkhead.studio.controls import command_line, controls, impossible, read_settings
@@ -332,15 +331,11 @@ def test_every_setting_reaches_the_command_line(
 ) -> None:
     seen: list[RenderSettings] = []
 
-    class Recorder:
-        def __init__(self, *_: object) -> None: ...
+    def record(jobs: object, settings: RenderSettings, *_: object) -> None:
+        seen.append(settings)
+        raise TalkheadError("seen")
 
-        def __call__(self, *arguments: Any, **_: Any) -> None:
-            seen.append(arguments[3])
-            raise TalkheadError("seen")
-
-    monkeypatch.setattr("talkhead.animation.animator.Animator", Recorder)
-    monkeypatch.setattr(Engine, "load", lambda *_: None)
+    monkeypatch.setattr(sys.modules["talkhead.cli.animate"], "opened", record)
     options = animate_options()
     driving = make_clip(tmp_path / "drive.mp4", frames=2)
     for control in controls(options):
