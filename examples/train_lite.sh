@@ -3,8 +3,8 @@
 # Three steps: keypoints from landmarks and motion alone (quick), then everything together.
 # Usage: examples/train_lite.sh CLIPS LANDMARKS PORTRAITS FOLDER [MOTION_MINUTES] [JOINT_MINUTES]
 #   CLIPS:     train/ (and test/) with 256 px clips of faces.
-#   LANDMARKS: <clip>.npz with `points` (frames, 478, 3) in pixels, MediaPipe's numbering, and
-#              portraits.npz.
+#   LANDMARKS: auto, or a folder of <clip>.npz with `points` (frames, 478, 3) in pixels, MediaPipe's
+#              numbering, and portraits.npz.
 #   PORTRAITS: photos of more faces, for the keypoints and, their heads turned, for what heads hide.
 set -eu
 clips=$1

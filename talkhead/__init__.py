@@ -15,15 +15,21 @@ from talkhead.version import __version__
 if TYPE_CHECKING:
     from talkhead.animation.animator import Animator, RenderReport, animate, reenact
     from talkhead.animation.settings import RenderSettings
+    from talkhead.faces.finder import find_faces
+    from talkhead.faces.tracker import FaceTracker
     from talkhead.inference.engine import Engine
+    from talkhead.structs import Face
 
 # Public names and where they live; imported when first used, so that `import talkhead` is quick.
 _HOMES = {
     "Animator": "talkhead.animation.animator",
     "Engine": "talkhead.inference.engine",
+    "Face": "talkhead.structs",
+    "FaceTracker": "talkhead.faces.tracker",
     "RenderReport": "talkhead.animation.animator",
     "RenderSettings": "talkhead.animation.settings",
     "animate": "talkhead.animation.animator",
+    "find_faces": "talkhead.faces.finder",
     "reenact": "talkhead.animation.animator",
 }
 
@@ -33,11 +39,14 @@ _OLD_NAMES = {"Report": "RenderReport", "Settings": "RenderSettings"}
 __all__ = [
     "Animator",
     "Engine",
+    "Face",
+    "FaceTracker",
     "RenderReport",
     "RenderSettings",
     "TalkheadError",
     "__version__",
     "animate",
+    "find_faces",
     "reenact",
 ]
 

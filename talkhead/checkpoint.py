@@ -80,8 +80,9 @@ def save(
     write(path, tensors, Header(model.config, provenance))
 
 
-def write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
-    """Write tensors that fit `header.config`, whole or not at all."""
+def write(path: Path, tensors: dict[str, Tensor], header: Header, overwrite: bool = True) -> None:
+    """Write tensors that fit `header.config`, whole or not at all; in place of another file only
+    with `overwrite`, or TalkheadError is raised."""
     text = json.dumps(
         {
             "format": FORMAT,
@@ -91,7 +92,7 @@ def write(path: Path, tensors: dict[str, Tensor], header: Header) -> None:
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_tensors(path, tensors, {METADATA_KEY: text})
+        save_tensors(path, tensors, {METADATA_KEY: text}, overwrite)
     except (OSError, SafetensorError) as error:
         raise TalkheadError(f"cannot write weights to {path}: {error}") from error
 

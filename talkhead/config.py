@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from talkhead.errors import TalkheadError, shown
+from talkhead.faces.topology import HEAD_GROUPS
 from talkhead.schema import Range, read_dataclass
 
-HEAD_POINTS = 15  # of a head, as many as `head.POINTS` has
+HEAD_POINTS = len(HEAD_GROUPS)  # of a head, as many as `head.POINTS` has
 
 # What a description from outside may ask for: well beyond every model that is known, and still
 # built in a second. Which of them fit each other is said by `models.sizes`.

@@ -6,17 +6,18 @@ h w feature map, N codes, T tokens, D embedding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from talkhead.faces.topology import OUTER_EYE_CORNERS
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-TransferMode = Literal["relative", "absolute"]  # what motion is carried over; see `Transfer`
 
 
 @dataclass(frozen=True)
@@ -39,30 +40,55 @@ class Frame:
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of a frame, in frame pixels: top left corner and side. It may stick out."""
+    """A square of a frame, in frame pixels: top left corner and side. It may stick out.
 
-    x: float
-    y: float
-    side: float
-
-
-@dataclass(frozen=True)
-class Face:
-    """A face found in a frame: its box in pixels, and which detector found it.
-
-    score: 0..1, surer when higher, comparable only within one detector; None where it has none.
+    angle: degrees by which it is turned clockwise about its centre; corner and side are those of
+    the square before.
     """
 
     x: float
     y: float
-    width: float
-    height: float
-    detector: str
-    score: float | None = None
+    side: float
+    angle: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face in a picture: its mesh, and how sure it is that it is one.
+
+    points:   float32 (478, 3), x and y in pixels of the picture (the centre of the first pixel lies
+              at 0.5), z in the same unit, smaller where nearer to the camera. The numbering is that
+              of MediaPipe's face mesh, see `faces.topology`. A tracker may leave out the irises.
+    presence: 0 to 1.
+    """
+
+    points: np.ndarray
+    presence: float
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, width and height: from the top of the forehead to the chin, ear to ear."""
+        low, high = self.points[:, :2].min(axis=0), self.points[:, :2].max(axis=0)
+        x, y, width, height = (float(v) for v in (*low, *(high - low)))
+        return x, y, width, height
 
     @property
     def centre(self) -> tuple[float, float]:
-        return self.x + self.width / 2, self.y + self.height / 2
+        """Of the box."""
+        x, y, width, height = self.box
+        return x + width / 2, y + height / 2
+
+    @property
+    def height(self) -> float:
+        """Of the box."""
+        return self.box[3]
+
+    @property
+    def roll(self) -> float:
+        """By how much the line of the eyes is turned, degrees clockwise."""
+        left, right = OUTER_EYE_CORNERS
+        dx, dy = self.points[right, :2] - self.points[left, :2]
+        return math.degrees(math.atan2(dy, dx))
 
 
 @dataclass(frozen=True)

@@ -8,35 +8,14 @@ import numpy as np
 import pytest
 import torch
 import toys
+from miniatures import TOY
 from PIL import Image
 
 from talkhead import checkpoint, config
-from talkhead.config import (
-    AppearanceCodebookConfig,
-    CodebookConfig,
-    DenseMotionConfig,
-    KeypointConfig,
-    MotionCodebookConfig,
-)
 from talkhead.inference.engine import Engine
 from talkhead.models import build
 
 torch.set_num_threads(1)
-
-TOY = CodebookConfig(
-    image_size=64,
-    channels=(16, 8, 8, 8),
-    norm_groups=4,
-    blend_source=True,
-    keypoints=KeypointConfig(input_size=16, base_channels=4, max_channels=16, num_blocks=2),
-    dense_motion=DenseMotionConfig(size=16, base_channels=4, max_channels=16, num_blocks=2),
-    motion_codebook=MotionCodebookConfig(
-        num_codes=16, dim=8, num_layers=1, num_heads=2, residual_channels=8
-    ),
-    appearance_codebook=AppearanceCodebookConfig(
-        num_codes=16, dim=16, num_layers=1, num_heads=2, residual=True
-    ),
-)
 
 
 @pytest.fixture(scope="session")
@@ -67,5 +46,5 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Toy clips in the VoxCeleb layout, and the presets "toy" and "toy-splines" to learn them."""
     monkeypatch.setitem(config.PRESETS, "toy", toys.CODEBOOK)
-    monkeypatch.setitem(config.PRESETS, "toy-splines", toys.TPSMM)
+    monkeypatch.setitem(config.PRESETS, "toy-splines", toys.MODELS["tpsmm"])
     return toys.write_clips(tmp_path / "clips")

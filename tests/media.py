@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -103,6 +103,36 @@ def _fill_tone(
         frame.sample_rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), begin
         output.mux(stream.encode(frame))
     output.mux(stream.encode(None))
+
+
+def remux(
+    source: Path,
+    output: Path,
+    change: Callable[[av.Packet], None] = lambda packet: None,
+    title: str = "",
+) -> Path:
+    """Copy every packet of a clip into another file, changed on the way; returns its path."""
+    with av.open(str(source)) as old, av.open(str(output), "w") as new:
+        if title:
+            new.metadata["title"] = title
+        streams = {stream: new.add_stream_from_template(stream) for stream in old.streams}
+        for packet in old.demux():
+            if packet.size:
+                change(packet)
+                packet.stream = streams[packet.stream]
+                new.mux(packet)
+    return output
+
+
+def forget_codec(path: Path, kind: str, number: int) -> Path:
+    """Give a track of an mp4 a codec that nobody knows. kind: "avc1" or "alac" as stored."""
+    content = path.read_bytes()
+    pieces = content.split(b"stsd")
+    found = [place for place, piece in enumerate(pieces) if piece[12:16] == kind.encode()]
+    place = found[number]
+    pieces[place] = pieces[place][:12] + b"zzzz" + pieces[place][16:]
+    path.write_bytes(b"stsd".join(pieces))
+    return path
 
 
 def make_sound(path: Path, seconds: float = 1.0, codec: str = "aac") -> Path:

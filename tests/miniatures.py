@@ -80,6 +80,9 @@ def mini_config(family: str, image_size: int = 64) -> ModelConfig:
     return configs[family]
 
 
+TOY = replace(mini_config("codebook"), blend_source=True)
+
+
 def mini_preset(name: str) -> ModelConfig:
     """A preset's structure at a miniature's size."""
     full, small = PRESETS[name], mini_config(PRESETS[name].family)

@@ -1,4 +1,4 @@
-"""Toy models and clips for tests of training: 64 px, a few channels, random faces of noise."""
+"""Clips and runs for tests of training, and the miniature models that they train."""
 
 from __future__ import annotations
 
@@ -8,19 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from media import make_clip
+from miniatures import FAMILIES, mini_config
 
-from talkhead.config import (
-    AppearanceCodebookConfig,
-    CodebookConfig,
-    DenseMotionConfig,
-    FommConfig,
-    KeypointConfig,
-    McnetConfig,
-    MemoryConfig,
-    ModelConfig,
-    MotionCodebookConfig,
-    TpsmmConfig,
-)
+from talkhead.config import CodebookConfig, McnetConfig, ModelConfig
 from talkhead.data.clips import Clip
 from talkhead.training.data.batches import Batch, Batches
 from talkhead.training.data.library import ArrayFrames, Library
@@ -28,44 +18,21 @@ from talkhead.training.options import TrainOptions
 from talkhead.training.recipes.recipe import Recipe
 
 SIZE = 64
-KEYPOINTS = KeypointConfig(15, input_size=32, base_channels=4, max_channels=8, num_blocks=2)
-DENSE = DenseMotionConfig(size=16, base_channels=4, max_channels=8, num_blocks=2)
 
-CODEBOOK = CodebookConfig(
-    image_size=SIZE,
-    channels=(8, 8, 8, 8),
-    norm_groups=4,
-    keypoints=KEYPOINTS,
-    dense_motion=DENSE,
-    motion_codebook=MotionCodebookConfig(
-        num_codes=16, dim=8, num_layers=1, num_heads=2, residual_channels=8
-    ),
-    appearance_codebook=AppearanceCodebookConfig(num_codes=16, dim=8, num_layers=1, num_heads=2),
-)
-MEMORY = MemoryConfig(channels=8, size=8)
-MCNET = McnetConfig(
-    image_size=SIZE, channels=(8, 8, 8, 8), keypoints=KEYPOINTS, dense_motion=DENSE, memory=MEMORY
-)
-FOMM = FommConfig(
-    image_size=SIZE,
-    channels=(8, 8, 8),
-    num_residual=1,
-    keypoints=replace(KEYPOINTS, num_keypoints=4),
-    dense_motion=DENSE,
-)
-TPSMM = TpsmmConfig(
-    image_size=SIZE,
-    channels=(8, 8, 8, 8),
-    num_groups=2,
-    encoder_channels=4,
-    dense_motion=replace(DENSE, num_blocks=3),
-)
-FAMILIES: dict[str, ModelConfig] = {
-    "codebook": CODEBOOK,
-    "mcnet": MCNET,
-    "fomm": FOMM,
-    "tpsmm": TPSMM,
-}
+
+def trainable(family: str) -> ModelConfig:
+    """The miniature with as many keypoints as landmarks teach, where they teach any."""
+    config = mini_config(family)
+    if isinstance(config, CodebookConfig):  # in few dimensions a random encoder uses few codes
+        few = replace(config.appearance_codebook, dim=8)
+        config = replace(config, appearance_codebook=few)
+    if isinstance(config, CodebookConfig | McnetConfig):
+        return replace(config, keypoints=replace(config.keypoints, num_keypoints=15))
+    return config
+
+
+MODELS = {family: trainable(family) for family in FAMILIES}
+CODEBOOK = MODELS["codebook"]
 
 
 def face(x: float, y: float, tint: int, size: int = SIZE) -> np.ndarray:

@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.animation.driving import MotionSource, TemplateMotion, VideoMotion, batches
-from talkhead.animation.paths import check_output, is_same, stamps
+from talkhead.animation.paths import check_output, stamps
 from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.errors import Stopped, TalkheadError
+from talkhead.faces.alignment import Detector, make_finder
+from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
+from talkhead.io.atomic import is_same
 from talkhead.motion.anchor import AnchorSearch
 from talkhead.motion.template import MotionTemplate, read_driving, save_motion
 from talkhead.motion.transfer import TransferMode
@@ -66,6 +69,7 @@ class Animator:
         self.engine = engine
         self._progress = progress
         self._drivers: dict[Hashable, VideoMotion] = {}
+        self._finders: dict[Detector, FaceFinder] = {}
 
     def __call__(
         self,
@@ -103,7 +107,8 @@ class Animator:
         if settings.motion == "avd":
             self.engine.require_avd()
         started = time.perf_counter()
-        sources = [load_portrait(path, self.engine, settings) for path in paths]
+        finder = self._finder(settings.detector)
+        sources = [load_portrait(path, self.engine, settings, finder) for path in paths]
         self.engine.size_batches(sources[0].encoded)
         driver = self._driver(driving, settings)
         if isinstance(driving, MotionTemplate):
@@ -134,7 +139,7 @@ class Animator:
                 writer.cut_sound()
         if motion_out is not None and not stopped:
             save_motion(motion_out, self._recorded(driver, driving, trim), overwrite)
-        tracker = driver.tracker if isinstance(driver, VideoMotion) else None
+        framer = driver.framer if isinstance(driver, VideoMotion) else None
         return RenderReport(
             output=str(output),
             frames=frames,
@@ -142,8 +147,8 @@ class Animator:
             seconds=time.perf_counter() - started,
             anchor=anchors[0][0],
             detector=sources[0].detector,
-            lost=tracker.lost if tracker else 0,
-            cuts=tracker.cuts if tracker else 0,
+            lost=framer.lost if framer else 0,
+            cuts=framer.cuts if framer else 0,
             video_track=driver.reader.info.track if isinstance(driver, VideoMotion) else None,
             sound_track=writer.sound_track,
             stopped=stopped,
@@ -188,8 +193,15 @@ class Animator:
         key = (driving, settings, *stamps([driving]))
         if key not in self._drivers:
             self._drivers.clear()
-            self._drivers[key] = VideoMotion(driving, self.engine, settings, self._progress)
+            finder = self._finder(settings.detector)
+            self._drivers[key] = VideoMotion(driving, self.engine, settings, finder, self._progress)
         return self._drivers[key]
+
+    def _finder(self, detector: Detector) -> FaceFinder:
+        """Kept from one render to the next, with its networks."""
+        if detector not in self._finders:
+            self._finders[detector] = make_finder(detector, str(self.engine.device))
+        return self._finders[detector]
 
     def _recorded(
         self, driver: MotionSource, driving: Path | MotionTemplate, trim: bool

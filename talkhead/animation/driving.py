@@ -16,19 +16,29 @@ import torch
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import Prefetcher
 from talkhead.errors import TalkheadError
-from talkhead.faces.crop import centre_square, cut, parse_crop
-from talkhead.faces.face import FaceFinder
-from talkhead.faces.tracker import Tracker
+from talkhead.faces.crop import cut
+from talkhead.faces.finder import FaceFinder
+from talkhead.faces.framing import Framed, Framer
 from talkhead.inference.engine import Engine
 from talkhead.motion.template import MotionTemplate
 from talkhead.progress import Progress
-from talkhead.structs import Crop, Frame, Keypoints
+from talkhead.structs import Keypoints
 from talkhead.video import VideoReader
 
 T = TypeVar("T")
 
 QUEUE_BATCHES = 2  # how far cropping runs ahead of the model
 QUEUE_FRAMES = 4  # how far decoding runs ahead of cropping: whole frames are large
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """The crop of one driving frame, and the one that moves the portrait: the last with the face
+    where nobody is there, so that the portrait rests."""
+
+    pts: int
+    picture: np.ndarray
+    moving: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -89,28 +99,32 @@ class VideoMotion:
     Keypoints of a whole video are small (under 500 bytes a frame), so they are kept once all are
     found, with the crops: drawing then needs no second detection, and pictures only for layouts
     that show them.
+
+    framer: what crops the frames; it counts losses and jumps.
     """
 
     def __init__(
-        self, path: Path, engine: Engine, settings: RenderSettings, progress: Progress | None = None
+        self,
+        path: Path,
+        engine: Engine,
+        settings: RenderSettings,
+        finder: FaceFinder,
+        progress: Progress | None = None,
     ) -> None:
         self.reader = open_driving(path, settings)
         self.time_base = self.reader.info.time_base
         self.rate = self.reader.info.rate
-        self.tracker: Tracker | None = None
         self._engine = engine
-        self._crop = parse_crop(settings.crop_driving)
-        self._finder = FaceFinder(settings.detector, str(engine.device))
-        self._face = settings.driving_face
+        self._new_framer = lambda: Framer(settings.driving_policy, finder, settings.driving_face)
+        self.framer = self._new_framer()
         self._progress = progress
         self._motion: DrivingBatch | None = None
-        self._followed: list[Crop] = []
+        self._framed: list[Framed] = []
 
     def first(self) -> Keypoints:
         if self._motion is not None:
             return self._motion.keypoints[:1]
-        _, picture = next(iter(self._crops()))
-        return self._engine.detect([picture])
+        return self._engine.detect([next(iter(self._crops())).moving])
 
     def motion(self) -> DrivingBatch:
         if self._motion is None:
@@ -141,36 +155,38 @@ class VideoMotion:
         done = 0
         with Prefetcher(self._crops(), QUEUE_BATCHES * size) as crops:
             for batch in batches(crops, size):
-                pts, faces = [pts for pts, _ in batch], [face for _, face in batch]
+                pts = [each.pts for each in batch]
                 if self._motion is not None:
                     keypoints = self._motion.keypoints[done : done + len(batch)]
                 else:
-                    keypoints = self._engine.detect(faces)
+                    keypoints = self._engine.detect([each.moving for each in batch])
                     buffer.add(keypoints, pts)
                 done += len(batch)
-                yield DrivingBatch(keypoints, pts, faces if pictures else None)
+                shown = [each.picture for each in batch] if pictures else None
+                yield DrivingBatch(keypoints, pts, shown)
         if self._motion is None:
             self._motion = buffer.batch()
 
-    def _crops(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Time and cropped picture of every frame."""
-        known = self._followed if self._motion is not None else []
-        if self._crop == "auto" and not known:
-            self._followed = []
-            self.tracker = Tracker(self._finder, self._face)
-            self.tracker.start(frame.rgb for frame in self.reader)
+    def _crops(self) -> Iterator[Cropped]:
+        """Time and crop of every frame."""
+        known = self._framed if self._motion is not None else []
+        size, moving = self._engine.image_size, None
+        if not known:
+            self._framed, self.framer = [], self._new_framer()
+            first = self.framer.start(self.reader)
+            moving = None if first is None else cut(*first, size)
         with Prefetcher(self.reader, QUEUE_FRAMES) as frames:
             for number, frame in enumerate(frames):
-                crop = known[number] if known else self._crop_of(frame)
-                yield frame.pts, cut(frame.rgb, crop, self._engine.image_size)
+                framed = known[number] if known else self._frame(frame.rgb)
+                picture = cut(frame.rgb, framed.crop, size)
+                moving = picture if framed.present or moving is None else moving
+                yield Cropped(frame.pts, picture, moving)
 
-    def _crop_of(self, frame: Frame) -> Crop:
-        if self.tracker is not None:
-            self._followed.append(self.tracker.update(frame.rgb))
-            return self._followed[-1]
-        if isinstance(self._crop, Crop):
-            return self._crop
-        return centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
+    def _frame(self, rgb: np.ndarray) -> Framed:
+        framed = self.framer.frame(rgb)
+        assert framed is not None  # the framer has looked ahead
+        self._framed.append(framed)
+        return framed
 
 
 class TemplateMotion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import numpy as np
 from talkhead.animation.driving import open_driving
 from talkhead.animation.portrait import read_photo
 from talkhead.animation.settings import RenderSettings
+from talkhead.faces.choice import choose
 from talkhead.faces.crop import centre_square
-from talkhead.faces.face import FaceFinder, choose, face_crop
-from talkhead.faces.tracker import Tracker
+from talkhead.faces.finder import FaceFinder
+from talkhead.faces.framing import face_crop, upright_crop
 from talkhead.structs import Crop, Face
 
-EVERY = 5  # of the first frames of a video these are searched, as `Tracker` does
+SEARCHED = range(0, 750, 15)  # frames of a driving video, until one has a face
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,30 +34,30 @@ class FoundFaces:
     chosen: int | None
 
 
-def faces_of_portrait(path: Path, settings: RenderSettings, device: str = "cpu") -> FoundFaces:
+def faces_of_portrait(path: Path, _: RenderSettings, finder: FaceFinder) -> FoundFaces:
     """The faces of a photo or of a video's first frame. Raises TalkheadError."""
     photo = read_photo(path)
-    return _found(photo, FaceFinder(settings.detector, device).find(photo))
+    return _found(photo, finder.find(photo, every=True), upright_crop)
 
 
-def faces_of_driving(path: Path, settings: RenderSettings, device: str = "cpu") -> FoundFaces:
-    """The faces of the first frame that has any, of those that a render begins with."""
-    finder = FaceFinder(settings.detector, device)
-    numbers = range(0, Tracker.START_FRAMES, EVERY)
+def faces_of_driving(path: Path, settings: RenderSettings, finder: FaceFinder) -> FoundFaces:
+    """The faces of the first driving frame that has any. Raises TalkheadError."""
     first: np.ndarray | None = None
     with open_driving(path, settings) as reader:
-        for frame in reader.pick(numbers):
-            if faces := finder.find(frame.rgb):
-                return _found(frame.rgb, faces)
+        for frame in reader.pick(SEARCHED):
+            if faces := finder.find(frame.rgb, every=True):
+                return _found(frame.rgb, faces, face_crop)
             first = frame.rgb if first is None else first
     assert first is not None  # a selection without frames is an error of the reader
-    return _found(first, [])
+    return _found(first, [], face_crop)
 
 
-def _found(picture: np.ndarray, faces: list[Face]) -> FoundFaces:
+def _found(
+    picture: np.ndarray, faces: list[Face], crop: Callable[[Face, int, int], Crop]
+) -> FoundFaces:
     height, width = picture.shape[:2]
     if not faces:
         return FoundFaces(picture, (), (centre_square(width, height),), None)
     ordered = sorted(faces, key=lambda face: face.centre[0])
-    crops = tuple(face_crop(face, width, height) for face in ordered)
+    crops = tuple(crop(face, width, height) for face in ordered)
     return FoundFaces(picture, tuple(ordered), crops, ordered.index(choose(faces)) + 1)

@@ -19,12 +19,12 @@ from talkhead.animation.renderer import FrameRenderer, RenderedFrame
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter, DroppingPrefetcher, Prefetcher
 from talkhead.errors import TalkheadError
-from talkhead.faces.crop import centre_square, cut, parse_crop
-from talkhead.faces.face import FaceFinder, NoFaceError
-from talkhead.faces.tracker import Tracker
+from talkhead.faces.alignment import make_finder
+from talkhead.faces.crop import cut
+from talkhead.faces.framing import Framer
 from talkhead.inference.engine import Engine
 from talkhead.progress import Progress
-from talkhead.structs import Crop, Frame
+from talkhead.structs import Frame
 from talkhead.video import LiveReader, StreamWriter, VideoReader
 
 log = logging.getLogger(__name__)
@@ -94,15 +94,20 @@ class LiveAnimator:
         self._reader = reader
         self._keep_up = keep_up
         self._progress = progress
-        self._sources = [load_portrait(path, engine, settings) for path in sources]
-        self._framing = FrameCropper(settings, engine.image_size, str(engine.device))
+        finder = make_finder(settings.detector, str(engine.device))
+        self._sources = [load_portrait(path, engine, settings, finder) for path in sources]
+        framer = Framer(settings.driving_policy, finder, settings.driving_face)
+        self._framing = FrameCropper(framer, engine.image_size)
         self._drawing: FrameRenderer | None = None
         self._began = 0.0
         self._arrived: dict[int, float] = {}
         self._latencies = array("f")
 
-    def run(self, target: Path | BinaryIO) -> LiveReport:
-        """Until the driver ends or `Settings.frames` are drawn; Ctrl-C ends a camera."""
+    def run(self, target: Path | BinaryIO, overwrite: bool = False) -> LiveReport:
+        """Until the driver ends or `Settings.frames` are drawn; Ctrl-C ends a camera.
+
+        overwrite: replace a file that exists.
+        """
         settings = self._settings
         with StreamWriter(
             target,
@@ -111,6 +116,7 @@ class LiveAnimator:
             codec=settings.codec,
             crf=settings.crf,
             preset=settings.preset,
+            overwrite=overwrite,
         ) as writer:
             left_out = self._perform(writer)
         if not self._latencies:
@@ -150,7 +156,7 @@ class LiveAnimator:
 
     def _draw(self, batch: list[TimedCrop]) -> Iterator[RenderedFrame]:
         pictures = [arrival.picture for arrival in batch]
-        keypoints = self._engine.detect(pictures)
+        keypoints = self._engine.detect([arrival.moving for arrival in batch])
         if self._drawing is None:
             self._began = batch[0].seconds
             self._drawing = FrameRenderer(
@@ -176,9 +182,11 @@ class LiveAnimator:
 
 @dataclass(frozen=True)
 class TimedCrop:
-    """A cropped driving picture, its time in the video, and when it came (`perf_counter`)."""
+    """A cropped driving picture, the one that moves the portrait (the last with the face), its
+    time in the video, and when it came (`perf_counter`)."""
 
     picture: np.ndarray
+    moving: np.ndarray
     pts: int
     seconds: float
 
@@ -186,39 +194,24 @@ class TimedCrop:
 class FrameCropper:
     """Crops frames as they come; passes over those before the face is first seen."""
 
-    def __init__(self, settings: RenderSettings, size: int, device: str) -> None:
-        self._crop = parse_crop(settings.crop_driving)
-        self._finder = FaceFinder(settings.detector, device)
-        self._face = settings.driving_face
-        self._tracker: Tracker | None = None
+    def __init__(self, framer: Framer, size: int) -> None:
+        self._framer = framer
         self._size = size
         self.faceless = 0
 
     def crops(self, frames: LiveReader) -> Iterator[TimedCrop]:
+        moving = None
         for frame in frames:
             seconds = time.perf_counter()
-            crop = self.crop_of(frame)
-            if crop is None:
-                self.faceless += 1
-                continue
-            yield TimedCrop(cut(frame.rgb, crop, self._size), frame.pts, seconds)
-
-    def crop_of(self, frame: Frame) -> Crop | None:
-        """Where the face is in the next frame; None as long as none was seen."""
-        if isinstance(self._crop, Crop):
-            return self._crop
-        if self._crop == "none":
-            return centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
-        if self._tracker is None:
-            tracker = Tracker(self._finder, self._face)
-            try:
-                tracker.start([frame.rgb])
-            except NoFaceError:
+            framed = self._framer.frame(frame.rgb)
+            if framed is None:
                 if self.faceless == 0:
                     log.warning("no face in the driver yet; waiting for one")
-                return None
-            self._tracker = tracker
-        return self._tracker.update(frame.rgb)
+                self.faceless += 1
+                continue
+            picture = cut(frame.rgb, framed.crop, self._size)
+            moving = picture if framed.present or moving is None else moving
+            yield TimedCrop(picture, moving, frame.pts, seconds)
 
 
 class FileReader:

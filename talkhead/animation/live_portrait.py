@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.animation.driving import DrivingBatch
-from talkhead.animation.live import FrameCropper
 from talkhead.animation.portrait import load_portrait
 from talkhead.animation.renderer import FrameRenderer
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
+from talkhead.faces.alignment import make_finder
 from talkhead.faces.crop import cut
+from talkhead.faces.framing import Framer
 from talkhead.inference.engine import Engine
-from talkhead.structs import Frame
 
 TIME_BASE = Fraction(1, 1000)
 
@@ -37,8 +37,10 @@ class LivePortrait:
             engine.require_avd()
         self._engine = engine
         self._settings = replace(settings, start=None, end=None, frames=None)
-        self._source = load_portrait(source, engine, settings)
-        self._cropper = FrameCropper(settings, engine.image_size, str(engine.device))
+        finder = make_finder(settings.detector, str(engine.device))
+        self._source = load_portrait(source, engine, settings, finder)
+        self._framer = Framer(settings.driving_policy, finder, settings.driving_face)
+        self._moving: np.ndarray | None = None
         self._renderer: FrameRenderer | None = None
 
     def measure_anew(self) -> None:
@@ -47,11 +49,13 @@ class LivePortrait:
 
     def __call__(self, rgb: np.ndarray, milliseconds: int) -> np.ndarray | None:
         """The frame for a driving picture uint8 (H, W, 3); None as long as no face was seen."""
-        crop = self._cropper.crop_of(Frame(rgb, milliseconds, TIME_BASE))
-        if crop is None:
+        framed = self._framer.frame(rgb)
+        if framed is None:
             return None
-        picture = cut(rgb, crop, self._engine.image_size)
-        keypoints = self._engine.detect([picture])
+        picture = cut(rgb, framed.crop, self._engine.image_size)
+        if framed.present or self._moving is None:
+            self._moving = picture  # while nobody is there, the portrait rests
+        keypoints = self._engine.detect([self._moving])
         if self._renderer is None:
             self._renderer = FrameRenderer(
                 self._engine, [self._source], [keypoints], self._settings, TIME_BASE

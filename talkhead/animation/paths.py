@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from talkhead.errors import TalkheadError
-from talkhead.io.atomic import follow_link
+from talkhead.io.atomic import follow_link, refuse_input
 from talkhead.motion.template import MotionTemplate
 from talkhead.video.numbered import home
 from talkhead.video.pictures import is_picture_sequence, pattern_to_write, picture_files
@@ -61,27 +61,9 @@ def check_output(output: Path, inputs: Iterable[Path | MotionTemplate], overwrit
     refuse_address(str(output))
     output = follow_link(output)
     pattern = pattern_to_write(output)
-    read = {_identity(path) for path in (*paths, *files_of(paths))}
-    for path in (output, home(output), *(picture_files(pattern) if pattern else [])):
-        if path.exists() and _identity(path) in read:
-            raise TalkheadError(f"the output {output} is also an input; give it another name")
+    written = [output, home(output), *(picture_files(pattern) if pattern else [])]
+    refuse_input(written, [*paths, *files_of(paths)])
     check_free(output, overwrite)
     folder = home(output).parent
     if not folder.is_dir():
         raise TalkheadError(f"there is no folder {folder}; make it first")
-
-
-def is_same(path: Path, other: Path) -> bool:
-    """Whether two paths are one file, also one that is not there yet."""
-    if path.exists() and other.exists():
-        return path.samefile(other)
-    return follow_link(path).resolve() == follow_link(other).resolve()
-
-
-def _identity(path: Path) -> tuple[int, int] | str:
-    """What all names of a file have in common; a pattern's is its text."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return str(path)
-    return stat.st_dev, stat.st_ino

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.animation.settings import RenderSettings
+from talkhead.faces.choice import choose
 from talkhead.faces.crop import centre_square, cut, parse_crop
-from talkhead.faces.face import FaceFinder, face_crop, find_face
+from talkhead.faces.finder import FaceFinder
+from talkhead.faces.framing import upright_crop
 from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.io.image import is_picture, read_image
 from talkhead.structs import Crop
@@ -19,10 +21,16 @@ from talkhead.video.media import VIDEO_SUFFIXES
 
 log = logging.getLogger(__name__)
 
+SMALL = 48  # pixels of a face's height under which the result is told to be blurred
+
 
 @dataclass(frozen=True)
 class Portrait:
-    """A portrait: the photo, where the face is in it and who found it, and the encoded crop."""
+    """A portrait: the photo, where the face is in it and who found it, and the encoded crop.
+
+    detector: "mesh" (the bundled networks), another's name, "centre" (nobody looked or nobody was
+    found), or "user".
+    """
 
     path: Path
     photo: np.ndarray
@@ -31,17 +39,21 @@ class Portrait:
     encoded: EncodedSource
 
 
-def load_portrait(path: Path, engine: Engine, settings: RenderSettings) -> Portrait:
+def load_portrait(
+    path: Path, engine: Engine, settings: RenderSettings, finder: FaceFinder
+) -> Portrait:
     """Read a photo (or the first frame of a video), find the face, encode it."""
     photo = read_photo(path)
-    height, width = photo.shape[:2]
-    crop = parse_crop(settings.crop_source)
+    wish = parse_crop(settings.crop_source)
     detector = "user"
-    if crop == "auto":
-        face = find_face(photo, FaceFinder(settings.detector, str(engine.device)), settings.face)
-        crop, detector = face_crop(face, width, height), face.detector
-    elif crop == "none":
-        crop = centre_square(width, height)
+    if isinstance(wish, Crop):
+        crop = wish
+    elif wish == "none":
+        crop = centre_square(photo.shape[1], photo.shape[0])
+    elif settings.detector == "centre":
+        crop, detector = centre_square(photo.shape[1], photo.shape[0]), "centre"
+    else:
+        crop, detector = find_crop(photo, path.name, finder, settings.face)
     log.info("%s: face by %s at %s", path.name, detector, crop)
     encoded = engine.encode(cut(photo, crop, engine.image_size))
     return Portrait(path, photo, crop, detector, encoded)
@@ -53,3 +65,28 @@ def read_photo(path: Path) -> np.ndarray:
         with VideoReader(path, frames=1) as reader:
             return next(iter(reader)).rgb
     return read_image(path)
+
+
+def find_crop(
+    photo: np.ndarray, name: str, finder: FaceFinder, number: int | None
+) -> tuple[Crop, str]:
+    """The crop around the face of a photo, and what found it.
+
+    Without a face it is the centred square, with a warning; TalkheadError where face `number` was
+    asked for.
+    """
+    height, width = photo.shape[:2]
+    faces = finder.find(photo, every=number is not None)
+    if not faces and number is None:
+        log.warning("no face found in %s: using its centre square; or say --crop-source", name)
+        return centre_square(width, height), "centre"
+    face = choose(faces, number)
+    crop = upright_crop(face, width, height)
+    if face.height < SMALL:
+        log.warning(
+            "the face in %s is only %.0f pixels high: the result will be blurred",
+            *(name, face.height),
+        )
+    if crop.angle:
+        log.info("the head in %s lies by %.0f degrees; it is turned upright", name, face.roll)
+    return crop, finder.name

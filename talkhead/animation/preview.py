@@ -18,17 +18,19 @@ from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
-from talkhead.faces.crop import centre_square, cut, parse_crop
-from talkhead.faces.face import FaceFinder, NoFaceError, choose, face_crop
+from talkhead.faces.alignment import Detector, make_finder
+from talkhead.faces.choice import NoFaceError, choose
+from talkhead.faces.crop import cut
+from talkhead.faces.finder import FaceFinder
+from talkhead.faces.framing import Framer, SteadyCrop
 from talkhead.inference.engine import Engine
 from talkhead.motion.anchor import AnchorSearch
-from talkhead.structs import Crop, Frame, Keypoints
+from talkhead.structs import Crop, Face, Frame, Keypoints
 
 SEARCHED = 4  # frames looked at for the anchor, for each one that is drawn
 NEAR = 600  # frames up to which a video is decoded from its start, rather than sought through
 LONGEST = 1500  # frames that are looked at where a video does not say how many it has
 DRAWN_AT_ONCE = 2  # few, so that the first is shown early
-HOLD, HOLD_SIZE = 0.12, 1.25  # as in `Tracker`: how far a face may move before its crop does
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Preview:
         self._engine = engine
         self._count = count
         self._lock = Lock()
+        self._finder = lru_cache(2)(self._make_finder)
         self._source = lru_cache(2)(self._load_source)
         self._samples = lru_cache(2)(self._find_samples)
 
@@ -89,11 +92,14 @@ class Preview:
                 yield PreviewFrame(renderer.compose(drawn), float(drawn.pts * time_base))
 
     def _load_source(self, path: Path, settings: RenderSettings, _stamps: object) -> Portrait:
-        return load_portrait(path, self._engine, settings)
+        return load_portrait(path, self._engine, settings, self._finder(settings.detector))
+
+    def _make_finder(self, detector: Detector) -> FaceFinder:
+        return make_finder(detector, str(self._engine.device))
 
     def _find_samples(self, path: Path, settings: RenderSettings, _stamps: object) -> Samples:
         frames = sample_frames(path, settings, self._count * SEARCHED)
-        finder = FaceFinder(settings.detector, str(self._engine.device))
+        finder = self._finder(settings.detector)
         pts, crops, pictures = [], [], []
         time_base = Fraction(1)
         for frame, crop in with_crops(frames, settings, finder, every=SEARCHED):
@@ -147,14 +153,21 @@ def with_crops(
     frames: Iterable[Frame], settings: RenderSettings, finder: FaceFinder, every: int
 ) -> Iterator[tuple[Frame, Crop]]:
     """Each frame and its crop; with `auto` the face is looked for in every `every`-th frame."""
-    wish = parse_crop(settings.crop_driving)
-    last = wish if isinstance(wish, Crop) else None
+    wish = settings.driving_policy
+    if wish != "auto":
+        framer = Framer(wish, finder)
+        for frame in frames:
+            framed = framer.frame(frame.rgb)
+            assert framed is not None  # nobody is followed
+            yield frame, framed.crop
+        return
+    steady, last = SteadyCrop(), None
     waiting: list[Frame] = []  # for the first face
     for number, frame in enumerate(frames):
-        if wish == "none":
-            last = centre_square(frame.rgb.shape[1], frame.rgb.shape[0])
-        elif wish == "auto" and number % every == 0:
-            last = _follow(frame.rgb, last, finder, settings.driving_face)
+        if number % every == 0:
+            height, width = frame.rgb.shape[:2]
+            face = _follow(frame.rgb, last, finder, settings.driving_face)
+            last = steady.update(face, width, height, jumped=True)
         waiting.append(frame)
         if last is not None:
             yield from ((each, last) for each in waiting)
@@ -167,26 +180,14 @@ def with_crops(
 
 
 def _follow(
-    rgb: np.ndarray, last: Crop | None, finder: FaceFinder, face: int | None
-) -> Crop | None:
-    """The crop as it was while the face stays well inside, else the one around the face."""
-    height, width = rgb.shape[:2]
-    faces = finder.find(rgb, near=last)
-    if not faces:
-        return last
-    if last is None:
-        return face_crop(choose(faces, face), width, height)
-    crops = [face_crop(each, width, height) for each in faces]
-    crop = min(crops, key=lambda each: math.hypot(*_offset(each, last)))
-    growth = crop.side / last.side
-    held = max(map(abs, _offset(crop, last))) < HOLD and 1 / HOLD_SIZE < growth < HOLD_SIZE
-    return last if held else crop
-
-
-def _offset(crop: Crop, other: Crop) -> tuple[float, float]:
-    """From the centre of `other` to that of `crop`, in sides of `other`."""
-    half = (crop.side - other.side) / 2
-    return (crop.x + half - other.x) / other.side, (crop.y + half - other.y) / other.side
+    rgb: np.ndarray, last: Crop | None, finder: FaceFinder, number: int | None
+) -> Face | None:
+    """The face that is asked for, afterwards the one nearest to where it was."""
+    faces = finder.find(rgb, every=number is not None)
+    if last is None or not faces:
+        return choose(faces, number) if faces else None
+    x, y = last.x + last.side / 2, last.y + last.side / 2
+    return min(faces, key=lambda face: math.dist(face.centre, (x, y)))
 
 
 def spread(total: int, count: int) -> list[int]:

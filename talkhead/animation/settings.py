@@ -7,9 +7,10 @@ from typing import Literal, get_args
 
 from talkhead.animation.layout import Layout
 from talkhead.errors import TalkheadError
+from talkhead.faces.alignment import Detector
 from talkhead.faces.crop import parse_crop
-from talkhead.faces.face import Detector
-from talkhead.structs import TransferMode
+from talkhead.motion.transfer import TransferMode
+from talkhead.structs import Crop
 
 MotionMode = TransferMode | Literal["avd"]
 CHOICES = {
@@ -33,7 +34,9 @@ class RenderSettings:
     crop_source, crop_driving: "auto" follows the face, "none" takes the centred square, or
                   "x,y,size" in pixels.
     face, driving_face: which face, counted from the left from 1; None: the largest.
-    detector:     which face detector; "auto" is the best that works offline.
+    detector:     what finds faces: "auto", the bundled networks; "yunet", "sfd", "blazeface", those
+                  of face-alignment, where their weights lie on disk; "centre", nothing: the centred
+                  square.
     layout:       what a frame shows; see `layout.arrange`.
     paste_back:   put the moving face back into the whole source photo.
     size:         side of the result (of each cell) in pixels; None: the model's own.
@@ -68,6 +71,12 @@ class RenderSettings:
     crf: int | None = None
     preset: str | None = None
     hardware: bool = False
+
+    @property
+    def driving_policy(self) -> Crop | Literal["auto", "none"]:
+        """How driving frames are cropped; without a detector nobody is followed."""
+        crop = parse_crop(self.crop_driving)
+        return "none" if crop == "auto" and self.detector == "centre" else crop
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():

@@ -27,9 +27,9 @@ from talkhead.benchmark.timing import (
     measure,
 )
 from talkhead.faces.crop import cut
-from talkhead.faces.face import FaceFinder
+from talkhead.faces.finder import FaceFinder
+from talkhead.faces.framing import Framer
 from talkhead.faces.paste import Paster
-from talkhead.faces.tracker import Tracker
 from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.motion.transfer import Transfer
 from talkhead.structs import Crop
@@ -97,11 +97,12 @@ def around_model(clip: Path, portrait: np.ndarray, size: int, folder: Path) -> l
     with VideoReader(clip, frames=MOST_FRAMES) as reader:
         decode, frames = _timed_items(iter(reader))
     pictures = [frame.rgb for frame in frames]
-    tracker = Tracker(FaceFinder())
-    tracker.start(pictures)
-    track, crops = _timed(tracker.update, pictures)
-    framed = list(zip(pictures, crops, strict=True))
-    resize, squares = _timed(lambda pair: cut(*pair, size), framed)
+    framer = Framer("auto", FaceFinder())
+    framer.start(frames)
+    track, framed = _timed(framer.frame, pictures)
+    crops = [each.crop for each in framed if each is not None]
+    pairs = list(zip(pictures, crops, strict=True))
+    resize, squares = _timed(lambda pair: cut(*pair, size), pairs)
     paste, _ = _timed(Paster(portrait, Crop(0, 0, portrait.shape[0])), squares)
     target = folder / "stage.mp4"
     with VideoWriter(target, time_base=1 / RATE, rate=RATE) as writer:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from talkhead.cli.console import Debug, plain_errors, progress_bar, show
+from talkhead.cli.console import Debug, Overwrite, plain_errors, progress_bar, show
 from talkhead.cli.options import Bf16, Compile, Device, Fp16, Weights, precision_of
 
 
@@ -54,6 +54,7 @@ def benchmark(
     as_json: Annotated[
         bool, typer.Option("--json", help="Also print the result as JSON, as the last line.")
     ] = False,
+    overwrite: Overwrite = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -76,7 +77,8 @@ def benchmark(
 
         if plot is not None:
             check_ending(plot)
-            check_output(plot, (), overwrite=True)
+            read = [path for path in (weights, compare) if path is not None]
+            check_output(plot, read, overwrite)
         before = table.read_result(compare) if compare else None
         options = Options(
             model=model,
@@ -99,7 +101,7 @@ def benchmark(
             if before is not None:
                 console.print(table.comparison_table(before, facts))
         if plot is not None:
-            write_image(plot, plotting.draw(result))
+            write_image(plot, plotting.draw(result), overwrite)
         if as_json:
             show(facts, quiet)
 

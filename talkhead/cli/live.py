@@ -58,12 +58,12 @@ def run_live(
     else:
         streamed(output)
         files = [] if str(driving) == PIPE or is_camera(driving) else [driving]
-        check_output(output, [*sources, *files], overwrite)
+        check_output(output, [*sources, *files, *([engine.path] if engine.path else [])], overwrite)
     reader = open_driver(driving, settings, raw)
     live = LiveAnimator(
         sources, reader, engine, settings, keep_up=is_camera(driving), progress=progress
     )
-    return live.run(target)
+    return live.run(target, overwrite)
 
 
 def open_driver(driving: Path, settings: RenderSettings, raw: str | None) -> LiveReader:

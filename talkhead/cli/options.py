@@ -20,7 +20,6 @@ class DetectorName(StrEnum):
     yunet = "yunet"
     sfd = "sfd"
     blazeface = "blazeface"
-    lbp = "lbp"
     centre = "centre"
 
 
@@ -54,7 +53,11 @@ SourceFace = Annotated[
 ]
 DrivingFace = Annotated[int | None, typer.Option(min=1, help="Which face of the driving video.")]
 Detector = Annotated[
-    DetectorName, typer.Option(help="Face detector; auto: the best that works offline.")
+    DetectorName,
+    typer.Option(
+        help="What finds faces. auto: the bundled networks; yunet, sfd, blazeface: those of "
+        "face-alignment, where their weights lie on disk; centre: nothing, the centred square."
+    ),
 ]
 Start = Annotated[float | None, typer.Option(min=0, help="Start at this second.")]
 End = Annotated[float | None, typer.Option(min=0, help="Stop at this second.")]

@@ -66,7 +66,10 @@ def train(
     ] = None,
     landmarks: Annotated[
         Path | None,
-        typer.Option(help="Folder with <clip>.npz landmark files: start from landmarks."),
+        typer.Option(
+            help="Start from landmarks: auto (found by the bundled face mesh, once, and kept "
+            "beside the data), or a folder with <clip>.npz files."
+        ),
     ] = None,
     keypoint_steps: Annotated[
         int, typer.Option(min=0, help="Steps that teach the keypoints alone from landmarks first.")

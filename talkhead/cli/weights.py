@@ -47,15 +47,13 @@ def convert(
         from talkhead.conversion.convert import convert as convert_files
         from talkhead.conversion.convert import export
 
-        if output.exists() and not (overwrite or output.is_dir()):
-            raise TalkheadError(f"{output} exists; pass --overwrite to replace it")
         if to is LayoutTarget.official:
             if len(files) != 1:
                 raise TalkheadError("--to official takes one file of weights")
             written = [str(path) for path in export(files[0], output, overwrite)]
             show({"written": written} if as_json else ", ".join(written), quiet=False)
             return
-        header = convert_files(files, output, align_corners=align_corners)
+        header = convert_files(files, output, align_corners=align_corners, overwrite=overwrite)
         show(facts_of(header) if as_json else describe_weights(output, header), quiet=False)
 
 

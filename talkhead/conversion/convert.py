@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,25 +23,33 @@ from talkhead.checkpoint import (
 from talkhead.config import FommConfig, ModelConfig, from_dict, preset, to_dict
 from talkhead.conversion.names import LAYOUTS
 from talkhead.conversion.sizes import DOWN_FACTOR, READERS, State
-from talkhead.errors import TalkheadError, is_out_of_memory, shown, told
-from talkhead.io.atomic import atomic_path
+from talkhead.errors import TalkheadError, shown, told
+from talkhead.io.atomic import atomic_path, check_file
 from talkhead.io.torch_file import read_torch
 from talkhead.models import Network, build
 from talkhead.models.blocks import gaussian_kernel
 
 MOST_NAMES, MOST_LETTERS = 6, 100  # in a sentence
 
-# What torch says of unsafe reading, in whatever words; nobody should follow it here.
-ADVICE = re.compile(r"weights_only|safe_globals|trust|arbitrary code", re.IGNORECASE)
 # Entries of a release that are no part of the model, ignored on purpose.
 IGNORED = re.compile(r"epoch|iter|discriminator|optimizer.*|scheduler.*")
 
 
-def convert(files: Sequence[Path], output: Path, *, align_corners: bool | None = None) -> Header:
+def convert(
+    files: Sequence[Path],
+    output: Path,
+    *,
+    align_corners: bool | None = None,
+    overwrite: bool = False,
+) -> Header:
     """Read an official release from one or two files and write it in our format.
 
     align_corners: for FOMM, which no file says: how its warps read their grids.
+
+    Raises TalkheadError for files that are no release, and for an output that is one of them or,
+    without `overwrite`, exists.
     """
+    check_file(output, files, overwrite)
     networks = read_networks(files)
     family = recognise(networks)
     config, tensors = to_ours(family, networks)
@@ -53,7 +60,7 @@ def convert(files: Sequence[Path], output: Path, *, align_corners: bool | None =
     layout = LAYOUTS[family]
     sources = {path.name: sha256(path) for path in files}
     header = Header(config, Provenance(layout.origin, layout.licence, sources))
-    write(output, tensors, header)
+    write(output, tensors, header, overwrite)
     return header
 
 
@@ -79,8 +86,7 @@ def export(weights: Path, output: Path, overwrite: bool = False) -> list[Path]:
         raise TalkheadError(f"the {family} release is {names}: give a folder, not {output}")
     targets = {name: output if is_file else output / name for name in layout.files}
     for target in targets.values():
-        if target.exists() and not overwrite:
-            raise TalkheadError(f"{target} exists; pass --overwrite to replace it")
+        check_file(target, [weights], overwrite)
     written = []
     for name, entries in layout.files.items():
         content: dict[str, Any] = {
@@ -90,36 +96,14 @@ def export(weights: Path, output: Path, overwrite: bool = False) -> list[Path]:
         }
         if "params" not in entries:
             content["epoch"] = 0  # the other three releases' loaders return it
-        written.append(_save_torch(content, targets[name]))
+        written.append(_save_torch(content, targets[name], overwrite))
     return written
 
 
-def _check_archive(path: Path) -> None:
-    """Torch stores tensors as they are: what is packed may unpack to more than there is memory."""
-    if not path.is_file() and path.exists():
-        raise TalkheadError("it is not a file")
-    if not zipfile.is_zipfile(path):
-        return  # the format before torch 1.6
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
-        raise TalkheadError("its parts are compressed, which torch does not do")
-    if sum(part.file_size for part in parts) > path.stat().st_size:
-        raise TalkheadError("its parts claim more than the file holds")
-
-
-def _cause(error: Exception) -> str:
-    if is_out_of_memory(error):
-        return "it claims tensors for which there is no memory"
-    if isinstance(error, TalkheadError):
-        return str(error)
-    return told(error) if not isinstance(error, AssertionError | LookupError) else "it is damaged"
-
-
-def _save_torch(content: dict[str, Any], path: Path) -> Path:
+def _save_torch(content: dict[str, Any], path: Path, overwrite: bool) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as partial:
+        with atomic_path(path, overwrite) as partial:
             torch.save(content, partial)
     except (OSError, RuntimeError) as error:
         raise TalkheadError(f"cannot write {path}: {error}") from error

@@ -3,7 +3,7 @@
 `points` (frames, P, 2 or more): x and y in pixels of the clip's frames (the centre of the first
 pixel is 0.5), P 478 (MediaPipe's face mesh) or 68 (the usual landmarks), NaN where no face was
 found. Where not all frames are there, `frames` numbers them; a file for many pictures `names` them.
-`examples/landmarks.py` makes such files.
+`landmarking` makes such files.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import numpy as np
 
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import centre_square
+from talkhead.faces.topology import MESH_POINTS
 from talkhead.io.arrays import read_arrays
 
+PORTRAITS = "portraits.npz"  # of many pictures, by name
 DEEPEST = 3  # folders between a root of clips and a clip
-MESH = 478
+MESH = MESH_POINTS
 CLASSIC = 68
 
 

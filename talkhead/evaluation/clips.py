@@ -13,13 +13,15 @@ from urllib.parse import quote
 
 import numpy as np
 
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, shown
 from talkhead.faces.crop import cut_centre
 from talkhead.video import VideoReader, probe
 from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import PICTURE_SUFFIXES, picture_files
 
 log = logging.getLogger(__name__)
+
+MOST_DIGITS = 9  # of a frame's number: a year at 30 frames a second
 
 
 def find_clips(data: Path) -> list[Path]:
@@ -82,8 +84,15 @@ def frame_number(clip: Path, frame: str) -> int:
         if stem in names:
             return names.index(stem)
     elif stem.isdecimal():
-        return int(stem)
-    raise TalkheadError(f"{clip} has no frame {frame!r}")
+        return frame_position(stem)
+    raise TalkheadError(f"{clip} has no frame {shown(frame)}")
+
+
+def frame_position(digits: str) -> int:
+    """A frame's number as a list has it. Raises TalkheadError beyond what any clip has."""
+    if len(digits) > MOST_DIGITS:
+        raise TalkheadError(f"there is no frame {shown(digits)}")
+    return int(digits)
 
 
 def read_frames(

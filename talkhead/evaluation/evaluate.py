@@ -11,13 +11,7 @@ import numpy as np
 
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.methods import CopySource, Method
-from talkhead.evaluation.metrics.following import (
-    DISTANCE,
-    SLOPES,
-    LandmarkComparer,
-    LandmarkComparison,
-    slope_score,
-)
+from talkhead.evaluation.metrics.following import DISTANCE, SLOPES, LandmarkComparison, slope_score
 from talkhead.evaluation.metrics.perceptual import frechet_distance
 from talkhead.evaluation.metrics.registry import FID, METRICS, WITHOUT_FRAMES
 from talkhead.evaluation.metrics.suite import MetricSuite
@@ -137,7 +131,7 @@ def evaluate(
         frames_out,
         overwrite,
     )
-    if not (scorer.metrics or suite.features or frames_out or suite.follower):
+    if not (scorer.metrics or suite.features or frames_out or suite.mesh or suite.follower):
         raise TalkheadError(
             f"none of the metrics {', '.join(metrics)} can be computed for "
             f"{evaluation_set.protocol} here; see `talkhead evaluate --list-metrics`"
@@ -150,8 +144,10 @@ def evaluate(
         if cases is None:
             return None
         row = make_row(method, cases, scorer.metrics)
-        if suite.follower is not None:
-            row = add_motion(row, evaluation_set, suite.follower, metrics, size)
+        if suite.mesh is not None or suite.follower is not None:
+            row = add_motion(
+                row, evaluation_set, _follow(row, evaluation_set, scorer, suite, size), metrics
+            )
         fid = fid_scores(scorer.features(method), metrics)
         rows.append(replace(row, scores=row.scores | fid, pictures=pictures(scorer, row)))
     rows = add_gains(rows)
@@ -188,25 +184,36 @@ def fid_scores(features: dict[str, np.ndarray] | None, metrics: Sequence[str]) -
     }
 
 
+def _follow(
+    row: Row, evaluation_set: EvaluationSet, scorer: Scorer, suite: MetricSuite, size: int
+) -> dict[str, LandmarkComparison]:
+    """By case, landmarks of the driver and of the results: from files, or by the face mesh."""
+    driving = {case.name: case.driving for case in evaluation_set.cases}
+    found = {
+        scores.case: suite.follower.follow(
+            row.key, scores.case, driving[scores.case], scores.frames, size
+        )
+        if suite.follower is not None
+        else scorer.followed(row.key, scores.case)
+        for scores in row.cases
+    }
+    return {case: followed for case, followed in found.items() if followed is not None}
+
+
 def add_motion(
     row: Row,
     evaluation_set: EvaluationSet,
-    follower: LandmarkComparer,
+    followed: dict[str, LandmarkComparison],
     metrics: Sequence[str],
-    size: int,
 ) -> Row:
     """What landmarks of the results say, in frames, cases and the whole row."""
-    plan = {case.name: case for case in evaluation_set.cases}
     clips: dict[str, list[LandmarkComparison]] = {}
-    followed = {}
     cases = []
     for scores in row.cases:
         distance: tuple[float | None, ...] = (None,) * len(scores.frames)
         slopes: dict[str, float | None] = dict.fromkeys(SLOPES)
-        driving = plan[scores.case].driving
-        found = follower.follow(row.key, scores.case, driving, scores.frames, size)
+        found = followed.get(scores.case)
         if found is not None:
-            followed[scores.case] = found
             clips.setdefault(scores.clip, []).append(found)
             distance = tuple(float(d) if np.isfinite(d) else None for d in found.distance)
             slopes = {part: found.slope(part) for part in SLOPES}

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from talkhead.errors import TalkheadError
-from talkhead.evaluation.clips import clip_name, find_clips, frame_number, identity, test_folder
+from talkhead.errors import TalkheadError, shown
+from talkhead.evaluation.clips import (
+    clip_name,
+    find_clips,
+    frame_number,
+    frame_position,
+    identity,
+    test_folder,
+)
 
 log = logging.getLogger(__name__)
+
+LONGEST_NAME = 255  # bytes: no file system has names of more
 
 PROTOCOLS = {
     "reconstruction": "same identity: the first frame of every clip drives all of its frames, "
@@ -160,7 +170,7 @@ def _read_list(
 def _rows(pair_list: Path) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and fields, without the header."""
     try:
-        with pair_list.open(newline="", encoding="utf-8") as file:
+        with pair_list.open(newline="", encoding="utf-8-sig") as file:
             for line, row in enumerate(csv.reader(file), start=1):
                 fields = [field.strip() for field in row]
                 header = line == 1 and "." not in fields[0] if fields else True
@@ -168,6 +178,8 @@ def _rows(pair_list: Path) -> Iterator[tuple[int, list[str]]]:
                     yield line, fields
     except FileNotFoundError as error:
         raise TalkheadError(f"there is no list {pair_list}") from error
+    except OSError as error:
+        raise TalkheadError(f"the list {pair_list} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise TalkheadError(f"{pair_list} is not a csv file ({error})") from error
 
@@ -182,7 +194,7 @@ def _read_row(protocol: str, row: list[str], data: Path, every: int) -> Case:
         number = None
     elif number is None:
         raise TalkheadError(
-            f"{row[1]} names a clip, not a frame; use --protocol videos or cross-videos"
+            f"{shown(row[1])} names a clip, not a frame; use --protocol videos or cross-videos"
         )
     else:
         numbers = (number,)
@@ -204,11 +216,11 @@ def _read_row(protocol: str, row: list[str], data: Path, every: int) -> Case:
 def _read_anchor(text: str, clip: Path) -> int:
     """The best frame: a number, or the path of a frame of the driving clip."""
     if text.isdecimal():
-        return int(text)
+        return frame_position(text)
     folder, _, frame = text.replace("\\", "/").rpartition("/")
     # One published list has no slash before the clip's name in this column.
     if not folder.removesuffix(".mp4").endswith(clip_name(clip)):
-        raise TalkheadError(f"the best frame {text} is no frame of {clip.name}")
+        raise TalkheadError(f"the best frame {shown(text)} is no frame of {clip.name}")
     return frame_number(clip, frame)
 
 
@@ -226,13 +238,17 @@ def _locate(text: str, data: Path) -> tuple[Path, int | None]:
         return clip, None
     if len(parts) >= 2 and (clip := _clip_called(folder, parts[-2])) is not None:
         return clip, frame_number(clip, parts[-1])
-    raise TalkheadError(f"{text} is not in {folder}")
+    raise TalkheadError(f"{shown(text)} is not in {folder}")
 
 
 def _clip_called(folder: Path, name: str) -> Path | None:
     """A clip of that name; a folder of frames and a video of it are the same to a list."""
     for candidate in (name, name.removesuffix(".mp4"), f"{name}.mp4"):
         path = folder / candidate
-        if path.exists() and path.name not in ("", ".", ".."):
+        if len(os.fsencode(candidate)) <= LONGEST_NAME and path.exists() and _is_below(path):
             return path
     return None
+
+
+def _is_below(path: Path) -> bool:
+    return path.name not in ("", ".", "..")

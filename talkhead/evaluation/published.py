@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, shown
 from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.protocols import PROTOCOLS
 
@@ -30,10 +31,12 @@ def read_published(file: Path, protocol: str) -> tuple[PublishedRow, ...]:
     does not give. Raises TalkheadError for anything else.
     """
     try:
-        with file.open(newline="", encoding="utf-8") as opened:
+        with file.open(newline="", encoding="utf-8-sig") as opened:
             lines = list(csv.DictReader(opened))
     except FileNotFoundError as error:
         raise TalkheadError(f"there is no file of published rows {file}") from error
+    except OSError as error:
+        raise TalkheadError(f"{file} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise TalkheadError(f"{file} is not a csv file ({error})") from error
     if not lines:
@@ -41,17 +44,21 @@ def read_published(file: Path, protocol: str) -> tuple[PublishedRow, ...]:
     columns = set(lines[0])
     if missing := [name for name in FACTS if name not in columns]:
         raise TalkheadError(f"{file} has no column {missing[0]!r}; it needs {', '.join(FACTS)}")
-    if strange := sorted(str(name) for name in columns - {*FACTS, *METRICS}):
-        raise TalkheadError(f"{file} has a column {strange[0]!r}, which is no metric's name")
+    if strange := sorted(str(name) for name in columns - {*FACTS, *METRICS, None}):
+        raise TalkheadError(f"{file} has a column {shown(strange[0])}, which is no metric's name")
     rows = [_read_row(file, number, line) for number, line in enumerate(lines, start=2)]
     return tuple(row for line, row in zip(lines, rows, strict=True) if line["protocol"] == protocol)
 
 
 def _read_row(file: Path, number: int, line: dict[str, str]) -> PublishedRow:
     where = f"{file}, line {number}"
+    if None in line or None in line.values():  # how the library marks rows that differ
+        raise TalkheadError(f"{where}: it has not as many fields as the first line")
+    if not line["name"]:
+        raise TalkheadError(f"{where}: the method has no name")
     if line["protocol"] not in PROTOCOLS:
         known = ", ".join(PROTOCOLS)
-        raise TalkheadError(f"{where}: no protocol {line['protocol']!r}; use {known}")
+        raise TalkheadError(f"{where}: no protocol {shown(line['protocol'])}; use {known}")
     if not line["source"]:
         raise TalkheadError(f"{where}: say in `source` where the numbers were published")
     values = {}
@@ -59,6 +66,8 @@ def _read_row(file: Path, number: int, line: dict[str, str]) -> PublishedRow:
         if line.get(name):
             try:
                 values[name] = float(line[name])
-            except ValueError as error:
-                raise TalkheadError(f"{where}: {name} is {line[name]!r}, not a number") from error
+            except ValueError:
+                values[name] = math.nan
+            if not math.isfinite(values[name]):
+                raise TalkheadError(f"{where}: {name} is {shown(line[name])}, not a number")
     return PublishedRow(line["name"], line["source"], values)

@@ -5,31 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from talkhead.animation.driving import batches
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, shown
 from talkhead.evaluation.clips import file_name, promised_frames, read_frames, read_picture
 from talkhead.evaluation.methods import Method
 from talkhead.evaluation.metrics.base import FrameBatch
+from talkhead.evaluation.metrics.following import LandmarkComparison
+from talkhead.evaluation.metrics.keypoints import MESH_KEY
 from talkhead.evaluation.metrics.registry import FID, METRICS
 from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import Case, EvaluationSet
+from talkhead.io.arrays import read_arrays
 from talkhead.io.atomic import atomic_path, check_folder, fitting_name, whole_folder, write_text
 from talkhead.io.image import write_image
 from talkhead.progress import Progress
+from talkhead.schema import Finite, Range, read_dataclass, read_json
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2  # of stored scores; old ones are computed again
 FRAME_NAME = re.compile(r"\d{7,}\.png")
+FEATURES = ("source", "driving", "results")  # what FID compares
 SHORT_FRAMES = 2  # that headers may be wrong by
 
 
@@ -46,12 +50,12 @@ class CaseScores:
 
     case: str
     clip: str
-    frames: tuple[int, ...]
-    values: dict[str, tuple[float | None, ...]]
+    frames: tuple[Annotated[int, Range(0, 10**9)], ...]
+    values: dict[str, tuple[Finite | None, ...]]
     error: str | None = None
     remark: str = ""
     shown: int = 0
-    slopes: dict[str, float | None] = field(default_factory=dict)
+    slopes: dict[str, Finite | None] = field(default_factory=dict)
 
     def array(self, metric: str) -> np.ndarray:
         """Values with NaN for frames that were not measured."""
@@ -94,6 +98,7 @@ class Scorer:
         self.evaluation_set = evaluation_set
         self._backends = [backend for backend in suite.backends if set(backend.metrics) & set(apt)]
         self._features = suite.features if set(FID) & set(apt) else None
+        self._mesh = suite.mesh
         able = {name for backend in self._backends for name in backend.metrics}
         self.metrics = tuple(name for name in apt if name in able)
         self._size = size
@@ -103,6 +108,7 @@ class Scorer:
         self._frames_out = frames_out
         self._overwrite = overwrite
         keys = [backend.key for backend in self._backends] + [self._features and self._features.key]
+        keys.append(MESH_KEY if self._mesh is not None else None)
         facts = [FORMAT, evaluation_set.protocol, size, self.metrics, keys]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
         self._folder = folder / "cases" / f"{evaluation_set.protocol}-{digest}"
@@ -113,13 +119,16 @@ class Scorer:
         share = self.evaluation_set.cases[number::count]
         for done, case in enumerate(share, start=1):
             stored = self._stored(method, case)
-            if stored is None or not self._has_frames(method, stored):
+            if stored is None or not self._is_complete(method, stored):
                 self._score_case(method, case)
             if self._progress is not None:
                 self._progress(f"scoring {method.name}", done, len(share))
 
-    def _has_frames(self, method: Method, scores: CaseScores) -> bool:
-        """Whether all results that are to be kept as pictures are."""
+    def _is_complete(self, method: Method, scores: CaseScores) -> bool:
+        """Whether all files that belong to these scores are there."""
+        features = self._path(method.key, scores.case, "npz")
+        if self._features is not None and not features.is_file():
+            return False
         if self._frames_out is None:
             return True
         folder = self._kept(self._frames_out, method, scores.case)
@@ -147,14 +156,20 @@ class Scorer:
         if self._features is None:
             return None
         files = [self._path(method.key, case.name, "npz") for case in self.evaluation_set.cases]
-        parts: dict[str, list[np.ndarray]] = {"source": [], "driving": [], "results": []}
-        for file in files:
-            if file.is_file():
-                with np.load(file, allow_pickle=False) as stored:
-                    for name, found in parts.items():
-                        found.append(stored[name])
+        found = [_read_features(file) for file in files if file.is_file()]
         none = np.empty((0, 0), np.float32)
-        return {name: np.concatenate(found) if found else none for name, found in parts.items()}
+        return {
+            name: np.concatenate([each[name] for each in found]) if found else none
+            for name in FEATURES
+        }
+
+    def followed(self, key: str, case: str) -> LandmarkComparison | None:
+        """What the face mesh saw in driving frames and results; None where it did not look."""
+        file = self._path(key, case, "mesh.npz")
+        if not file.is_file():
+            return None
+        with np.load(file, allow_pickle=False) as stored:
+            return LandmarkComparison.of(stored["driving"], stored["results"])
 
     def _path(self, key: str, case: str, ending: str) -> Path:
         return self._folder / key / fitting_name(file_name(case), f".{ending}")
@@ -170,7 +185,8 @@ class Scorer:
         except TalkheadError as error:
             log.warning("%s: %s is left out: %s", method.name, case.name, error)
             scores = CaseScores(case.name, case.clip, (), {}, str(error))
-            self._path(method.key, case.name, "npz").unlink(missing_ok=True)  # of an earlier run
+            for ending in ("npz", "mesh.npz"):  # of an earlier run
+                self._path(method.key, case.name, ending).unlink(missing_ok=True)
         write_text(path, json.dumps({"inputs": _stamp(case), **asdict(scores)}))
 
     def _compute_case(self, method: Method, case: Case) -> CaseScores:
@@ -191,6 +207,7 @@ class Scorer:
         frames: list[int] = []
         values: dict[str, list[float | None]] = {name: [] for name in self.metrics}
         features: dict[str, list[np.ndarray]] = {"driving": [], "results": []}
+        meshes: dict[str, list[np.ndarray]] = {"driving": [], "results": []}
         pictures = read_frames(case.driving, self._size, case.numbers, case.every)
         for batch in batches(pictures, self._batch_size):
             numbers = tuple(number for number, _ in batch)
@@ -207,6 +224,9 @@ class Scorer:
             if self._features is not None:
                 features["driving"].append(self._features(shots.driving))
                 features["results"].append(self._features(shots.results))
+            if self._mesh is not None:
+                meshes["driving"].append(self._mesh(shots.driving)[..., :2])
+                meshes["results"].append(self._mesh(shots.results)[..., :2])
         write_image(self.picture(method.key, case.name), strip.picture())
         if self._features is not None:
             found = {name: np.concatenate(parts) for name, parts in features.items()}
@@ -216,6 +236,13 @@ class Scorer:
                     source=self._features(source[None]),
                     driving=found["driving"],
                     results=found["results"],
+                )
+        if self._mesh is not None:
+            with atomic_path(self._path(method.key, case.name, "mesh.npz")) as partial:
+                np.savez(
+                    partial,
+                    driving=np.concatenate(meshes["driving"]),
+                    results=np.concatenate(meshes["results"]),
                 )
         kept = {name: tuple(column) for name, column in values.items()}
         return CaseScores(
@@ -230,42 +257,27 @@ class Scorer:
         if not path.is_file():
             return None
         try:
-            stored = json.loads(path.read_bytes())
-            if stored.pop("inputs", None) != _stamp(case) or (stored["error"] and not failed):
-                return None
-            return checked_scores(stored, case, self.metrics)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            stored = read_json(path.read_bytes())
+            if not isinstance(stored, dict):
+                raise TalkheadError("it is not an object")
+            current = stored.pop("inputs", None) == _stamp(case)
+            scores = read_dataclass(CaseScores, stored)
+            self._check(scores, case)
+        except TalkheadError as error:
             log.warning("%s is damaged (%s); the case is scored again", path, error)
             return None
+        return scores if current and (failed or not scores.error) else None
 
-
-def checked_scores(stored: dict[str, Any], case: Case, metrics: Sequence[str]) -> CaseScores:
-    """Stored scores, if they are what a scorer of these metrics writes for a case.
-
-    Raises ValueError, TypeError or KeyError where they are not.
-    """
-    frames = tuple(stored.pop("frames"))
-    values = {name: tuple(column) for name, column in stored.pop("values").items()}
-    scores = CaseScores(frames=frames, values=values, **stored)
-    if (scores.case, scores.clip) != (case.name, case.clip):
-        raise ValueError("it is of another case")
-    if not (scores.error or frames) or not all(type(n) is int and n >= 0 for n in frames):
-        raise ValueError("its frames are not numbered")
-    if not scores.error and values.keys() != set(metrics):
-        raise ValueError("it has scores of other metrics")
-    for name, column in values.items():
-        if len(column) != len(frames) or not all(_is_score(value) for value in column):
-            raise ValueError(f"its {name} is not a number for each frame")
-    if not all(_is_score(value) for value in scores.slopes.values()):
-        raise ValueError("its slopes are no numbers")
-    texts = (scores.remark, scores.error or "")
-    if not all(isinstance(text, str) for text in texts) or type(scores.shown) is not int:
-        raise ValueError("its remarks are no text")
-    return scores
-
-
-def _is_score(value: object) -> bool:
-    return value is None or (type(value) in (int, float) and math.isfinite(value))  # type: ignore[arg-type]
+    def _check(self, scores: CaseScores, case: Case) -> None:
+        """Raise TalkheadError for what was not written for this case and these metrics."""
+        if (scores.case, scores.clip) != (case.name, case.clip):
+            raise TalkheadError(f"it is of {shown(scores.case)}")
+        if scores.error:
+            return
+        if scores.values.keys() != set(self.metrics) or not scores.frames:
+            raise TalkheadError("it has not the scores that are wanted")
+        if any(len(column) != len(scores.frames) for column in scores.values.values()):
+            raise TalkheadError(f"it has not a score for each of {len(scores.frames)} frames")
 
 
 class Strip:
@@ -298,6 +310,22 @@ class Strip:
     def picture(self) -> np.ndarray:
         """Source, driving, result and, with a truth, three times the difference, in a row."""
         return np.concatenate(self._cells, axis=1)
+
+
+def _read_features(file: Path) -> dict[str, np.ndarray]:
+    """Features (N, D) by name. Raises TalkheadError for a file that was not written here."""
+    try:
+        found = read_arrays(file, FEATURES)
+        widths = {array.shape[1:] for array in found.values()}
+        if found.keys() != set(FEATURES) or [len(width) for width in widths] != [1]:
+            raise TalkheadError("it holds other arrays")
+        if not all(a.dtype.kind == "f" and np.isfinite(a).all() for a in found.values()):
+            raise TalkheadError("it holds no finite numbers")
+    except TalkheadError as error:
+        raise TalkheadError(
+            f"{file} is damaged ({error}); delete it, and its case is scored again"
+        ) from error
+    return found
 
 
 def shortness(case: Case, last: int) -> str:

@@ -47,6 +47,8 @@ def cut(rgb: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     these areas, enlarging is bicubic. Outside of the frame its edge pixels are repeated, since
     black bars are hard edges, which the networks take for a part of the picture.
 
+    A crop with an angle is sampled bicubically, from several points per pixel where it shrinks.
+
     Raises TalkheadError when crop and frame have nothing in common, or next to nothing.
     """
     left, top, side = whole_pixels(crop)
@@ -61,12 +63,36 @@ def cut(rgb: np.ndarray, crop: Crop, size: int) -> np.ndarray:
             f"the crop {left},{top},{side} is more than {LARGEST} times as large as the frame "
             f"({width}x{height})"
         )
+    if crop.angle:
+        return _cut_turned(rgb, crop, size)
     part = rgb[y0:y1, x0:x1]
     if part.shape[:2] != (side, side):
         part = cv2.copyMakeBorder(
             part, y0 - top, top + side - y1, x0 - left, left + side - x1, cv2.BORDER_REPLICATE
         )
     return np.ascontiguousarray(resize(part, size))
+
+
+def _cut_turned(rgb: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+    left, top, side = whole_pixels(crop)
+    fine = size * min(max(1, math.ceil(side / size)), LARGEST)
+    matrix = _rotation(crop.angle) * (side / fine)
+    # OpenCV counts from the centres of pixels.
+    shift = np.array([left, top]) + side / 2 - 0.5 - matrix @ np.full(2, (fine - 1) / 2)
+    square = cv2.warpAffine(
+        rgb,
+        np.column_stack([matrix, shift]),
+        (fine, fine),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.ascontiguousarray(resize(square, size))
+
+
+def _rotation(degrees: float) -> np.ndarray:
+    """(2, 2), clockwise in a picture."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[cosine, -sine], [sine, cosine]])
 
 
 def cut_centre(rgb: np.ndarray, size: int) -> np.ndarray:

@@ -4,213 +4,217 @@ from __future__ import annotations
 
 import logging
 import math
-import statistics
-from collections import deque
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from talkhead.faces.cascade import shrink
-from talkhead.faces.crop import whole_pixels
-from talkhead.faces.face import Finder, NoFaceError, choose, face_crop
-from talkhead.structs import Crop, Face
+from talkhead.faces.appearance import Appearance
+from talkhead.faces.choice import choose
+from talkhead.faces.plausible import plausible
+from talkhead.faces.regions import Region, region_of_points
+from talkhead.faces.topology import MESH_POINTS
+from talkhead.structs import Face
+
+if TYPE_CHECKING:
+    from talkhead.faces.finder import FaceFinder
 
 log = logging.getLogger(__name__)
 
 
-class Tracker:
-    """One steady crop over a video, frame by frame, without looking ahead.
+class FaceTracker:
+    """Follows one face through the frames of a video, without looking ahead.
 
-    Steadiness is worth more than centring, since the networks were trained on crops that stand
-    still: the crop stays where it is while the face stays well inside, glides after it when it
-    must, jumps at a scene cut, and holds when the face is lost. Faces are looked for on every
-    `interval`-th frame, at cuts, and when the picture under the face has moved.
+    The detector is asked only at the start, at cuts and when the face is lost. Of several people
+    the one that was chosen is kept, by place, size and appearance; where that leaves doubt, a
+    warning says so once. Equal frames give equal faces, so a video can be walked through twice.
 
-    Equal frames give equal crops, so a video can be walked through twice.
-    lost, cuts: how many times the face was lost, and how many times the crop jumped.
+    finder: where faces come from; None: the bundled networks, on the CPU.
+    face:   which person, counted from the left from 1 in the first frame that holds so many; None:
+            the largest face, and whoever is largest after a cut to others.
+    person: how the chosen person looks, where that is known from another frame.
+    refine: look at lips, lids and irises as well, which takes three times as long.
+
+    jumped: whether the last face does not continue the one before: after a cut, after a loss.
+    lost, cuts: how many times the face was lost, and how many times the shot changed.
     """
 
-    START_FRAMES = 50  # how many frames are searched for the first face
-    HOLD = 0.12  # the crop holds while the face is off its place by less, in crop sides
-    HOLD_SIZE = 1.25  # ... and has not grown or shrunk by more than this
-    GLIDE = 0.12  # share of the way to go that is gone in each frame
-    HURRY = 3  # frames between two looks when the face seems to have moved
+    PRESENCE = 0.5  # of the mesh, from which a face is there
+    SAME, OTHER = 1.2, 1.7  # appearances nearer are of one person, further apart of two
+    STEP, GROWTH = 0.4, 1.35  # of a face between frames, in face heights, that need a second look
+    STRANGE = 3  # frames that a face may look like someone else's before it counts as lost
+    BLEND = 0.05  # share of each frame in what is remembered of the person's appearance
+    HURRY, PATIENCE = 5, 5  # frames searched one by one after a loss; then every so many-th
+    GIVE_UP = 25  # frames without the face after which, unless it was chosen, another is followed
 
-    def __init__(self, finder: Finder, face: int | None = None, interval: int = 15) -> None:
+    def __init__(
+        self,
+        finder: FaceFinder | None = None,
+        face: int | None = None,
+        person: Appearance | None = None,
+        refine: bool = False,
+    ) -> None:
+        if finder is None:
+            from talkhead.faces.finder import FaceFinder
+
+            finder = FaceFinder()
         self._finder = finder
-        self._face = face
-        self._interval = interval
-        self._crop: Crop | None = None
-        self._goal: Crop | None = None  # where the crop is gliding to
-        self._recent: deque[Crop] = deque(maxlen=3)
-        self._patch: _Patch | None = None
+        self._number = face
+        self._person = person
+        self._refine = refine
+        self._last: Face | None = None  # where the face was seen last, in this shot
+        self._following = False
+        self._missing = 0  # frames since then
+        self._strange = 0
         self._shot = _Shot()
-        self._age = 0
-        self._misses = 0  # looks since the face was last seen
-        self._free = False  # the next face may be anywhere, as after a cut
+        self._warned = False
+        self.jumped = False
         self.lost = 0
         self.cuts = 0
 
-    def start(self, frames: Iterable[np.ndarray]) -> None:
-        """Take the first crop from the first frames (rgb uint8) instead of the very first only.
+    @property
+    def person(self) -> Appearance | None:
+        """How the followed person looks; None until somebody is followed."""
+        return self._person
 
-        Every fifth frame is searched until five hold the face, of at most START_FRAMES; their
-        median is steadier than one box. Then call `update` from the first frame on. Raises
-        NoFaceError when no frame holds a face, TalkheadError when there is no such face number.
+    def update(self, rgb: np.ndarray) -> Face | None:
+        """The face in the next frame, rgb uint8 (H, W, 3), or None where it is not there.
+
+        It has 478 points when refined, else 468: without irises.
         """
-        crops: list[Crop] = []
-        for number, rgb in enumerate(frames):
-            if number >= self.START_FRAMES or len(crops) == 5:
-                break
-            if number % 5:
-                continue
-            faces = self._finder.find(rgb, near=crops[0] if crops else None)
-            if faces and not crops:
-                crops.append(_crop_in(rgb, choose(faces, self._face)))
-            elif faces:
-                crop = _nearest(rgb, faces, crops[0])
-                if not _far(crop, crops[0]):
-                    crops.append(crop)
-        if not crops:
-            raise NoFaceError(
-                f"no face found in the first {self.START_FRAMES} frames of the driving video; "
-                "say where it is with --crop-driving x,y,size (or none)"
-            )
-        self._crop = _median(crops)
-
-    def update(self, rgb: np.ndarray) -> Crop:
-        """The crop for the next frame, rgb uint8 (H, W, 3), in whole pixels."""
-        if self._crop is None:
-            self.start([rgb])
-        small = _Small(rgb)
-        cut_here = self._shot.changed(small)
-        moved = self._patch is not None and self._patch.moved(small)
-        self._age += 1
-        hurry = (moved or self._goal is not None) and self._age >= self.HURRY
-        if cut_here:
-            self._free = True
-        if cut_here or hurry or self._patch is None or self._age >= self._interval:
-            self._encode(rgb, small, cut_here)
-        return self._glide()
-
-    def _encode(self, rgb: np.ndarray, small: _Small, cut_here: bool) -> None:
-        """Find the face again and decide whether to hold, glide or jump."""
-        assert self._crop is not None
-        self._age = 0
-        # A face that was here a moment ago is looked for nearby; everywhere costs ten times as
-        # much, so it is done once at a cut or loss and then now and then.
-        everywhere = cut_here or self._misses % 6 == 1
-        faces = self._finder.find(rgb, near=None if everywhere else self._crop)
-        self._patch = _Patch(small, self._crop)
-        if not faces:
-            self._lose()
-            return
-        target = _nearest(rgb, faces, self._crop)
-        if _far(target, self._crop):
-            # Someone else's face, or a chance pattern, unless there was a cut or it is there again.
-            if not self._free:
-                self._lose()
-                self._free = True
-                return
-            if cut_here:
-                target = _crop_in(rgb, choose(faces))
-            self._crop, self._goal = target, None
-            self._recent.clear()
-            self._patch = _Patch(small, target)
+        changed = self._shot.changed(rgb)
+        if changed:
             self.cuts += 1
-        self._misses, self._free = 0, False
-        self._recent.append(target)
-        target = _median(self._recent)
-        if self._goal is not None or not self._holds(target):
-            self._goal = target
+            self._last = None
+        face = None
+        if self._following and self._last is not None:
+            face = self._follow(rgb, self._last)
+        self.jumped = face is None
+        if face is None and self._is_due(changed):
+            face = self._search(rgb)
+            if face is not None and self._refine and len(face.points) < MESH_POINTS:
+                face = self._refined(rgb, region_of_points(face.points), face.presence)
+        if face is None:
+            self._lose()
+        else:
+            self._last, self._following, self._missing = face, True, 0
+        return face
+
+    def _is_due(self, changed: bool) -> bool:
+        """Whether this frame, which lacks the face, is searched for it."""
+        return changed or self._missing < self.HURRY or self._missing % self.PATIENCE == 0
 
     def _lose(self) -> None:
-        if self._misses == 0:
+        if self._following:
             self.lost += 1
-            log.warning("the driving face is lost; holding its last place")
-        self._misses += 1
-        self._goal = None
+            if self.lost == 1:
+                log.warning("the driving face is lost; the portrait rests until it is seen again")
+        self._following = False
+        self._missing += 1
 
-    def _holds(self, target: Crop) -> bool:
-        assert self._crop is not None
-        dx, dy = _offset(target, self._crop)
-        growth = target.side / self._crop.side
-        return max(abs(dx), abs(dy)) < self.HOLD and 1 / self.HOLD_SIZE < growth < self.HOLD_SIZE
+    def _follow(self, rgb: np.ndarray, last: Face) -> Face | None:
+        """The face where it was, as it is now."""
+        region = region_of_points(last.points)
+        look = self._finder.landmarker.look(rgb, [region])[0]
+        if look.presence < self.PRESENCE or not plausible(look.points):
+            return None
+        assert self._person is not None
+        face = Face(look.points, look.presence)
+        appearance = Appearance.of(rgb, face.points)
+        distance = self._person.distance(appearance)
+        self._strange = self._strange + 1 if distance > self.OTHER else 0
+        hopped = _is_far(face, last, self.STEP, self.GROWTH) and distance > self.SAME
+        if hopped or self._strange >= self.STRANGE:
+            self._strange = 0
+            return None  # perhaps someone else's, who passed in front
+        self._person = self._person.blend(appearance, self.BLEND)
+        return self._refined(rgb, region, face.presence) if self._refine else face
 
-    def _glide(self) -> Crop:
-        assert self._crop is not None
-        if self._goal is not None:
-            here, goal, share = self._crop, self._goal, self.GLIDE
-            self._crop = Crop(
-                here.x + share * (goal.x - here.x),
-                here.y + share * (goal.y - here.y),
-                here.side + share * (goal.side - here.side),
-            )
-            rest = max(abs(goal.x - here.x), abs(goal.y - here.y), abs(goal.side - here.side))
-            if rest < 0.01 * goal.side:
-                self._goal = None
-        return Crop(*(float(v) for v in whole_pixels(self._crop)))
+    def _refined(self, rgb: np.ndarray, region: Region, presence: float) -> Face:
+        return Face(self._finder.landmarker.refine([rgb], [region])[0], presence)
 
+    def _search(self, rgb: np.ndarray) -> Face | None:
+        """The person anywhere in the frame."""
+        if self._person is None:
+            faces = self._finder.find(rgb, every=self._number is not None)
+            if len(faces) < (self._number or 1):
+                return None
+            chosen = choose(faces, self._number)
+            self._person = Appearance.of(rgb, chosen.points)
+            return chosen
+        faces = self._near_and_far(rgb)
+        if not faces:
+            return None
+        looks = [Appearance.of(rgb, face.points) for face in faces]
+        distances = [self._person.distance(look) for look in looks]
+        best = min(range(len(faces)), key=lambda i: distances[i] + self._way(faces[i]))
+        if distances[best] > self.OTHER:
+            if self._number is not None or (self._last and self._missing < self.GIVE_UP):
+                self._doubt("the chosen person is not among those seen; the portrait rests")
+                return None
+            best = faces.index(choose(faces))
+            self._person = looks[best]
+        elif distances[best] > self.SAME and len(faces) > 1:
+            self._doubt("it is not sure which of several people is the one followed so far")
+        return faces[best]
 
-def _crop_in(rgb: np.ndarray, face: Face) -> Crop:
-    return face_crop(face, rgb.shape[1], rgb.shape[0])
+    def _near_and_far(self, rgb: np.ndarray) -> list[Face]:
+        """Faces of a quick look at the frame; of a closer one where none is the person's."""
+        assert self._person is not None
+        faces: list[Face] = []
+        for side in (128, 256):
+            looks = self._finder.landmarker.look(rgb, self._finder.propose(rgb, side))
+            faces = [
+                Face(look.points, look.presence)
+                for look in looks
+                if look.presence >= self.PRESENCE and plausible(look.points)
+            ] or faces
+            known = [self._person.distance(Appearance.of(rgb, f.points)) for f in faces]
+            if known and min(known) < self.SAME:
+                break
+        return faces
 
+    def _way(self, face: Face) -> float:
+        """What speaks against a face far from where the person was, in units of appearance."""
+        if self._last is None:
+            return 0.0
+        step = math.dist(face.centre, self._last.centre) / self._last.height
+        growth = abs(math.log2(face.height / self._last.height))
+        return 0.5 * min(step + growth, 2.0) / (1 + self._missing / self.GIVE_UP)
 
-def _nearest(rgb: np.ndarray, faces: list[Face], crop: Crop) -> Crop:
-    """The crop of the face that is nearest to `crop` in place and size."""
-    crops = [_crop_in(rgb, face) for face in faces]
-    return min(crops, key=lambda c: math.hypot(*_offset(c, crop), math.log2(c.side / crop.side)))
-
-
-def _offset(crop: Crop, other: Crop) -> tuple[float, float]:
-    """From the centre of `other` to that of `crop`, in sides of `other`."""
-    half = crop.side / 2 - other.side / 2
-    return (crop.x + half - other.x) / other.side, (crop.y + half - other.y) / other.side
-
-
-def _far(crop: Crop, other: Crop) -> bool:
-    """Too far apart, or too different in size, for one face between two looks."""
-    return math.hypot(*_offset(crop, other)) > 0.5 or abs(math.log2(crop.side / other.side)) > 0.7
-
-
-def _median(crops: Iterable[Crop]) -> Crop:
-    """Median centre and side."""
-    rows = [(c.x + c.side / 2, c.y + c.side / 2, c.side) for c in crops]
-    x, y, side = (statistics.median(column) for column in zip(*rows, strict=True))
-    return Crop(x - side / 2, y - side / 2, side)
-
-
-class _Small:
-    """A grey copy of a frame, made once for all that only needs to see it roughly.
-
-    factor: its size relative to the frame.
-    """
-
-    SIDE = 160  # its longer side in pixels
-
-    def __init__(self, rgb: np.ndarray) -> None:
-        small, self.factor = shrink(rgb, self.SIDE)
-        self.grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    def _doubt(self, what: str) -> None:
+        if not self._warned:
+            log.warning("%s (see --driving-face, --crop-driving)", what)
+            self._warned = True
 
 
 class _Shot:
-    """Notices scene cuts from thumbnails."""
+    """Notices scene cuts from thumbnails, and frames of another size."""
 
+    SIDE = 160  # longer side of the grey copy, pixels
     LEAST = 22.0  # mean grey levels; heads that talk and turn change a thumbnail by 2 to 10
     TIMES = 4.0  # ... and this many times what was usual lately, for shaky cameras
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
+        self._size: tuple[int, ...] = ()
         self._usual = 0.0
 
-    def changed(self, frame: _Small) -> bool:
+    def changed(self, rgb: np.ndarray) -> bool:
         """Whether a new shot begins with this frame."""
-        thumbnail = cv2.resize(frame.grey, (32, 32), interpolation=cv2.INTER_AREA)
-        thumbnail = thumbnail.astype(np.float32)
+        height, width = rgb.shape[:2]
+        factor = min(1.0, self.SIDE / max(height, width))
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        thumbnail = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
         last, self._last = self._last, thumbnail
+        known, self._size = self._size, rgb.shape
         if last is None:
             return False
+        if known != rgb.shape:
+            self._usual = 0.0
+            return True
         change = float(np.abs(thumbnail - last).mean())
         if change > max(self.LEAST, self.TIMES * self._usual):
             self._usual = 0.0
@@ -219,31 +223,8 @@ class _Shot:
         return False
 
 
-class _Patch:
-    """The small grey picture under the face, to notice cheaply that it has moved."""
-
-    MOVED = 0.06  # crop sides
-    ALIKE = 0.5  # correlation below which the patch is not there any more
-
-    def __init__(self, frame: _Small, crop: Crop) -> None:
-        grey, factor = frame.grey, frame.factor
-        centre_x, centre_y = crop.x + crop.side / 2, crop.y + crop.side / 2
-        half = max(4, round(0.22 * crop.side * factor))  # about the eyes to the mouth
-        self._x = min(max(round(centre_x * factor) - half, 0), max(grey.shape[1] - 2 * half, 0))
-        self._y = min(max(round(centre_y * factor) - half, 0), max(grey.shape[0] - 2 * half, 0))
-        self._reach = max(3, half)
-        self._limit = self.MOVED * crop.side * factor
-        self._shape = grey.shape
-        self._patch = grey[self._y : self._y + 2 * half, self._x : self._x + 2 * half]
-
-    def moved(self, frame: _Small) -> bool:
-        """Whether the patch is elsewhere, or nowhere near, in this frame."""
-        grey = frame.grey
-        if grey.shape != self._shape:
-            return True  # a picture of another size: nothing is where it was
-        left, top = max(self._x - self._reach, 0), max(self._y - self._reach, 0)
-        height, width = self._patch.shape
-        area = grey[top : self._y + height + self._reach, left : self._x + width + self._reach]
-        match = cv2.matchTemplate(area, self._patch, cv2.TM_CCOEFF_NORMED)
-        _, best, _, (x, y) = cv2.minMaxLoc(match)
-        return best < self.ALIKE or math.hypot(left + x - self._x, top + y - self._y) > self._limit
+def _is_far(face: Face, other: Face, step: float, growth: float) -> bool:
+    """Whether two faces are further apart, or differ more in size, than one face between frames."""
+    way = math.dist(face.centre, other.centre)
+    sizes = face.height / other.height
+    return way > step * other.height or not 1 / growth < sizes < growth

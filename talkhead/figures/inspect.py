@@ -16,6 +16,7 @@ from talkhead.animation.portrait import load_portrait
 from talkhead.animation.renderer import choose_transfer
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
+from talkhead.faces.alignment import make_finder
 from talkhead.figures.activations import Activations, dissect
 from talkhead.figures.color_scales import ColorScales
 from talkhead.figures.questions import answer
@@ -55,8 +56,9 @@ class Inspector:
         if driving.suffix == ".safetensors":
             raise TalkheadError(f"{driving} holds no pictures; give the driving video itself")
         self._engine = engine
-        self._source = load_portrait(source, engine, settings).encoded
-        self.driver = VideoMotion(driving, engine, settings, progress)
+        finder = make_finder(settings.detector, str(engine.device))
+        self._source = load_portrait(source, engine, settings, finder).encoded
+        self.driver = VideoMotion(driving, engine, settings, finder, progress)
         _, anchor = find_anchor(self.driver, self._source.keypoints, settings)
         self._transfer = choose_transfer(engine, self._source, anchor, settings)
 

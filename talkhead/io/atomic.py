@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,44 @@ def follow_link(path: Path) -> Path:
         return path.resolve()
     except (OSError, RuntimeError) as error:
         raise TalkheadError(f"{path} is a link that leads in a circle; remove it") from error
+
+
+def is_same(path: Path, other: Path) -> bool:
+    """Whether two paths are one file, by whatever names and links, or will be."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return follow_link(path).resolve() == follow_link(other).resolve()
+
+
+def refuse_input(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise TalkheadError where something is to be written over a file that is read.
+
+    Files are told apart by what they are, not by name: hard and symbolic links are seen through.
+    """
+    read = {_identity(path) for path in inputs if path.exists()}
+    for path in outputs:
+        if path.exists() and _identity(path) in read:
+            raise TalkheadError(f"the output {path} is also an input; give it another name")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
+
+
+def check_file(output: Path, inputs: Iterable[Path], overwrite: bool) -> None:
+    """Refuse, before any work, an output of one file that is an input, or no file, or exists.
+
+    Raises TalkheadError; with `overwrite` not for a file that exists.
+    """
+    output = follow_link(output)
+    refuse_input([output], inputs)
+    if output.is_dir():
+        raise TalkheadError(f"{output} is a folder; give the file a name in it")
+    if output.exists() and not output.is_file():
+        raise TalkheadError(f"{output} is no regular file, so nothing is written to it")
+    if output.exists() and not overwrite:
+        raise TalkheadError(f"{output} exists; pass --overwrite to replace it")
 
 
 def publish(partial: Path, path: Path, overwrite: bool) -> None:
@@ -64,12 +102,20 @@ def place(partial: Path, path: Path, overwrite: bool) -> None:
         partial.unlink()
 
 
-def _rename_to_new(partial: Path, path: Path) -> None:
-    """Rename after taking the name, which fails where it is taken already."""
+def take_name(path: Path, overwrite: bool) -> None:
+    """Make an empty file, to be written to; with `overwrite` one that is there will do as well.
+
+    Raises TalkheadError where the name is taken.
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | (0 if overwrite else os.O_EXCL), 0o666))
     except FileExistsError as error:
         raise _appeared(path) from error
+
+
+def _rename_to_new(partial: Path, path: Path) -> None:
+    """Rename after taking the name."""
+    take_name(path, overwrite=False)
     try:
         partial.replace(path)
     except BaseException:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from talkhead.conversion.convert import ADVICE, _cause, _check_archive
-from talkhead.errors import TalkheadError, told
+from talkhead.errors import TalkheadError, is_out_of_memory, told
+
+# What torch says of unsafe reading, in whatever words; nobody should follow it here.
+ADVICE = re.compile(r"weights_only|safe_globals|trust|arbitrary code", re.IGNORECASE)
 
 
 def read_torch(path: Path) -> dict[str, Any]:
@@ -52,3 +55,25 @@ def _unpickler_complaint(text: str) -> str:
     if not complaint.strip() or ADVICE.search(complaint):
         return ""
     return f" ({told(ValueError(complaint))})"
+
+
+def _check_archive(path: Path) -> None:
+    """Torch stores tensors as they are: what is packed may unpack to more than there is memory."""
+    if not path.is_file() and path.exists():
+        raise TalkheadError("it is not a file")
+    if not zipfile.is_zipfile(path):
+        return  # the format before torch 1.6
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise TalkheadError("its parts are compressed, which torch does not do")
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise TalkheadError("its parts claim more than the file holds")
+
+
+def _cause(error: Exception) -> str:
+    if is_out_of_memory(error):
+        return "it claims tensors for which there is no memory"
+    if isinstance(error, TalkheadError):
+        return str(error)
+    return told(error) if not isinstance(error, AssertionError | LookupError) else "it is damaged"

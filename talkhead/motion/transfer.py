@@ -7,16 +7,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
 from talkhead.motion.head_pose import HeadRotation
-from talkhead.structs import Keypoints, TransferMode
+from talkhead.structs import Keypoints
 
 log = logging.getLogger(__name__)
+
+TransferMode = Literal["relative", "absolute"]
 
 
 @dataclass(frozen=True, eq=False)

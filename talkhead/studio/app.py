@@ -193,11 +193,11 @@ def _faces(
     studio: Studio, session: Session, role: Role, media: Media, settings: RenderSettings
 ) -> dict[str, Any]:
     from talkhead.animation.found_faces import faces_of_driving, faces_of_portrait
-    from talkhead.faces.cascade import shrink
+    from talkhead.faces.finder import shrink
     from talkhead.io.image import write_image
 
     find = faces_of_portrait if role == "portrait" else faces_of_driving
-    found = find(media.path, settings, str(studio.engine().device))
+    found = find(media.path, settings, studio.finder(settings.detector))
     height, width = found.picture.shape[:2]
     view = session.new_folder() / "view.jpg"
     write_image(view, shrink(found.picture, VIEW_SIDE)[0])
@@ -206,8 +206,8 @@ def _faces(
         "width": width,
         "height": height,
         "view": session.publish(view),
-        "faces": [[face.x, face.y, face.width, face.height] for face in found.faces],
-        "crops": [[crop.x, crop.y, crop.side] for crop in found.crops],
+        "faces": [face.box for face in found.faces],
+        "crops": [[crop.x, crop.y, crop.side, crop.angle] for crop in found.crops],
         "chosen": found.chosen,
     }
 

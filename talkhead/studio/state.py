@@ -15,6 +15,8 @@ from talkhead.studio.session import Role, Session, Sessions
 
 if TYPE_CHECKING:
     from talkhead.animation.preview import Preview
+    from talkhead.faces.alignment import Detector
+    from talkhead.faces.finder import FaceFinder
     from talkhead.inference.engine import Engine
     from talkhead.studio.renders import Renders
 
@@ -50,6 +52,7 @@ class Studio:
         self._stack = ExitStack()
         self._renders: Renders | None = None
         self._previews: dict[Session, Preview] = {}
+        self._finders: dict[Detector, FaceFinder] = {}
         self._lock = Lock()
 
     def __enter__(self) -> Studio:
@@ -92,6 +95,15 @@ class Studio:
             if session not in self._previews:
                 self._previews[session] = Preview(self.engine())
             return self._previews[session]
+
+    def finder(self, detector: Detector) -> FaceFinder:
+        """What finds faces for all pages."""
+        from talkhead.faces.alignment import make_finder
+
+        with self._lock:
+            if detector not in self._finders:
+                self._finders[detector] = make_finder(detector, str(self.engine().device))
+            return self._finders[detector]
 
     def _forget(self, session: Session) -> None:
         self._previews.pop(session, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import tempfile
 import wave
 from collections.abc import Callable, Iterator
@@ -17,11 +18,13 @@ import cv2
 import numpy as np
 
 from talkhead.errors import TalkheadError
+from talkhead.io.owned import delete_own
 from talkhead.synthetic.babble import SOUND_RATE, perform
 from talkhead.synthetic.head import Head, Identity, Scene
 from talkhead.video import VideoWriter
 
 TIME_BASE = Fraction(1, 12800)
+CLIP_NAMES = re.compile(r"id\d{5}#synth.*#.*#.*\.mp4")
 TEST_SHARE = 8  # one identity in this many is kept for testing
 _QUALITY = 20  # crf
 
@@ -137,8 +140,8 @@ def _prepare(folder: Path, overwrite: bool) -> None:
                 raise TalkheadError(
                     f"{folder} is not empty; choose another folder or pass --overwrite"
                 )
-            for old in folder.glob("t*/id?????#synth*#*#*.mp4"):
-                old.unlink()
+            for part in ("train", "test"):
+                delete_own(folder / part, CLIP_NAMES)
         for part in ("train", "test"):
             (folder / part).mkdir(parents=True, exist_ok=True)
 

@@ -11,12 +11,15 @@ from talkhead import config
 from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
+from talkhead.faces.topology import HEAD_GROUPS
 from talkhead.models.sizes import check_sizes
 from talkhead.training.compute import Compute
-from talkhead.training.data.landmark_teacher import FREE_STARTS, GROUPS
+from talkhead.training.data.landmark_teacher import FREE_STARTS
 from talkhead.training.recipes.overrides import apply_settings
 from talkhead.training.recipes.presets import recipe_for, recipe_named, with_landmarks
 from talkhead.training.recipes.recipe import Recipe
+
+AUTO = Path("auto")  # in place of a folder of landmarks
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class TrainOptions:
     recipe: one of `RECIPES`. settings: `model.a.b=value`, `recipe.a=value`.
     steps, minutes: length of the run; minutes win. save_minutes, validate_steps: how often.
     accumulate: pieces in which a batch is learned. keypoint_steps: steps of the landmark start.
+    landmarks: a folder of landmark files, or `AUTO`: made by the bundled face mesh, once.
     """
 
     data: tuple[Path, ...]
@@ -80,9 +84,9 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
         check_landmarks(model_config)
         model_config = name_keypoints(model_config, recipe)
     elif options.keypoint_steps or options.portraits:
-        raise TalkheadError("--keypoint-steps and --portraits need --landmarks DIR")
+        raise TalkheadError("--keypoint-steps and --portraits need --landmarks auto (or a folder)")
     elif lean := [name for name, leans in leanings(recipe).items() if leans]:
-        raise TalkheadError(f"recipe.{lean[0]} needs --landmarks DIR")
+        raise TalkheadError(f"recipe.{lean[0]} needs --landmarks auto (or a folder)")
     return model_config, recipe
 
 
@@ -118,11 +122,11 @@ def check_landmarks(config: ModelConfig) -> None:
         raise TalkheadError(
             f"{config.family} has no keypoints that landmarks could teach; leave out --landmarks"
         )
-    most = len(GROUPS) + len(FREE_STARTS)
-    if not len(GROUPS) <= keypoints.num_keypoints <= most:
+    taught, free = len(HEAD_GROUPS), len(FREE_STARTS)
+    if not taught <= keypoints.num_keypoints <= taught + free:
         raise TalkheadError(
-            f"landmarks teach {len(GROUPS)} keypoints and start {len(FREE_STARTS)} more, the model "
-            f"has {keypoints.num_keypoints}; add --set model.keypoints.num_keypoints={len(GROUPS)}"
+            f"landmarks teach {taught} keypoints and start {free} more, the model has "
+            f"{keypoints.num_keypoints}; add --set model.keypoints.num_keypoints={taught}"
         )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 from collections.abc import Collection
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from talkhead.checkpoint import Provenance
 from talkhead.config import ModelConfig
 from talkhead.data.clips import DataReport, Split, check_data, find_clips
 from talkhead.errors import TalkheadError
+from talkhead.landmarking import landmarks_beside, make_landmarks
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.progress import Preparing, Progress
@@ -34,12 +36,13 @@ from talkhead.training.loop.trainer import Trainer
 from talkhead.training.loop.validation import validation_pairs
 from talkhead.training.losses.objective import Objective
 from talkhead.training.losses.perceptual import PerceptualPyramid, find_vgg, load_vgg
-from talkhead.training.options import TrainOptions, choose_compute, plan
+from talkhead.training.options import AUTO, TrainOptions, choose_compute, plan
 from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
 from talkhead.training.phases.pretrain_keypoints import (
     fit_teacher,
     keypoint_recipe,
     load_portraits,
+    portrait_files,
     teach_keypoints,
     with_landmarks_only,
 )
@@ -55,6 +58,7 @@ SEEDING_BATCHES = 4
 
 def inspect_data(options: TrainOptions, progress: Progress | None = None) -> DataReport:
     """What `--check-data` says."""
+    options = replace(options, landmarks=landmark_folder(options))
     split = find_clips(options.data, options.exclude, options.hold_out)
     report = (lambda done, all_: progress("opening clips", done, all_)) if progress else None
     found = check_data(split, options.landmarks, options.workers, report)
@@ -101,6 +105,7 @@ def _train(
     """The run of one process."""
     with preparing() as progress:
         processes.wait()
+        options = own_landmarks(options, compute, processes, progress)
         # What is quick and may be refused comes before the data, which may take long to read.
         before = read(options.out, model_config, recipe) if options.resume else None
         torch.manual_seed(options.seed)
@@ -183,6 +188,32 @@ def make_keeper(
         validation_pairs(split.test or split.train, batches.size),
         Provenance(origin, options.licence),
     )
+
+
+def landmark_folder(options: TrainOptions) -> Path | None:
+    """Where landmarks are; those that are made lie beside the data, or in the run's folder where
+    nothing can be written there."""
+    if options.landmarks != AUTO:
+        return options.landmarks
+    beside = landmarks_beside(options.data[0])
+    able = os.access(beside if beside.exists() else beside.parent, os.W_OK)
+    return beside if able else options.out / "landmarks"
+
+
+def own_landmarks(
+    options: TrainOptions, compute: Compute, processes: ProcessGroup, progress: Progress | None
+) -> TrainOptions:
+    """With `--landmarks auto`: find the landmarks of clips and portraits that are not known yet."""
+    folder = landmark_folder(options)
+    if options.landmarks == AUTO and folder is not None:
+        split = find_clips(options.data, options.exclude, options.hold_out)
+        share = [clip.path for clip in split.train[processes.rank :: processes.size]]
+        stills = options.portraits if processes.is_main else None
+        pictures = portrait_files(stills) if stills else []
+        make_landmarks(share, folder, pictures, str(compute.device), progress)
+        log.info("landmarks are in %s", folder)
+        processes.wait()
+    return replace(options, landmarks=folder)
 
 
 def read_data(

@@ -12,10 +12,9 @@ from av.stream import Stream
 
 # Formats that may be joined end to end as bytes, each part with a clock of its own.
 JOINABLE = ("mpegts", "mpeg", "flv")
-# Seconds by which a stream's clock may step ahead or back before it counts as another recording's.
-# A broadcast that fails for less than that is a gap; elsewhere every step ahead is meant.
+# Seconds by which a stream's clock may step ahead or back before it counts as another recording's:
+# a broadcast that fails for less than that has a gap. In other formats every step is meant.
 STEP_AHEAD, STEP_BACK = Fraction(10), Fraction(1, 10)
-STEP_BACK_ELSEWHERE = Fraction(1)
 
 
 def clock_start(container: InputContainer) -> Fraction:
@@ -36,9 +35,7 @@ class Clock:
 
     def __init__(self, container: InputContainer) -> None:
         self._container = container
-        joinable = container.format.name in JOINABLE
-        self._ahead = STEP_AHEAD if joinable else None
-        self._back = STEP_BACK if joinable else STEP_BACK_ELSEWHERE
+        self._joinable = container.format.name in JOINABLE
         self._shifts: dict[int, Fraction] = {}  # by stream: seconds added to its times
         self._ends: dict[int, Fraction] = {}  # by stream: when its next packet is due
         self._newest = Fraction(0)
@@ -54,8 +51,10 @@ class Clock:
         for packet in self._container.demux(read):
             here = packet.stream.index  # of the empty packets at the end only `stream` is right
             time = packet.pts if packet.dts is None else packet.dts
-            if time is not None and packet.time_base:
+            if self._joinable and time is not None and packet.time_base:
                 ticks = Fraction(packet.time_base)
+                if packet.pts is not None and abs(packet.pts - time) * ticks > STEP_AHEAD:
+                    packet.pts = None  # before a seam FFmpeg may guess it from what comes after
                 length = (packet.duration or 0) * ticks
                 shift = round(self._shift(here, time * ticks, length) / ticks)
                 if shift and here == stream.index:
@@ -70,13 +69,10 @@ class Clock:
         shift = self._shifts.get(stream, self._newest)
         if due is not None:
             shift = min((shift, self._newest), key=lambda s: abs(time + s - due))
-            if not self._follows(time + shift - due):
+            if not -STEP_BACK <= time + shift - due <= STEP_AHEAD:
                 start = max(self._ends.values())
                 shift = self._newest = start - time
                 self.seams.append(start)
         self._shifts[stream] = shift
         self._ends[stream] = time + shift + length
         return shift
-
-    def _follows(self, step: Fraction) -> bool:
-        return -self._back <= step and (self._ahead is None or step <= self._ahead)

@@ -142,14 +142,19 @@ def open_untrusted(source: Any, formats: str, **options: Any) -> InputContainer:
     return av.open(source, "r", options=limits, metadata_errors="replace", **options)
 
 
-def limit_pixels(stream: VideoStream, name: Path | str) -> None:
-    """Have no picture decoded that would take gigabytes; TalkheadError for one known to do so."""
-    context = stream.codec_context
-    if context.width * context.height > MAX_FRAME_PIXELS:
+def check_pixels(width: int, height: int, name: Path | str) -> None:
+    """Raise TalkheadError for moving pictures that would take gigabytes."""
+    if width * height > MAX_FRAME_PIXELS:
         raise TalkheadError(
-            f"{name} has pictures of {context.width}x{context.height} pixels; the limit for a "
-            f"video is {MAX_FRAME_PIXELS // 10**6} megapixels: make it smaller first"
+            f"{name} has pictures of {width}x{height} pixels; the limit for a video is "
+            f"{MAX_FRAME_PIXELS // 10**6} megapixels: make it smaller first"
         )
+
+
+def limit_pixels(stream: VideoStream, name: Path | str) -> None:
+    """Have no picture decoded beyond that limit; TalkheadError for one known to go beyond it."""
+    context = stream.codec_context
+    check_pixels(context.width, context.height, name)
     context.options = {**context.options, "max_pixels": str(MAX_FRAME_PIXELS)}
 
 

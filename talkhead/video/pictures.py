@@ -15,7 +15,7 @@ import numpy as np
 from talkhead.errors import TalkheadError
 from talkhead.io.image import BrokenPictureError, PictureHeader, read_animation, read_image
 from talkhead.video.media import VideoInfo
-from talkhead.video.opening import MAX_FRAME_PIXELS, Stamp, check_unchanged
+from talkhead.video.opening import Stamp, check_unchanged
 
 log = logging.getLogger(__name__)
 
@@ -125,11 +125,6 @@ class AnimationSource:
 
     def __init__(self, path: Path, header: PictureHeader) -> None:
         self.path = path
-        if header.width * header.height > MAX_FRAME_PIXELS:
-            raise TalkheadError(
-                f"{path} has pictures of {header.width}x{header.height} pixels; the limit for an "
-                f"animation is {MAX_FRAME_PIXELS // 10**6} megapixels: make it smaller first"
-            )
         self._stamp = Stamp.of(path)
         frames = islice(read_animation(path), RATE_FRAMES)
         delay, first = next(frames)

@@ -22,7 +22,7 @@ from talkhead.io.image import picture_header
 from talkhead.structs import Frame
 from talkhead.video.clock import Clock, clock_start
 from talkhead.video.media import VideoInfo, describe, stream_seconds, video_track, video_tracks
-from talkhead.video.opening import Media, Stamp, limit_pixels, open_media
+from talkhead.video.opening import Media, Stamp, check_pixels, limit_pixels, open_media
 from talkhead.video.pictures import AnimationSource, PictureSource, frame_rate, is_picture_sequence
 from talkhead.video.pixels import FrameToRgb, pixel_aspect
 
@@ -219,7 +219,11 @@ def open_source(
         source: PictureSource | AnimationSource = PictureSource(path, frame_rate(float(rate)))
     else:
         header = picture_header(path) if path.is_file() else None
-        if header is None or (header.format == "GIF" and header.frames != 1):
+        if header is None:
+            return MediaSource(path, hardware, track)
+        if header.frames != 1:
+            check_pixels(header.width, header.height, path)
+        if header.format == "GIF" and header.frames != 1:
             return MediaSource(path, hardware, track)
         if header.frames == 1:
             raise TalkheadError(

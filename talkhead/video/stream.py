@@ -14,6 +14,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
+from talkhead.io.atomic import follow_link, take_name
 from talkhead.video.formats import CODECS, Encoding
 from talkhead.video.marking import SYNTHETIC
 from talkhead.video.pixels import RgbToFrame
@@ -42,7 +43,7 @@ class StreamWriter:
     since what was shown cannot be taken back.
 
     target: a path (.mkv or .mp4), or a binary stream, which gets Matroska.
-    codec:  h264 (None) or hevc; crf, preset: as for `VideoWriter`.
+    codec:  h264 (None) or hevc; crf, preset, overwrite: as for `VideoWriter`.
 
     Raises TalkheadError for another ending or codec, and when nobody takes the output any more.
     """
@@ -56,13 +57,17 @@ class StreamWriter:
         codec: str | None = None,
         crf: int | None = None,
         preset: str | None = None,
+        overwrite: bool = False,
     ) -> None:
+        target = follow_link(target) if isinstance(target, Path) else target
         self._name = str(target) if isinstance(target, Path) else "standard output"
         kind = streamed(target) if isinstance(target, Path) else STREAMED[".mkv"]
         self._encoding = live_encoding(time_base, rate or DEFAULT_RATE, codec, crf, preset)
-        place = f"file:{target}" if isinstance(target, Path) else _Flushing(target)
         options = {**dict(kind.options), "flush_packets": "1"}
         try:
+            if isinstance(target, Path):
+                take_name(target, overwrite)
+            place = f"file:{target}" if isinstance(target, Path) else _Flushing(target)
             self._output: OutputContainer = av.open(place, "w", format=kind.name, options=options)
         except (av.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error

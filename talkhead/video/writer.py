@@ -15,7 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from talkhead.errors import TalkheadError
 from talkhead.interrupts import held_off
-from talkhead.io.atomic import follow_link
+from talkhead.io.atomic import check_file, follow_link
 from talkhead.video.assemble import assemble, publish_result
 from talkhead.video.formats import Encoding, container_for
 from talkhead.video.marking import SYNTHETIC
@@ -265,12 +265,8 @@ def check_free(path: Path, overwrite: bool) -> None:
         if folder.exists() and not folder.is_dir():
             raise TalkheadError(f"{folder} is a file; numbered pictures need a folder")
         check_pictures(pattern, overwrite)
-    elif path.is_dir():
-        raise TalkheadError(f"{path} is a folder; give the file a name, as in {path / 'out.mp4'}")
-    elif path.exists() and not path.is_file():
-        raise TalkheadError(f"{path} is no regular file, so it cannot be replaced; choose another")
-    elif path.exists() and not overwrite:
-        raise TalkheadError(f"{path} exists; pass --overwrite to replace it")
+    else:
+        check_file(path, (), overwrite)
 
 
 def _coded(packet: Packet) -> CodedFrame:

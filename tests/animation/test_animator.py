@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,18 +14,21 @@ import torch
 from media import frame_seconds, make_clip, make_pictures, sound_packets
 from miniatures import mini, mini_config, mini_preset
 
+import talkhead
 from talkhead.animation.animator import Animator, find_anchor, fingerprint, reenact
 from talkhead.animation.driving import VideoMotion
 from talkhead.animation.portrait import load_portrait
 from talkhead.animation.settings import RenderSettings
 from talkhead.config import PRESETS
 from talkhead.errors import TalkheadError
+from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
 from talkhead.io.image import read_image
 from talkhead.motion.template import MotionTemplate, load_motion
 from talkhead.structs import Keypoints
 from talkhead.video import VideoReader, VideoWriter
 from talkhead.video.pictures import picture_files
+from talkhead.video.sound import SoundFeed
 
 CENTRED = RenderSettings(crop_source="none", crop_driving="none")
 
@@ -128,7 +132,7 @@ def test_avd_motion_draws_the_disentangled_keypoints(portrait: Path, tmp_path: P
     wanted = settings(motion="avd", codec="ffv1")
     report = Animator(engine)(portrait, driving, tmp_path / "out.mkv", wanted)
     assert (report.frames, report.anchor) == (3, None)
-    source = load_portrait(portrait, engine, wanted).encoded
+    source = load_portrait(portrait, engine, wanted, FaceFinder()).encoded
     keypoints = engine.detect(list(frames_of(driving)))
     expected = engine.render(source, engine.disentangle(source, keypoints))
     plain = engine.render(source, keypoints)
@@ -153,7 +157,7 @@ def test_numbered_anchor_is_that_frame(engine: Engine, tmp_path: Path) -> None:
     source = make_clip(tmp_path / "other.mp4", frames=1, size=(80, 80), audio=False)
     photo = frames_of(source)[0][:64, :64]
     found = engine.encode(photo)
-    driver = VideoMotion(driving, engine, CENTRED)
+    driver = VideoMotion(driving, engine, CENTRED, FaceFinder())
     number, keypoints = find_anchor(driver, found.keypoints, settings(anchor="4"))
     assert number == 4
     assert keypoints is not None
@@ -341,6 +345,40 @@ def test_a_driver_that_has_changed_is_read_anew(
         assert render(portrait, driving, tmp_path / f"{frames}.mp4", CENTRED).frames == frames
 
 
+def test_what_cannot_be_muxed_keeps_its_frames_for_a_render_without_sound(
+    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=6, audio_tracks=2)
+
+    def fail(self: SoundFeed) -> Iterator[av.Packet]:
+        raise av.ArgumentError(22, "Invalid argument")
+        yield
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SoundFeed, "packets", fail)
+        with pytest.raises(
+            TalkheadError, match="frames are kept; the same command with --no-sound"
+        ):
+            Animator(engine)(portrait, driving, tmp_path / "out.mp4", CENTRED)
+    report = Animator(engine)(portrait, driving, tmp_path / "out.mp4", settings(sound=False))
+    assert (report.resumed, report.frames, report.sound_track) == (6, 6, None)
+    with monkeypatch.context() as broken:
+        broken.setattr(SoundFeed, "packets", fail)
+        with pytest.raises(TalkheadError):
+            Animator(engine)(portrait, driving, tmp_path / "b.mp4", CENTRED)
+    report = Animator(engine)(portrait, driving, tmp_path / "b.mp4", settings(track=1))
+    assert (report.resumed, report.sound_track, report.video_track) == (6, 1, 0)
+
+
+def test_another_video_track_is_other_work(engine: Engine, portrait: Path, tmp_path: Path) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=3)
+    works = {
+        fingerprint(engine, [portrait], driving, settings(video_track=track))
+        for track in (None, 0, 1)
+    }
+    assert len(works) == 3
+
+
 @pytest.mark.parametrize("wish", [{"motion": "absolute"}, {"anchor": "first"}, {}])
 def test_keypoints_are_found_once_for_all_renders(
     engine: Engine,
@@ -411,3 +449,9 @@ def test_motion_is_kept_only_of_what_was_rendered(
     assert len(load_motion(motion).pts) == 4
     with pytest.raises(TalkheadError, match="is also"):
         Animator(engine)(*call, motion_out=tmp_path / "out.mp4", overwrite=True)
+
+
+def test_names_of_version_0_1_lead_to_the_same_classes() -> None:
+    assert talkhead.Settings is talkhead.RenderSettings is RenderSettings
+    assert talkhead.Report is talkhead.RenderReport
+    assert {"Settings", "Report"}.isdisjoint(dir(talkhead))

@@ -70,6 +70,18 @@ def test_piped_video_is_the_files_video(ending: str, tmp_path: Path) -> None:
     assert steps == [(frame.pts - read[0].pts) * frame.time_base for frame in read]
 
 
+def test_mp4_with_its_index_at_the_end_is_read_where_it_can_be_wound_back(tmp_path: Path) -> None:
+    noise = list(np.random.default_rng(0).integers(0, 255, (9, 192, 256, 3), np.uint8))
+    clip = make_clip(tmp_path / "clip.mp4", frames=9, size=(256, 192), pictures=noise)
+    assert clip.stat().st_size > 100_000  # more than is kept for winding back within a pipe
+    with clip.open("rb", buffering=0) as file:
+        assert len(list(open_pipe(file))) == 9
+    with pytest.raises(TalkheadError, match="index at the end must be given as a file"):
+        list(open_pipe(Trickle(clip.read_bytes(), 1000)))
+    beginning = make_clip(tmp_path / "b.mp4", frames=9, options={"movflags": "faststart"})
+    assert len(list(open_pipe(Trickle(beginning.read_bytes(), 1000)))) == 9
+
+
 def test_pipe_without_video_says_what_can_be_sent() -> None:
     with pytest.raises(TalkheadError, match="Matroska"):
         open_pipe(Trickle(b"no video at all" * 100, 64))

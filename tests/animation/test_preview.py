@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from media import frame_seconds, make_clip, moving_picture, sound_packets
 
-from talkhead.animation import found_faces, preview
+from talkhead.animation import preview
 from talkhead.animation.animator import Animator
 from talkhead.animation.found_faces import faces_of_driving, faces_of_portrait
 from talkhead.animation.live_portrait import LivePortrait
 from talkhead.animation.portrait import load_portrait
-from talkhead.animation.preview import Preview, sample_frames, spread
+from talkhead.animation.preview import Preview, sample_frames, spread, with_crops
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import Stopped, TalkheadError
-from talkhead.faces.face import NoFaceError
+from talkhead.faces.choice import NoFaceError
+from talkhead.faces.finder import FaceFinder
+from talkhead.faces.framing import face_crop
 from talkhead.inference.engine import Engine
 from talkhead.io.image import from_jpeg, to_jpeg
-from talkhead.structs import Crop, Face
+from talkhead.structs import Crop, Face, Frame
 from talkhead.video import VideoReader
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -168,38 +171,54 @@ def test_a_live_portrait_takes_no_anchor_of_later(engine: Engine, portrait: Path
 
 
 def test_found_faces_are_framed_as_a_render_frames_them(engine: Engine) -> None:
-    path = EXAMPLES / "portrait.jpg"
-    found = faces_of_portrait(path, RenderSettings())
-    assert found.chosen is not None
-    assert found.crops[found.chosen - 1] == load_portrait(path, engine, RenderSettings()).crop
+    path, finder = EXAMPLES / "portrait.jpg", FaceFinder()
+    found = faces_of_portrait(path, RenderSettings(), finder)
+    assert found.chosen == 1
+    assert found.crops == (load_portrait(path, engine, RenderSettings(), finder).crop,)
 
 
-def test_faces_are_counted_from_the_left(
-    portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    faces = [Face(60, 10, 30, 30, "lbp"), Face(5, 10, 20, 20, "lbp")]
-    seen: list[float] = []
+def face_at(x: float, side: float) -> Face:
+    points = np.array([[x, 10, 0], [x + side, 10 + side, 0]], np.float32)
+    return Face(np.resize(points, (478, 3)), 1.0)
 
-    def find(_: object, rgb: np.ndarray, near: Crop | None = None) -> list[Face]:
-        seen.append(rgb.mean())
-        return faces if len(seen) > 1 else []
 
-    monkeypatch.setattr(found_faces.FaceFinder, "find", find)
-    found = faces_of_driving(make_clip(tmp_path / "drive.mp4", frames=12), RenderSettings())
-    assert [face.x for face in found.faces] == [5, 60]
+class Pretended(FaceFinder):
+    """Finds two faces, from the second look on."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def find(self, rgb: np.ndarray, every: bool = False) -> list[Face]:
+        self.seen.append(rgb.mean())
+        return [face_at(60, 30), face_at(5, 20)] if len(self.seen) > 1 else []
+
+
+def test_faces_are_counted_from_the_left(tmp_path: Path) -> None:
+    finder = Pretended()
+    driving = make_clip(tmp_path / "drive.mp4", frames=20)
+    found = faces_of_driving(driving, RenderSettings(), finder)
+    assert [face.box[0] for face in found.faces] == [5, 60]
     assert found.chosen == 2
-    assert found.picture.mean() == seen[1]  # the first with a face
+    assert found.picture.mean() == finder.seen[1]  # the first with a face
+
+
+def test_crops_hold_while_the_face_stays_inside_and_wait_for_the_first() -> None:
+    frames = [Frame(moving_picture(i, 320, 240), i, Fraction(1)) for i in range(8)]
+    found = list(with_crops(frames, RenderSettings(), Pretended(), every=2))
+    assert [frame.pts for frame, _ in found] == list(range(8))
+    assert len({crop for _, crop in found}) == 1
+    assert found[0][1] == face_crop(face_at(60, 30), 320, 240)
 
 
 def test_a_picture_without_faces_offers_its_centre(portrait: Path) -> None:
-    found = faces_of_portrait(portrait, RenderSettings())
+    found = faces_of_portrait(portrait, RenderSettings(), FaceFinder())
     assert (found.chosen, found.faces) == (None, ())
     assert found.crops == (Crop(8, 0, 80),)
 
 
 def test_one_picture_is_no_driver(portrait: Path) -> None:
     with pytest.raises(TalkheadError, match="is one picture"):
-        faces_of_driving(portrait, RenderSettings())
+        faces_of_driving(portrait, RenderSettings(), FaceFinder())
 
 
 def test_a_camera_picture_survives_the_way() -> None:

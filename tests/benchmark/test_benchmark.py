@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import TOY
+from miniatures import FAMILIES, TOY, mini_config
 from PIL import Image
-from test_folding import FAMILIES
 from torch import nn
 from typer.testing import CliRunner, Result
 
@@ -91,7 +90,7 @@ def test_timeline_divides_everything_among_nested_and_following_parts() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_work_is_divided_among_parts_without_loss(family: str) -> None:
-    subject = Subject(family, untrained(FAMILIES[family]))
+    subject = Subject(family, untrained(mini_config(family)))
     engine = subject.engine(CPU, torch.float32, 1)
     picture = np.zeros((64, 64, 3), np.uint8)
     source, keypoints = engine.encode(picture), engine.detect([picture])
@@ -106,7 +105,7 @@ def test_work_is_divided_among_parts_without_loss(family: str) -> None:
         wanted.add("memory")
     assert wanted | {REST.name} == names
     decoder_sizes = {part.size for part in parts if part.name == "decoder"}
-    assert decoder_sizes == {64 >> i for i in range(len(FAMILIES[family].channels))}
+    assert decoder_sizes == {64 >> i for i in range(len(mini_config(family).channels))}
 
 
 def test_attention_is_counted() -> None:

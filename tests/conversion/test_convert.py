@@ -99,7 +99,7 @@ def test_wrapped_keys_averages_and_leftovers_of_training_are_understood(release,
     content = torch.load(path, weights_only=True)
     content |= {"discriminator": {"a": torch.zeros(1)}, "optimizer_generator": {"state": {}}}
     torch.save(content | {"epoch": 7}, path)
-    convert.convert([path], tmp_path / "w.safetensors")
+    convert.convert([path], tmp_path / "v.safetensors")
 
 
 def test_the_file_format_of_old_torch_is_read(release, tmp_path):
@@ -116,7 +116,7 @@ def test_fomm_can_be_told_how_its_grids_were_read(release, tmp_path):
     assert header.config.align_corners
     _, files = release("tpsmm")
     with pytest.raises(TalkheadError, match="fomm only"):
-        convert.convert(files, tmp_path / "w.safetensors", align_corners=True)
+        convert.convert(files, tmp_path / "v.safetensors", align_corners=True)
 
 
 class Hostile:

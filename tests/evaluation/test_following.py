@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,8 @@ from talkhead.cli import app
 from talkhead.data.landmarks import read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.metrics.following import LandmarkComparer, LandmarkComparison, slope_score
-from talkhead.evaluation.metrics.landmarks import LandmarkFolder, opening
+from talkhead.evaluation.metrics.landmarks import LandmarkFolder, gaze, opening
+from talkhead.io.image import read_image, write_image
 
 SIZE = 64
 
@@ -124,7 +123,8 @@ def test_evaluate_keeps_frames_and_reads_their_landmarks(toy_weights: Path, tmp_
     ]
     first = CliRunner().invoke(app, command)
     assert first.exit_code == 0, first.output
-    assert "--result-landmarks" in json.loads(first.stdout)["not_computed"]["landmarks"]
+    seen = json.loads(first.stdout)["contenders"][0]["scores"]["landmarks"]
+    assert seen["judged"] == 0  # the face mesh sees nobody in these pictures
     (folder,) = [path for path in (tmp_path / "frames").iterdir() if path.name.startswith("toy")]
     pictures = sorted(path.name for path in (folder / "anna-0").iterdir())
     assert pictures == ["0000000.png", "0000002.png"]
@@ -160,10 +160,33 @@ def test_frames_by_number_count_from_zero_unless_the_file_says_otherwise(tmp_pat
     assert list(read_landmarks(tmp_path / "b.npz").by_frame()) == [10, 20]
 
 
-def test_the_landmark_example_says_in_one_sentence_what_it_lacks(tmp_path: Path) -> None:
-    script = Path(__file__).parents[2] / "examples" / "landmarks.py"
-    hide = f"import sys, runpy; sys.modules['mediapipe'] = None; runpy.run_path({str(script)!r})"
-    done = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "pip install mediapipe" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_the_face_mesh_judges_motion_without_files(toy_weights: Path, tmp_path: Path) -> None:
+    """A portrait that is shifted: doing nothing is off by the shift, and its gaze never moves."""
+    portrait = read_image(Path(__file__).parents[2] / "examples" / "portrait.jpg")
+    folder = tmp_path / "clips" / "anna-0"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        left = 126 - 8 * number
+        write_image(folder / f"{number:07d}.png", portrait[20:220, left : left + 200])
+    command = [
+        *("evaluate", "--data", str(tmp_path / "clips"), "-w", str(toy_weights), "--json"),
+        *("-o", str(tmp_path / "out"), "--device", "cpu"),
+        *("--metrics", "landmarks,mouth_opening,eye_opening,gaze,l1_mouth"),
+    ]
+    for _ in range(2):  # computed, then read again
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        nothing = json.loads(done.stdout)["contenders"][-1]["scores"]
+        shift = 8 * SIZE / 200
+        assert nothing["landmarks"]["judged"] == 1
+        assert nothing["landmarks"]["frame_mean"] == pytest.approx(shift, rel=0.15)
+        assert nothing["gaze"]["frame_mean"] == pytest.approx(0, abs=0.05)
+        assert nothing["l1_mouth"]["frame_mean"] > 0
+
+
+def test_gaze_is_where_the_irises_lie_between_the_corners() -> None:
+    points = face(0.1)
+    points[[33, 133, 468]] = [[10, 20], [20, 20], [12.5, 21]]
+    points[[362, 263, 473]] = [[40, 20], [50, 20], [42.5, 19]]
+    assert gaze(points) == pytest.approx(0.25)
+    assert np.isnan(gaze(np.zeros((3, 68, 2)))).all()

@@ -6,18 +6,10 @@ import copy
 
 import pytest
 import torch
-from conftest import TOY
+from miniatures import FAMILIES, TOY, mini_config
 from torch import nn
 
-from talkhead.config import (
-    DenseMotionConfig,
-    FommConfig,
-    KeypointConfig,
-    McnetConfig,
-    MemoryConfig,
-    ModelConfig,
-    TpsmmConfig,
-)
+from talkhead.config import ModelConfig
 from talkhead.inference.cached_codes import CodeReader, token_linear
 from talkhead.inference.fusion import doubling_convolution, fold
 from talkhead.models import Network, build
@@ -27,22 +19,7 @@ from talkhead.models.compensation import CodeAttentionLayer
 from talkhead.models.grid import blend, resize, thin
 from talkhead.structs import Keypoints
 
-POINTS = KeypointConfig(4, input_size=16, base_channels=4, max_channels=16, num_blocks=2)
-MOTION = DenseMotionConfig(size=16, base_channels=4, max_channels=16, num_blocks=2)
-FAMILIES: dict[str, ModelConfig] = {
-    "codebook": TOY,
-    "mcnet": McnetConfig(
-        image_size=64, channels=(16, 8, 8, 4), keypoints=POINTS, dense_motion=MOTION,
-        memory=MemoryConfig(channels=8, size=4),
-    ),
-    "fomm": FommConfig(
-        image_size=64, channels=(16, 8, 4), num_residual=2, keypoints=POINTS, dense_motion=MOTION
-    ),
-    "tpsmm": TpsmmConfig(
-        image_size=64, channels=(16, 8, 8, 4), num_groups=2, group_size=3, encoder_channels=4,
-        dense_motion=MOTION,
-    ),
-}  # fmt: skip
+MODELS = {family: mini_config(family) for family in FAMILIES}
 
 
 def trained(config: ModelConfig) -> Network:
@@ -70,7 +47,7 @@ def test_transposed_convolution_equals_doubling_and_convolution() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_folded_model_finds_and_draws_the_same(family: str) -> None:
-    plain = trained(FAMILIES[family])
+    plain = trained(MODELS[family])
     folded = copy.deepcopy(plain)
     fold(folded)
     source, driving = torch.rand(1, 3, 64, 64), torch.rand(2, 3, 64, 64)
@@ -129,7 +106,7 @@ def test_changing_only_the_pixels_that_are_looked_at_equals_changing_all(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_is_left_to_fold(family: str) -> None:
-    model = trained(FAMILIES[family])
+    model = trained(MODELS[family])
     fold(model)
     assert not any(isinstance(module, UpBlock | Upsample) for module in model.modules())
     left = [name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]

@@ -10,11 +10,11 @@ from miniatures import mini, mini_config
 
 from talkhead.config import HEAD_POINTS, KeypointConfig
 from talkhead.errors import TalkheadError
+from talkhead.faces.topology import HEAD_GROUPS
 from talkhead.inference.engine import Engine
 from talkhead.motion.head_pose import POINTS, RIGIDITY, HeadRotation, poses
 from talkhead.motion.transfer import Transfer
 from talkhead.structs import Keypoints
-from talkhead.training.data.landmark_teacher import GROUPS
 
 SHAPE = torch.tensor(POINTS)
 
@@ -36,7 +36,7 @@ def seen(turn: torch.Tensor, size: float = 1.0, x: float = 0.0, y: float = 0.0) 
 
 
 def test_every_taught_keypoint_has_its_place_on_the_head():
-    assert len(POINTS) == len(RIGIDITY) == len(GROUPS) == HEAD_POINTS
+    assert len(POINTS) == len(RIGIDITY) == len(HEAD_GROUPS) == HEAD_POINTS
     mirrored = SHAPE * torch.tensor([-1.0, 1, 1])
     partners = torch.cdist(mirrored, SHAPE).min(dim=1)
     assert partners.values.max() < 1e-6

@@ -7,10 +7,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-import skimage.data
-from skimage.feature import Cascade
 
 from talkhead.errors import TalkheadError
+from talkhead.faces.finder import FaceFinder
 from talkhead.synthetic.head import (
     KEYPOINTS,
     Expression,
@@ -182,15 +181,11 @@ def test_people_cover_the_range_of_skin_hair_and_faces() -> None:
     assert all(person.skin[0] > person.skin[2] for person in people)  # never blue or green
 
 
-def test_an_ordinary_face_detector_finds_most_frontal_faces() -> None:
-    cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
-    found = 0
+def test_the_face_finder_finds_most_frontal_faces() -> None:
+    finder, found = FaceFinder(), 0
     for seed in range(100, 106):
-        picture = make_head(seed, 128).render().rgb
-        boxes = cascade.detect_multi_scale(
-            picture, scale_factor=1.2, step_ratio=1, min_size=(45, 45), max_size=(128, 128)
-        )
-        found += any(abs(box["c"] + box["width"] / 2 - 64) < 14 for box in boxes)
+        faces = finder.find(make_head(seed, 128).render().rgb)
+        found += any(abs(face.centre[0] - 64) < 14 for face in faces)
     assert found >= 5
 
 

@@ -15,6 +15,7 @@ from talkhead.config import has_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.training.options import TrainOptions, plan
+from talkhead.training.recipes.recipe import current_names
 from talkhead.training.train import inspect_data, train
 
 
@@ -160,3 +161,22 @@ def test_the_settings_of_example_scripts_are_still_accepted(script: str) -> None
             (), Path("out"), preset=preset, settings=settings, landmarks=landmarks
         )
         build(plan(wanted)[0])
+
+
+def test_settings_and_stored_recipes_of_version_0_1_are_still_understood(tmp_path: Path) -> None:
+    old = (
+        "recipe.embolden=true",
+        "recipe.augmentation.stills=0.25",
+        "recipe.augmentation.shut=0.5",
+    )
+    given = TrainOptions((tmp_path,), tmp_path / "run", landmarks=tmp_path, settings=old)
+    _, recipe = plan(given)
+    assert recipe.rescale_jacobians
+    assert recipe.augmentation.portrait_pairs == 0.25
+    assert recipe.augmentation.close_mouth == 0.5
+    stored = {"embolden": True, "revealed": 5.0, "augmentation": {"stills": 0.3, "flip": 0.5}}
+    assert current_names(stored) == {
+        "rescale_jacobians": True,
+        "disocclusion_weight": 5.0,
+        "augmentation": {"portrait_pairs": 0.3, "flip": 0.5},
+    }

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toys import CODEBOOK, SIZE, film, mesh, run_options, write_marks
+from toys import CODEBOOK, SIZE, film, mesh, run_options, write_landmarks
 
 from talkhead import checkpoint
 from talkhead.errors import TalkheadError
@@ -162,7 +162,7 @@ def test_two_processes_learn_what_one_learns(clips: Path, tmp_path: Path) -> Non
 def test_landmarks_start_the_keypoints(clips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "marks"
     folder.mkdir()
-    write_marks(clips, folder)
+    write_landmarks(clips, folder)
     wanted = run_options(
         clips,
         tmp_path / "run",
@@ -183,7 +183,7 @@ def test_portraits_are_learned_from_beside_the_clips_if_their_heads_can_be_turne
     pictures, landmarks = tmp_path / "pictures", tmp_path / "marks"
     pictures.mkdir()
     landmarks.mkdir()
-    write_marks(clips, landmarks)
+    write_landmarks(clips, landmarks)
     flat = (mesh(2) + 1) * (SIZE / 2)
     for number in range(2):
         Image.fromarray(film(0, 1)[0]).save(pictures / f"{number}.png")
@@ -211,7 +211,7 @@ def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(
 ) -> None:
     done = []
     monkeypatch.setattr(run, "rescale_jacobians", lambda model, *_: done.append(model) or [1.0])
-    write_marks(clips, tmp_path)
+    write_landmarks(clips, tmp_path)
     for wish in ("true", "false"):
         settings = ("recipe.adversarial=null", f"recipe.rescale_jacobians={wish}")
         train(run_options(clips, tmp_path / wish, steps=1, landmarks=tmp_path, settings=settings))
@@ -221,7 +221,7 @@ def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(
 def test_what_fails_at_the_end_loses_nothing_and_scores_are_of_the_weights_that_are_saved(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_marks(clips, tmp_path)
+    write_landmarks(clips, tmp_path)
     wanted = run_options(
         clips,
         tmp_path / "run",

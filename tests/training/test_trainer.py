@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toys import CODEBOOK, FAMILIES, toy_batch, toy_library
+from miniatures import FAMILIES
+from toys import CODEBOOK, MODELS, toy_batch, toy_library
 
 from talkhead.errors import TalkheadError
 from talkhead.models import build
@@ -26,7 +27,7 @@ CPU = torch.device("cpu")
 
 def trainer(recipe: Recipe, family: str = "codebook") -> Trainer:
     torch.manual_seed(0)
-    model = build(FAMILIES[family])
+    model = build(MODELS[family])
     return Trainer(model, recipe, Objective(recipe), Compute(CPU), ProcessGroup(), seed=0)
 
 
@@ -178,7 +179,7 @@ def test_accumulated_pieces_learn_what_the_whole_batch_learns() -> None:
     results = []
     for pieces in (1, 2):
         torch.manual_seed(0)
-        model = build(FAMILIES["tpsmm"])  # instance norm: no statistics over the batch
+        model = build(MODELS["tpsmm"])  # instance norm: no statistics over the batch
         compute = Compute(CPU, parts=pieces)
         one = Trainer(model.eval(), recipe, Objective(recipe), compute, ProcessGroup(), seed=0)
         one.model.eval()
@@ -223,7 +224,7 @@ def test_the_motion_stage_teaches_the_models_own_motion_and_leaves_its_decoder_a
 def test_the_disentangling_recipe_teaches_that_network_alone_to_undo_random_scales() -> None:
     recipe = replace(RECIPES["tpsmm-avd"], batch_size=4, learning_rate=3e-3)
     torch.manual_seed(0)
-    model = build(replace(FAMILIES["tpsmm"], avd=True))
+    model = build(replace(MODELS["tpsmm"], avd=True))
     one = Trainer(model, recipe, Objective(recipe), Compute(CPU), ProcessGroup(), seed=0)
     before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
     batch = toy_batch(recipe)

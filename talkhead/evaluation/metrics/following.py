@@ -1,8 +1,7 @@
 """Compare landmarks of results with the driver's, found by another tool.
 
-The results' frames are written as PNG files (`--frames-out`), a landmark detector of one's own
-choice looks at them (`examples/landmarks.py`), and what it found is compared with the landmarks of
-the driving clips. No detector becomes a dependency.
+The bundled face mesh finds them. Or any other tool does: the results' frames are written as PNG
+files (`--frames-out`), and what it found in them and in the driving clips is read from files.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import numpy as np
 from talkhead.data.landmarks import read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import file_name
-from talkhead.evaluation.metrics.landmarks import LandmarkFolder, opening
+from talkhead.evaluation.metrics.landmarks import LandmarkFolder, gaze, opening
 from talkhead.evaluation.statistics import Score, interval
 
 DISTANCE = "landmarks"
-SLOPES = ("mouth_opening", "eye_opening")
+SLOPES = ("mouth_opening", "eye_opening", "gaze")
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,14 @@ class LandmarkComparison:
 
     distance: np.ndarray
     openings: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, driver: np.ndarray, result: np.ndarray) -> LandmarkComparison:
+        """From points (F, P, 2) of the driver and of the result."""
+        distance = np.linalg.norm(result - driver, axis=-1).mean(axis=-1)
+        return cls(
+            distance, {p: np.stack([slope_of(driver, p), slope_of(result, p)]) for p in SLOPES}
+        )
 
     def moments(self, part: str) -> tuple[float, float, int]:
         """Sum of products of deviations (driver's and result's), of squares (driver's), frames."""
@@ -52,6 +59,11 @@ class LandmarkComparison:
         return products / squares if squares else None
 
 
+def slope_of(points: np.ndarray, part: str) -> np.ndarray:
+    """The number of `SLOPES` for points (F, P, 2), (F,)."""
+    return gaze(points) if part == "gaze" else opening(points, part)
+
+
 class LandmarkComparer:
     """Compares landmarks of results with those of the driving clips.
 
@@ -61,8 +73,8 @@ class LandmarkComparer:
     def __init__(self, driving: LandmarkFolder, results: Path) -> None:
         if not results.is_dir():
             raise TalkheadError(
-                f"there is no folder of the results' landmarks {results}; make it with "
-                "examples/landmarks.py from what --frames-out wrote"
+                f"there is no folder of the results' landmarks {results}; make it from what "
+                "--frames-out wrote, or leave it out: the bundled face mesh finds them"
             )
         self._driving = driving
         self._results = results
@@ -87,10 +99,7 @@ class LandmarkComparer:
         nothing = np.full((count, 2), np.nan, np.float32)
         driver = np.stack([wanted[n] if n < len(wanted) else nothing for n in numbers])
         result = np.stack([found.get(n, nothing) for n in numbers])
-        return LandmarkComparison(
-            np.linalg.norm(result - driver, axis=-1).mean(axis=-1),
-            {part: np.stack([opening(driver, part), opening(result, part)]) for part in SLOPES},
-        )
+        return LandmarkComparison.of(driver, result)
 
 
 def slope_score(clips: Sequence[Sequence[LandmarkComparison]], part: str, frames: int) -> Score:

@@ -1,4 +1,4 @@
-"""Metrics of motion that need no download: our own keypoints, and landmark files beside clips."""
+"""Metrics of motion that need no download: our own keypoints, and regions by landmarks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import numpy as np
 
 from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.evaluation.metrics.landmarks import REGIONS, LandmarkFolder
+from talkhead.faces.crop_mesh import CropMesh
 from talkhead.inference.engine import Engine
 
+MESH_KEY = "mesh-1"  # of scores by the bundled face mesh; changes when those would
 MARGIN = 0.04  # of the picture's side, around the box of a region's points
 
 
@@ -37,30 +39,39 @@ class KeypointMetrics:
 
 
 class RegionMetrics:
-    """L1 within the boxes around mouth, eyes and face, where landmark files say those are.
+    """L1 within the boxes around mouth, eyes and face, where landmarks say those are.
 
-    Not measured: frames without points, clips without a file.
+    landmarks: files, or the face mesh, which looks at the driving frames. Not measured: frames
+    without points, clips without a file.
     """
 
     metrics = ("l1_mouth", "l1_eyes", "l1_face")
 
-    def __init__(self, landmarks: LandmarkFolder) -> None:
-        self.key = f"regions-2-{landmarks.key}"
+    def __init__(self, landmarks: LandmarkFolder | CropMesh) -> None:
         self._landmarks = landmarks
+        source = landmarks.key if isinstance(landmarks, LandmarkFolder) else MESH_KEY
+        self.key = f"regions-3-{source}"
 
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
-        side = batch.source.shape[0]
-        points = self._landmarks.points(batch.clip, side)
         values = np.full((len(batch.numbers), len(self.metrics)), np.nan)
-        for i, number in enumerate(batch.numbers):
-            if points is None or number >= len(points) or not np.isfinite(points[number]).all():
+        for i, points in enumerate(self._points(batch)):
+            if points is None or not np.isfinite(points).all():
                 continue
             difference = np.abs(batch.results[i].astype(np.int16) - batch.driving[i])
             for j, metric in enumerate(self.metrics):
-                region = REGIONS[points.shape[1]][metric.removeprefix("l1_")]
-                rows, columns = box(points[number][list(region)], side)
+                region = REGIONS[len(points)][metric.removeprefix("l1_")]
+                rows, columns = box(points[list(region)], batch.source.shape[0])
                 values[i, j] = difference[rows, columns].mean() / 255
         return dict(zip(self.metrics, values.T, strict=True))
+
+    def _points(self, batch: FrameBatch) -> list[np.ndarray | None]:
+        """(P, 2) of every driving frame, None where there are none."""
+        if isinstance(self._landmarks, CropMesh):
+            return [points[:, :2] for points in self._landmarks(batch.driving)]
+        known = self._landmarks.points(batch.clip, batch.source.shape[0])
+        if known is None:
+            return [None] * len(batch.numbers)
+        return [known[n] if n < len(known) else None for n in batch.numbers]
 
 
 def box(points: np.ndarray, side: int) -> tuple[slice, slice]:

@@ -10,13 +10,26 @@ import numpy as np
 from talkhead.data.landmarks import CLASSIC, MESH, find_landmarks, in_square, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import clip_name, frame_size
+from talkhead.faces.topology import (
+    LEFT_EYE_CORNERS,
+    LEFT_IRIS,
+    LOWER_LIDS,
+    LOWER_LIP,
+    MOUTH_CORNERS,
+    OUTER_LIPS,
+    RIGHT_EYE_CORNERS,
+    RIGHT_IRIS,
+    SKIN_POINTS,
+    UPPER_LIDS,
+    UPPER_LIP,
+)
 
 # Parts of the face, by how many points there are.
 REGIONS = {
     MESH: {
-        "mouth": (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37),
-        "eyes": (33, 133, 159, 145, 263, 362, 386, 374),
-        "face": tuple(range(468)),
+        "mouth": OUTER_LIPS,
+        "eyes": (*LEFT_EYE_CORNERS, *RIGHT_EYE_CORNERS, *UPPER_LIDS, *LOWER_LIDS),
+        "face": tuple(range(SKIN_POINTS)),
     },
     CLASSIC: {
         "mouth": tuple(range(48, 68)),
@@ -27,8 +40,11 @@ REGIONS = {
 # What opens: (upper, lower, corner, other corner) of each; distances upper-lower over the corners'.
 OPENINGS = {
     MESH: {
-        "mouth_opening": ((13, 14, 61, 291),),
-        "eye_opening": ((159, 145, 33, 133), (386, 374, 263, 362)),
+        "mouth_opening": ((UPPER_LIP, LOWER_LIP, *MOUTH_CORNERS),),
+        "eye_opening": (
+            (UPPER_LIDS[0], LOWER_LIDS[0], *LEFT_EYE_CORNERS),
+            (UPPER_LIDS[1], LOWER_LIDS[1], *RIGHT_EYE_CORNERS),
+        ),
     },
     CLASSIC: {
         "mouth_opening": ((62, 66, 48, 54),),
@@ -37,6 +53,13 @@ OPENINGS = {
             *((43, 47, 42, 45), (44, 46, 42, 45)),
         ),
     },
+}
+
+
+# Where an iris lies between the corners of its eye: (iris, left corner, right corner).
+GAZE = {
+    MESH: ((LEFT_IRIS, *LEFT_EYE_CORNERS), (RIGHT_IRIS, *RIGHT_EYE_CORNERS)),
+    CLASSIC: (),  # has no irises
 }
 
 
@@ -49,7 +72,8 @@ class LandmarkFolder:
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise TalkheadError(
-                f"there is no folder of landmarks {folder}; examples/landmarks.py makes one"
+                f"there is no folder of landmarks {folder}; leave it out, then the bundled face "
+                "mesh finds them"
             )
         self.folder = folder
         self._kept: tuple[Path, int, np.ndarray | None] | None = None
@@ -75,6 +99,20 @@ class LandmarkFolder:
                 points = size * in_square(read_landmarks(file).points, *frame_size(clip))
             self._kept = (clip, size, points)
         return self._kept[2]
+
+
+def gaze(points: np.ndarray) -> np.ndarray:
+    """Where the irises of faces (..., P, 2) lie between the corners of their eyes: 0 is the left
+    one, 1 the right; NaN (...) where the points hold no irises."""
+    shares = []
+    for iris, left, right in GAZE[points.shape[-2]]:
+        axis = points[..., right, :] - points[..., left, :]
+        way = points[..., iris, :] - points[..., left, :]
+        shares.append((way * axis).sum(-1) / (axis * axis).sum(-1))
+    if not shares:
+        return np.full(points.shape[:-2], np.nan)
+    mean: np.ndarray = np.mean(shares, axis=0)
+    return mean
 
 
 def opening(points: np.ndarray, part: str) -> np.ndarray:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import cv2
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from talkhead.evaluation.metrics.base import FrameBatch
 
@@ -26,24 +27,37 @@ def ssim(result: np.ndarray, truth: np.ndarray) -> float:
 
     Only where the window fits into the picture, as in the codebook model's evaluation.
     """
-    return float(
-        structural_similarity(
-            result,
-            truth,
-            channel_axis=2,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            data_range=255,
-        )
-    )
+    a, b = result.astype(np.float64), truth.astype(np.float64)
+    return _similarity(a, b, lambda x: cv2.GaussianBlur(x, (11, 11), 1.5), 11, 255)
 
 
 def ssim_published_mcnet(result: np.ndarray, truth: np.ndarray) -> float:
     """What older scikit-image made of float pictures in 0..1: it took their range to be 2, which
     inflates. Otherwise its defaults: a flat 7x7 window, sample covariance."""
-    floats = [picture.astype(np.float64) / 255 for picture in (result, truth)]
-    return float(structural_similarity(*floats, channel_axis=2, data_range=2))
+    a, b = result / 255, truth / 255
+    return _similarity(a, b, lambda x: cv2.blur(x, (7, 7)), 7, 2, bias=49 / 48)
+
+
+def _similarity(
+    a: np.ndarray,
+    b: np.ndarray,
+    blur: Callable[[np.ndarray], np.ndarray],
+    window: int,
+    value_range: float,
+    bias: float = 1.0,
+) -> float:
+    """Mean SSIM (Wang et al., eq. 13) where the window of `blur` fits into float64 pictures.
+
+    bias: of variances, above 1 where they are those of samples.
+    """
+    mean_a, mean_b = blur(a), blur(b)
+    variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    covariance = blur(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * value_range) ** 2, (0.03 * value_range) ** 2
+    likeness = (2 * mean_a * mean_b + c1) * (2 * bias * covariance + c2)
+    likeness /= (mean_a**2 + mean_b**2 + c1) * (bias * (variance_a + variance_b) + c2)
+    inside = slice(window // 2, -(window // 2))
+    return float(likeness[inside, inside].mean())
 
 
 FUNCTIONS = {"l1": l1, "psnr": psnr, "ssim": ssim, "ssim_published_mcnet": ssim_published_mcnet}

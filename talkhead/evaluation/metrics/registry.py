@@ -54,7 +54,7 @@ METRICS = {
             "higher",
             "Gaussian 11x11, sigma 1.5, on 0..255, valid region, mean over RGB; also what the "
             "codebook model computes",
-            "scikit-image structural_similarity(gaussian_weights, data_range=255)",
+            "own code, equal to scikit-image's (gaussian_weights, data_range=255)",
         ),
         Metric(
             "ssim_published_mcnet",
@@ -62,7 +62,7 @@ METRICS = {
             "higher",
             "as older scikit-image computed it for float pictures in 0..1: flat 7x7 window and a "
             "data range of 2, which inflates; compare with MCNet's published numbers only",
-            "scikit-image structural_similarity(data_range=2)",
+            "own code, equal to scikit-image's (data_range=2)",
             values="0..1",
         ),
         Metric(
@@ -81,8 +81,8 @@ METRICS = {
             "landmarks",
             "lower",
             "mean Euclidean distance in pixels of all landmarks of the result from those of the "
-            "driving frame, as another tool found them in both",
-            "landmark files",
+            "driving frame: 478 points by the bundled face mesh, or those of landmark files",
+            "talkhead's face mesh (MediaPipe's)",
             digits=2,
         ),
         Metric(
@@ -92,7 +92,7 @@ METRICS = {
             "how much of the driver's mouth opening (inner lips, over the mouth's width) the "
             "result shows: slope of the line through all frames, each clip about its own mean; 1 "
             "is all of it, 0 a mouth that never moves",
-            "landmark files",
+            "talkhead's face mesh (MediaPipe's)",
             truth=False,
             digits=2,
         ),
@@ -101,7 +101,16 @@ METRICS = {
             "eyes kept",
             "one",
             "the same of the eyes' opening (lids, over the eye's width)",
-            "landmark files",
+            "talkhead's face mesh (MediaPipe's)",
+            truth=False,
+            digits=2,
+        ),
+        Metric(
+            "gaze",
+            "gaze kept",
+            "one",
+            "the same of where the irises lie between the corners of the eyes, from side to side",
+            "talkhead's face mesh (MediaPipe's)",
             truth=False,
             digits=2,
         ),
@@ -111,7 +120,7 @@ METRICS = {
                 f"L1 {region}",
                 "lower",
                 f"L1 (0..1) within the box around the {region} of the driving frame, 4 % of the "
-                "side wider on all sides; boxes from landmark files",
+                "side wider on all sides; boxes by the bundled face mesh, or from landmark files",
                 "numpy",
                 values="0..1",
             )
@@ -248,4 +257,4 @@ METRICS = {
     )
 }
 FID = ("fid", "fid_published_codebook")
-WITHOUT_FRAMES = (*FID, "mouth_opening", "eye_opening")  # one value for many frames
+WITHOUT_FRAMES = (*FID, "mouth_opening", "eye_opening", "gaze")  # one value for many frames

@@ -32,24 +32,21 @@ from talkhead.evaluation.metrics.perceptual import (
 )
 from talkhead.evaluation.metrics.pixels import PixelMetrics
 from talkhead.evaluation.metrics.registry import METRICS
+from talkhead.faces.crop_mesh import CropMesh
 from talkhead.inference.engine import Engine
-
-LANDMARKS_MISSING = (
-    "needs landmarks of clips and results: write the results with --frames-out DIR, find the "
-    "landmarks of both with examples/landmarks.py, pass --landmarks and --result-landmarks"
-)
 
 
 @dataclass(frozen=True)
 class MetricSuite:
     """The judges that sit, the features of FID where they can be had, and who is missing why.
 
-    follower: compares landmarks of the results, where there are some.
+    mesh: finds landmarks of driving frames and results; follower: compares landmark files instead.
     """
 
     backends: tuple[MetricBackend, ...]
     features: InceptionFeatures | None
     skipped: dict[str, str]
+    mesh: CropMesh | None = None
     follower: LandmarkComparer | None = None
 
 
@@ -74,7 +71,7 @@ def build_metrics(
     """Judges for the metrics `wanted`, on the engine's device.
 
     engine: finds the keypoints of the metric `keypoints`. landmarks: a folder of landmark files;
-    result_landmarks: of the results, see `following`.
+    result_landmarks: of the results, see `following`; without them the face mesh finds them.
     download: fetch networks that are missing, where their library is there.
     """
     skipped: dict[str, str] = {}
@@ -96,19 +93,16 @@ def build_metrics(
     if "keypoints" in wanted:
         backends.append(KeypointMetrics(engine))
     regions = [metric for metric in wanted if metric in RegionMetrics.metrics]
-    if regions and landmarks is not None:
-        backends.append(RegionMetrics(LandmarkFolder(landmarks)))
-    elif regions:
-        skipped |= dict.fromkeys(regions, "needs landmark files: pass --landmarks DIR")
-    follower = None
-    following = [metric for metric in wanted if metric in (DISTANCE, *SLOPES)]
+    mesh = CropMesh(engine.device)
+    if regions:
+        backends.append(RegionMetrics(LandmarkFolder(landmarks) if landmarks else mesh))
+    if result_landmarks is not None and landmarks is None:
+        raise TalkheadError("--result-landmarks is compared with --landmarks; give both")
+    following = any(metric in (DISTANCE, *SLOPES) for metric in wanted)
     if landmarks is not None and result_landmarks is not None:
         follower = LandmarkComparer(LandmarkFolder(landmarks), result_landmarks)
-    elif result_landmarks is not None:
-        raise TalkheadError("--result-landmarks is compared with --landmarks; give both")
-    else:
-        skipped |= dict.fromkeys(following, LANDMARKS_MISSING)
-    return MetricSuite(tuple(backends), features, skipped, follower)
+        return MetricSuite(tuple(backends), features, skipped, follower=follower)
+    return MetricSuite(tuple(backends), features, skipped, mesh if following else None)
 
 
 def backend_makers(

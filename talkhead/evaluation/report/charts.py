@@ -15,7 +15,7 @@ from talkhead.evaluation.report.tables import heading
 from talkhead.evaluation.statistics import Score
 
 MAX_CLIPS = 60  # in the plot of clips; of more, every so many-th is shown
-OPENINGS = {"mouth_opening": "Mouth opening", "eye_opening": "Eye opening"}
+OPENINGS = {"mouth_opening": "Mouth opening", "eye_opening": "Eye opening", "gaze": "Gaze"}
 
 
 def score_plots(evaluation: Evaluation) -> list[str]:
@@ -91,6 +91,8 @@ def _opening_plots(evaluation: Evaluation) -> list[str]:
     for part in SLOPES:
         moving = {name: found.moments(part)[1] for name, found in rows[0].followed.items()}
         name = max(moving, key=lambda name: moving[name])
+        if not moving[name]:
+            continue
         curves = [
             _curve(frames[name], row.followed[name].openings[part][1])
             for row in rows

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from talkhead.animation.paths import check_output
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics.networks import NETWORKS
@@ -24,7 +23,7 @@ from talkhead.evaluation.report.tables import (
     tables,
 )
 from talkhead.evaluation.statistics import Score
-from talkhead.io.atomic import write_text
+from talkhead.io.atomic import check_file, write_text
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 1200px;
@@ -60,8 +59,7 @@ def check_reports(folder: Path, inputs: Sequence[Path], overwrite: bool) -> None
     if os.path.lexists(folder) and not folder.is_dir():
         raise TalkheadError(f"{folder} is a file; reports are written into a folder")
     for name in REPORTS:
-        if os.path.lexists(folder / name):
-            check_output(folder / name, inputs, overwrite)
+        check_file(folder / name, inputs, overwrite)
 
 
 def write_report(evaluation: Evaluation, folder: Path, overwrite: bool = False) -> None:

@@ -123,7 +123,7 @@ export class MediaCard extends EventTarget {
     let square = crops[(number ?? 1) - 1] ?? crops[0];
     if (text === "none") square = [(width - side) / 2, (height - side) / 2, side];
     else if (text !== "auto") square = text.split(",").map(Number);
-    const drawn = square.length === 3 && square.every(Number.isFinite) ? square : crops[0];
+    const drawn = square.length >= 3 && square.every(Number.isFinite) ? square : crops[0];
     this.overlay.show(drawn, text === "auto" ? number : 0);
     this.faces.replaceChildren(...this.faceButtons(faces.length, text === "auto" ? number : 0));
     if (text !== "auto") {

@@ -24,10 +24,11 @@ export class Overlay {
 
   show(crop, face) {
     this.crop = crop;
-    const [x, y, side] = crop;
+    const [x, y, side, angle = 0] = crop;
     const { width, height } = this.facts;
-    this.outside.setAttribute("d", `M0 0H${width}V${height}H0Z M${x} ${y}h${side}v${side}h${-side}Z`);
-    place(this.square, { x, y, width: side, height: side });
+    this.outside.setAttribute("d", `M0 0H${width}V${height}H0Z M${corners(crop).join(" L")}Z`);
+    const turned = `rotate(${angle} ${x + side / 2} ${y + side / 2})`;
+    place(this.square, { x, y, width: side, height: side, transform: turned });
     const right = Math.min(x + side, width);
     const bottom = Math.min(y + side, height);
     place(this.handle, { cx: right, cy: bottom, r: Math.max(width, height) / 45 });
@@ -80,6 +81,14 @@ export class Overlay {
     );
     if (hit >= 0) this.onFace(hit + 1);
   }
+}
+
+// The corners of a crop that may be turned, by degrees clockwise about its centre.
+function corners([x, y, side, angle = 0]) {
+  const half = side / 2;
+  const [c, s] = [Math.cos((angle * Math.PI) / 180), Math.sin((angle * Math.PI) / 180)];
+  const signs = [[-1, -1], [1, -1], [1, 1], [-1, 1]];
+  return signs.map(([i, j]) => `${x + half + half * (i * c - j * s)} ${y + half + half * (i * s + j * c)}`);
 }
 
 function place(shape, attributes) {

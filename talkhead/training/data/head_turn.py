@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from talkhead.training.data.landmark_teacher import LEFT_EAR, RIGHT_EAR
+from talkhead.faces.topology import LEFT_EAR, RIGHT_EAR
 from talkhead.training.data.mesh_warp import warp_mesh
 
 FARTHEST = 0.9  # yaw in radians to which a head is turned at most

@@ -15,44 +15,22 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import Delaunay
 from torch import Tensor
 
+from talkhead.faces.topology import (
+    CHIN,
+    FOREHEAD,
+    HEAD_GROUPS,
+    LOWER_LIDS,
+    LOWER_LIP,
+    UPPER_LIDS,
+    UPPER_LIP,
+)
 from talkhead.models.grid import matmul_2x2
 from talkhead.structs import Keypoints
 
-LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
-LEFT_EAR, RIGHT_EAR = 234, 454  # the ends of the jaw line
-OVAL = (  # the outline of the face, closed
-    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
-    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
-)
-
-# Each keypoint is the mean of a group of mesh points. "Left" is left in the picture.
-GROUPS: tuple[tuple[int, ...], ...] = (
-    (10,),  # top of the forehead
-    (152,),  # chin
-    (LEFT_EAR,),
-    (RIGHT_EAR,),
-    (172,),  # left corner of the jaw
-    (397,),  # right corner of the jaw
-    (1,),  # tip of the nose
-    LEFT_EYE,
-    RIGHT_EYE,
-    (105,),  # left brow
-    (334,),  # right brow
-    (61,),  # left corner of the mouth
-    (291,),  # right corner of the mouth
-    (13,),  # upper inner lip
-    (14,),  # lower inner lip
-)
-EXPRESSIVE = (7, 8, 11, 12, 13, 14)  # those of GROUPS that open and close: eyes and mouth
 # Where further keypoints begin that no landmark teaches, in face heights from the mean face's
 # centre; training then leads them to what moves on its own. Shoulders, sides and top of the hair.
 FREE_STARTS = ((-0.85, 1.05), (0.85, 1.05), (-0.75, -0.25), (0.75, -0.25), (0.0, -0.85))
 MOST_OUT = 0.9  # in half image sides: they begin inside the picture
-
-UPPER_LIDS, LOWER_LIDS = (159, 386), (145, 374)
-UPPER_LIP, LOWER_LIP = 13, 14  # inner borders
-FOREHEAD, CHIN = 10, 152
 
 NEIGHBOURS = 45  # mesh points that a local affine map is fitted to
 RADIUS = 0.12  # standard deviation of their weights, in face heights of the mean face
@@ -84,7 +62,7 @@ class LandmarkTeacher:
         distance = torch.cdist(points, mean)
         nearest = distance.topk(NEIGHBOURS, largest=False)
         weights = torch.exp(-0.5 * (nearest.values / RADIUS).square())
-        for k, group in enumerate(GROUPS):
+        for k, group in enumerate(HEAD_GROUPS):
             if len(group) > 1:  # an eye moves as its ring does
                 ring = torch.tensor(group)
                 weights[k] = 0
@@ -140,7 +118,7 @@ class LandmarkTeacher:
 
 def group_means(meshes: Tensor) -> Tensor:
     """Keypoints (B, K, 2) of meshes (B, 478, 2)."""
-    return torch.stack([meshes[:, list(group)].mean(1) for group in GROUPS], dim=1)
+    return torch.stack([meshes[:, list(group)].mean(1) for group in HEAD_GROUPS], dim=1)
 
 
 def openings(meshes: np.ndarray) -> np.ndarray:
@@ -161,7 +139,7 @@ def mean_face(meshes: Tensor, rounds: int = 3) -> Tensor:
         u, _, vt = torch.linalg.svd(centred.transpose(1, 2) @ mean)
         mean = (centred @ (u @ vt)).mean(0)
     mean = 0.5 * (mean + mean[mirror_order(mean)] * torch.tensor([-1.0, 1.0]))
-    return mean / (mean[152, 1] - mean[10, 1])
+    return mean / (mean[CHIN, 1] - mean[FOREHEAD, 1])
 
 
 def mirror_order(mean: Tensor) -> Tensor:

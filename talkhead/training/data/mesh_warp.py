@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.interpolate import LinearNDInterpolator
 
-from talkhead.training.data.landmark_teacher import LEFT_EAR, OVAL, RIGHT_EAR
+from talkhead.faces.topology import LEFT_EAR, OVAL, RIGHT_EAR
 
 STILL = np.array([1.4, 1.5])  # size of the oval beyond which nothing moves, in those of the face
 BEHIND = 0.5  # depth of what stands still, behind the ears, in half image sides

@@ -6,14 +6,14 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, told
 from talkhead.io.atomic import write_text
+from talkhead.schema import fitting, read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,21 +144,16 @@ def write_run_file(path: Path, text: str) -> None:
         ) from error
 
 
-@contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """Turn what a damaged file leads to into a sentence."""
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise TalkheadError(
-            f"{path} is damaged ({error}); put a sound copy in its place, or delete it to go on "
-            "without what it tells of"
-        ) from error
+def _step(entry: Any) -> int:
+    """The step that an entry of one of a run's files is of."""
+    step: int = fitting(int, entry.get("step") if isinstance(entry, dict) else None, "step")
+    return step
 
 
-def _step(line: str) -> int:
-    """The step of a line of `losses.jsonl`."""
-    return int(json.loads(line)["step"])
+def _damaged(path: Path, error: Exception) -> TalkheadError:
+    return TalkheadError(
+        f"{path} is damaged ({told(error)}); move it away to go on without what it says"
+    )
 
 
 class RunLog:
@@ -187,13 +182,19 @@ class RunLog:
         """Keep what belongs to the first `done` steps of the files."""
         run, losses = self.folder / RUN, self.folder / LOSSES
         if run.is_file():
-            with _sound(run):
-                told = json.loads(run.read_text()).get("validations", [])
-                self.validations = [each for each in told if int(each["step"]) <= done]
+            try:
+                told_then = fitting(dict[str, Any], read_json(run.read_bytes()), "it")
+                old = fitting(list[dict[str, Any]], told_then.get("validations", []), "validations")
+                self.validations = [each for each in old if _step(each) <= done]
+            except TalkheadError as error:
+                raise _damaged(run, error) from error
         if losses.is_file():
-            with _sound(losses):
+            try:
                 lines = losses.read_text().splitlines(keepends=True)
-                kept = [line for line in lines if line.endswith("\n") and _step(line) <= done]
+                whole_lines = [line for line in lines if line.endswith("\n")]
+                kept = [line for line in whole_lines if _step(read_json(line)) <= done]
+            except (TalkheadError, UnicodeDecodeError) as error:
+                raise _damaged(losses, error) from error
             write_run_file(losses, "".join(kept))
 
     def add(self, progress: TrainingProgress) -> None:

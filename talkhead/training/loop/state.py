@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +15,12 @@ from torch import Tensor, nn
 
 from talkhead import checkpoint, config
 from talkhead.checkpoint import Provenance
-from talkhead.config import ModelConfig
-from talkhead.errors import TalkheadError
+from talkhead.config import ModelConfig, from_dict
+from talkhead.errors import TalkheadError, told
 from talkhead.io.atomic import atomic_path
 from talkhead.io.torch_file import read_torch
 from talkhead.models import Network
+from talkhead.schema import Range, fitting, read_dataclass, read_json
 from talkhead.training.loop.trainer import Trainer
 from talkhead.training.optimizer import restore_memory
 from talkhead.training.recipes.recipe import Recipe, current_names
@@ -111,58 +111,68 @@ def read(folder: Path, model_config: ModelConfig, recipe: Recipe) -> dict[str, A
         raise TalkheadError(f"nothing to resume in {folder}: it has no {STATE}")
     content = read_torch(path)
     try:
-        _compare(path, content, model_config, recipe)
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise TalkheadError(f"{path} is damaged: {_first_line(error)}") from error
+        names = {field.name for field in fields(Facts)}
+        facts = read_dataclass(Facts, {key: content[key] for key in names & content.keys()})
+        was = from_dict(read_json(facts.config))
+        recipe_then = fitting(dict[str, Any], read_json(facts.recipe), "recipe")
+        old_recipe = read_dataclass(Recipe, current_names(recipe_then))
+    except TalkheadError as error:
+        raise TalkheadError(f"{path} is damaged: {error}") from error
+    _compare(path, (was, old_recipe), (model_config, recipe))
     return content
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a state says beside its tensors."""
+
+    step: Annotated[int, Range(0, 10**12)]
+    seconds: Annotated[float, Range(0, 1e12)]
+    seed: Annotated[int, Range(-(2**63), 2**64)]
+    skipped: Annotated[int, Range(0, 10**12)]
+    config: str
+    recipe: str
 
 
 def restore(content: dict[str, Any], trainer: Trainer) -> tuple[int, float]:
     """Put what was read into a learner built by the same command; steps and seconds done."""
+    average: Any = content.get("average", content.get("model"))
     try:
+        _check_tensors("model", trainer.model, content.get("model"))
         trainer.model.load_state_dict(content["model"])
         restore_memory(trainer.optimizer, content["optimizer"])
         if content["scaler"]:  # a run in other precisions had none
             trainer.scaler.load_state_dict(content["scaler"])
         if trainer.average.decay:
-            trainer.average.model.load_state_dict(content.get("average", content["model"]))
+            _check_tensors("average", trainer.average.model, average)
+            trainer.average.model.load_state_dict(average)
         if trainer.adversarial is not None:
             trainer.adversarial.restore(content)
-        trainer.skipped = _count(content["skipped"])
-        trainer.seed = _count(content["seed"])
-        seconds = float(content["seconds"])
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"it took {seconds} seconds")
-        return _count(content["step"]), seconds
+        trainer.skipped = content["skipped"]
+        trainer.seed = content["seed"]
+        return content["step"], content["seconds"]
+    except TalkheadError as error:
+        raise TalkheadError(f"the state to resume is damaged: {error}") from error
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
-        raise TalkheadError(
-            f"the state to resume is damaged ({_first_line(error)}); begin a new run, with --init "
-            "and the weights of this one"
-        ) from error
+        raise TalkheadError(f"the state to resume is damaged: {told(error)}") from error
 
 
-def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value
+def _check_tensors(name: str, model: nn.Module, state: Any) -> None:
+    """Raise TalkheadError unless these are the tensors of the model."""
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise TalkheadError(f"its {name} is no set of tensors")
+    if mismatch := checkpoint.describe_mismatch(model, state):
+        raise TalkheadError(f"in its {name}, {mismatch}")
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _compare(
-    path: Path, content: dict[str, Any], model_config: ModelConfig, recipe: Recipe
-) -> None:
+def _compare(path: Path, then: tuple[ModelConfig, Recipe], now: tuple[ModelConfig, Recipe]) -> None:
     """The model must be the same; changes of the recipe are said."""
-    was, now = json.loads(content["config"]), config.to_dict(model_config)
-    for name, old, new in differences(was, json.loads(json.dumps(now))):
+    for name, old, new in differences(asdict(then[0]), asdict(now[0])):
         raise TalkheadError(
             f"{path} is of another model: {name} is {old} there and {new} here; give "
             "the preset and settings that it was begun with, or begin a new run with --init"
         )
-    old_recipe, new_recipe = current_names(json.loads(content["recipe"])), asdict(recipe)
-    for name, old, new in differences(old_recipe, json.loads(json.dumps(new_recipe))):
+    for name, old, new in differences(asdict(then[1]), asdict(now[1])):
         log.warning("the recipe has changed since: %s was %s and is now %s", name, old, new)
 
 

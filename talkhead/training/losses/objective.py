@@ -10,10 +10,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from talkhead.faces.topology import (
+    HEAD_GROUPS,
+    INNER_LIPS,
+    LEFT_EYE,
+    LEFT_IRIS,
+    LOWER_LIDS,
+    LOWER_LIP,
+    MOUTH_CORNERS,
+    OUTER_LIPS,
+    RIGHT_EYE,
+    RIGHT_IRIS,
+    UPPER_LIDS,
+    UPPER_LIP,
+)
 from talkhead.models import Network
 from talkhead.structs import Keypoints, TrainOutputs
 from talkhead.training.data.batches import Batch
-from talkhead.training.data.landmark_teacher import GROUPS, LEFT_EYE, RIGHT_EYE, LandmarkTeacher
+from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.losses import terms as losses
 from talkhead.training.losses.equivariance import equivariance
 from talkhead.training.losses.perceptual import PerceptualPyramid
@@ -30,15 +44,13 @@ IMAGE_TERMS = ("pixel", "perceptual", *SUBSTITUTE)
 
 MIN_DISTANCE = 0.2  # that keypoints should keep, in half image sides (releases)
 
-# Points whose motion people notice first: lips, eyelids, irises (MediaPipe's numbering).
-LIPS = (
-    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
-    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191),
-)
-IRISES = (468, 473)
-NOTICED = (*LIPS, *LEFT_EYE, *RIGHT_EYE, *IRISES)
+# Points whose motion people notice first: lips, eyelids, irises.
+NOTICED = (*OUTER_LIPS, *INNER_LIPS, *LEFT_EYE, *RIGHT_EYE, LEFT_IRIS, RIGHT_IRIS)
 NOTICED_WEIGHT = 3.0
-ATTENDED = (13, 14, 61, 291, 0, 17, 159, 145, 386, 374, *IRISES)  # centres of `attention_map`
+ATTENDED = (  # centres of `attention_map`
+    *(UPPER_LIP, LOWER_LIP, *MOUTH_CORNERS, OUTER_LIPS[15], OUTER_LIPS[5]),
+    *(UPPER_LIDS[0], LOWER_LIDS[0], UPPER_LIDS[1], LOWER_LIDS[1], LEFT_IRIS, RIGHT_IRIS),
+)
 LANDMARK_SUPERVISION_WEIGHT = (
     10.0  # of a full supervision, in units of the keypoint distance [own experiments]
 )
@@ -152,7 +164,7 @@ class Objective:
                 "dense_flow",
                 lambda: losses.dense_flow(outputs.motion, flow, confidence),
             )
-            taught = len(GROUPS) if self.recipe.landmark_start else 0
+            taught = len(HEAD_GROUPS) if self.recipe.landmark_start else 0
             source, driving = (k.value[:, taught:] for k in (outputs.source, outputs.driving))
             if source.shape[1]:
                 weigh(

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from talkhead.data.clips import Clip
-from talkhead.data.landmarks import MESH, in_square, read_landmarks
+from talkhead.data.landmarks import MESH, PORTRAITS, in_square, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
+from talkhead.faces.topology import HEAD_GROUPS
 from talkhead.io.image import read_image
 from talkhead.models import Network
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batch, Batches
-from talkhead.training.data.landmark_teacher import GROUPS, LandmarkTeacher
+from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import ArrayFrames, DeviceFrames, Library
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.optimizer import Average
@@ -65,6 +66,11 @@ def fit_teacher(library: Library) -> LandmarkTeacher:
     return LandmarkTeacher.fit(torch.cat(known))
 
 
+def portrait_files(folder: Path) -> list[Path]:
+    """The pictures of a folder, in order."""
+    return sorted(f for f in folder.glob("*") if f.suffix.lower() in PICTURE_SUFFIXES)
+
+
 def load_portraits(
     folder: Path, landmarks: Path, size: int, device: torch.device | None = None
 ) -> Library:
@@ -73,8 +79,8 @@ def load_portraits(
     Landmarks are `<picture>.npz`, or all in `portraits.npz` with `names` (n,) and `points`
     (n, 478, 2 or 3) in pixels; pictures without are left out.
     """
-    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in PICTURE_SUFFIXES)
-    together = landmarks / "portraits.npz"
+    files = portrait_files(folder)
+    together = landmarks / PORTRAITS
     known = read_landmarks(together, (MESH,)).by_name() if together.is_file() else {}
     pictures, points = [], []
     for file in files:
@@ -134,7 +140,7 @@ def teach_keypoints(
         pictures, landmarks, known = _pictures(next(stream))
         with torch.autocast(compute.device.type, compute.precision, enabled=half):
             found = model.detect(pictures)
-        wanted = teacher.with_free_keypoints(landmarks, found.value.shape[1] - len(GROUPS))
+        wanted = teacher.with_free_keypoints(landmarks, found.value.shape[1] - len(HEAD_GROUPS))
         assert found.jacobian is not None
         assert wanted.jacobian is not None
         value = (found.value - wanted.value)[known].abs().mean()

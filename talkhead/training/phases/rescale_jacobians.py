@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from talkhead.errors import TalkheadError
+from talkhead.faces.topology import EXPRESSIVE_GROUPS
 from talkhead.models import Network
 from talkhead.training.compute import Compute
-from talkhead.training.data.landmark_teacher import EXPRESSIVE, LandmarkTeacher
+from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
 
 log = logging.getLogger(__name__)
@@ -35,14 +36,14 @@ VERTICAL = 3  # which of a jacobian's four numbers says how far something is ope
 def rescale_jacobians(
     model: Network, library: Library, teacher: LandmarkTeacher, compute: Compute
 ) -> list[float]:
-    """Scale the vertical part of the jacobians at `EXPRESSIVE` keypoints about its mean, in place.
+    """Scale the vertical part of the jacobians at `EXPRESSIVE_GROUPS` about its mean, in place.
 
     The factor of each keypoint, 1 to `BOLDEST`, undoes the slope between found and taught values
     within the library's clips; it is 1 where they hardly agree, and leaves all values found above
     `FLOOR` of their mean. Returns the factors.
     """
     teacher = teacher.to(torch.device("cpu"))
-    moments = torch.zeros(3, len(EXPRESSIVE), dtype=torch.float64)
+    moments = torch.zeros(3, len(EXPRESSIVE_GROUPS), dtype=torch.float64)
     values = []
     for pictures, landmarks in _samples(library):
         found = torch.cat([_vertical(model, part, compute) for part in pictures.split(BATCH)])
@@ -52,7 +53,7 @@ def rescale_jacobians(
         y, x = (rows - rows.mean(0) for rows in (found, _rows(taught)))
         moments += torch.stack([(x * y).sum(0), x.square().sum(0), y.square().sum(0)])
     if not values:
-        return [1.0] * len(EXPRESSIVE)
+        return [1.0] * len(EXPRESSIVE_GROUPS)
     product, taught_square, found_square = moments
     follows = product > FOLLOWING * (taught_square * found_square).sqrt()
     found = torch.cat(values)
@@ -91,14 +92,14 @@ def _vertical(model: Network, pictures: Tensor, compute: Compute) -> Tensor:
 
 
 def _rows(jacobian: Tensor) -> Tensor:
-    """(B, K, 2, 2) -> the vertical part at `EXPRESSIVE` keypoints, (B, E) in double precision."""
-    return jacobian[:, list(EXPRESSIVE)].flatten(2)[..., VERTICAL].double()
+    """(B, K, 2, 2) -> the vertical part at `EXPRESSIVE_GROUPS`, (B, E) in double precision."""
+    return jacobian[:, list(EXPRESSIVE_GROUPS)].flatten(2)[..., VERTICAL].double()
 
 
 def _scale(head: nn.Conv2d, factors: Tensor, mean: Tensor) -> None:
     """Let a head give mean + factor (y - mean) where it gave y."""
     assert head.bias is not None
-    for keypoint, factor, middle in zip(EXPRESSIVE, factors, mean, strict=True):
+    for keypoint, factor, middle in zip(EXPRESSIVE_GROUPS, factors, mean, strict=True):
         row = 4 * keypoint + VERTICAL
         head.weight[row] *= factor
         head.bias[row] = factor * head.bias[row] + (1 - factor) * middle

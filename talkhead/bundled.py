@@ -1,0 +1,41 @@
+"""Files that come with talkhead: weights, and the digests beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from talkhead.errors import TalkheadError
+
+
+def bundled(name: str) -> Path:
+    """A file of `weights/`: inside the installed package, or at the top of a checkout.
+
+    Raises TalkheadError where it is missing.
+    """
+    package = Path(__file__).parent
+    for folder in (package / "weights", package.parent / "weights"):
+        if (folder / name).is_file():
+            return folder / name
+    raise TalkheadError(
+        f"the bundled weights {name} are missing from this installation; reinstall talkhead"
+    )
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_digest(path: Path) -> None:
+    """Compare a file with the digest beside it (`FILE.sha256`), where there is one.
+
+    Raises TalkheadError when they differ.
+    """
+    sidecar = path.with_name(f"{path.name}.sha256")
+    if not sidecar.is_file():
+        return
+    expected = sidecar.read_text().split()[0]
+    if sha256(path) != expected:
+        raise TalkheadError(f"{path} does not match its SHA-256 in {sidecar.name}; it is damaged")

@@ -1,0 +1,75 @@
+"""The face meshes at work: points of faces in regions of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from talkhead.faces.mesh import FaceMesh468, FaceMesh478
+from talkhead.faces.regions import Region, region_of_points
+
+SIDE = 192  # of the pictures that a mesh looks at, pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a mesh saw in a region: points (468, 3) in pixels of the picture, presence 0 to 1."""
+
+    points: np.ndarray
+    presence: float
+
+    @property
+    def region(self) -> Region:
+        """Where to look next for the same face."""
+        return region_of_points(self.points)
+
+
+class Landmarker:
+    """Places face meshes in regions of pictures; loads its networks when they are first used.
+
+    device: where they run. Pictures are rgb uint8 (H, W, 3).
+    """
+
+    BATCH = 32  # regions at a time
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = torch.device(device)
+
+    @cached_property
+    def _mesh(self) -> FaceMesh468:
+        return FaceMesh468.load(self._device)
+
+    @cached_property
+    def _fine_mesh(self) -> FaceMesh478:
+        return FaceMesh478.load(self._device)
+
+    @torch.inference_mode()
+    def look(self, rgb: np.ndarray, regions: Sequence[Region]) -> list[Look]:
+        """468 points and presence in each region of one picture."""
+        looks = []
+        for start in range(0, len(regions), self.BATCH):
+            part = regions[start : start + self.BATCH]
+            points, logits = self._mesh(self._images([rgb] * len(part), part))
+            presence = logits.sigmoid().tolist()
+            for found, region, sure in zip(points.cpu().numpy(), part, presence, strict=True):
+                looks.append(Look(region.to_picture(found, SIDE), sure))
+        return looks
+
+    @torch.inference_mode()
+    def refine(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> list[np.ndarray]:
+        """478 points, float32 (478, 3), in one region of each picture."""
+        found: list[np.ndarray] = []
+        for start in range(0, len(regions), self.BATCH):
+            part = slice(start, start + self.BATCH)
+            points = self._fine_mesh(self._images(pictures[part], regions[part])).cpu().numpy()
+            found += [r.to_picture(p, SIDE) for p, r in zip(points, regions[part], strict=True)]
+        return found
+
+    def _images(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> Tensor:
+        cuts = np.stack([r.cut(rgb, SIDE) for rgb, r in zip(pictures, regions, strict=True)])
+        return torch.from_numpy(cuts).to(self._device).permute(0, 3, 1, 2).float() / 255

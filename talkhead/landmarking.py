@@ -1,0 +1,129 @@
+"""Making landmark files: the face mesh of every frame of clips, and of pictures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from talkhead.data.landmarks import DEEPEST, PORTRAITS
+from talkhead.errors import TalkheadError
+from talkhead.faces.finder import FaceFinder
+from talkhead.faces.topology import MESH_POINTS
+from talkhead.faces.tracker import FaceTracker
+from talkhead.io.atomic import atomic_path
+from talkhead.io.image import read_image
+from talkhead.progress import Progress
+from talkhead.structs import Face
+from talkhead.video import VideoReader
+from talkhead.video.media import VIDEO_SUFFIXES
+from talkhead.video.pictures import picture_files
+
+log = logging.getLogger(__name__)
+
+
+def clip_landmarks(clip: Path, finder: FaceFinder) -> np.ndarray:
+    """Points float32 (frames, 478, 3) of the face in a clip, NaN where nobody is seen.
+
+    In pixels of its frames. Raises TalkheadError for a clip that cannot be read.
+    """
+    tracker = FaceTracker(finder, refine=True)
+    with VideoReader(clip) as reader:
+        return _rows(tracker.update(frame.rgb) for frame in reader)
+
+
+def picture_landmarks(pictures: Sequence[Path], finder: FaceFinder) -> np.ndarray:
+    """The same of the largest face of every picture, (pictures, 478, 3)."""
+    return _rows(next(iter(finder.find(read_image(path))), None) for path in pictures)
+
+
+def _rows(faces: Iterable[Face | None]) -> np.ndarray:
+    nobody = np.full((MESH_POINTS, 3), np.nan, np.float32)
+    rows = [nobody if face is None else face.points for face in faces]
+    return np.array(rows, np.float32).reshape(-1, MESH_POINTS, 3)
+
+
+def landmarks_beside(data: Path) -> Path:
+    """Where the landmarks of a folder of clips are kept: in a folder beside it."""
+    data = data.resolve()
+    return data.with_name(f"{data.name}-landmarks")
+
+
+def make_landmarks(
+    clips: Sequence[Path],
+    folder: Path,
+    pictures: Sequence[Path] = (),
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """Write the landmark files of clips, and one of pictures, that `folder` lacks.
+
+    They lie where `find_landmarks` and training look for them. A file is made again when its clip
+    has changed. Clips that cannot be read are left out: who reads them next says why.
+
+    Raises TalkheadError when two clips would share a file, and when the folder cannot be written.
+    """
+    files = {clip: landmark_file(folder, clip) for clip in clips}
+    by_file = {file: clip for clip, file in files.items()}
+    for clip, file in files.items():
+        if by_file[file] != clip:
+            raise TalkheadError(
+                f"{clip} and {by_file[file]} would have the same landmark file {file}; rename one "
+                "of their folders, or give --landmarks a folder of your own"
+            )
+    finder = FaceFinder(device)
+    for number, (clip, file) in enumerate(files.items(), start=1):
+        stamp = _stamp([clip])
+        if not _is_made(file, stamp):
+            try:
+                points = clip_landmarks(clip, finder)
+            except TalkheadError as error:
+                log.info("no landmarks of %s: %s", clip, error)
+                continue
+            _write(file, points=points, made_of=stamp)
+        if progress:
+            progress("finding landmarks", number, len(files))
+    together, stamp = folder / PORTRAITS, _stamp(pictures)
+    if pictures and not _is_made(together, stamp):
+        names = [path.stem for path in pictures]
+        _write(together, points=picture_landmarks(pictures, finder), names=names, made_of=stamp)
+
+
+def landmark_file(folder: Path, clip: Path) -> Path:
+    """The first place at which `find_landmarks` looks for a clip's file."""
+    clip = clip.resolve()
+    name = clip.stem if clip.suffix.lower() in VIDEO_SUFFIXES else clip.name
+    return folder / Path(*clip.parent.parts[1:][-DEEPEST:]) / f"{name}.npz"
+
+
+def _stamp(paths: Sequence[Path]) -> str:
+    """Changes when the content of a clip or of pictures does."""
+    files = [file for path in paths for file in (picture_files(path) if path.is_dir() else [path])]
+    stats = [file.stat() for file in files]
+    return " ".join(f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
+
+
+def _is_made(file: Path, stamp: str) -> bool:
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return "made_of" in stored.files and str(stored["made_of"]) == stamp
+    except (OSError, ValueError, EOFError):
+        return False
+
+
+def _write(file: Path, points: np.ndarray, made_of: str, names: Sequence[str] = ()) -> None:
+    made = np.array(made_of)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(file) as partial:
+            if names:
+                np.savez(partial, points=points, made_of=made, names=np.array(names))
+            else:
+                np.savez(partial, points=points, made_of=made)
+    except OSError as error:
+        raise TalkheadError(
+            f"cannot write landmarks to {file} ({error.strerror}); give --landmarks a folder with "
+            "landmark files"
+        ) from error
