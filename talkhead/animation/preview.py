@@ -87,8 +87,8 @@ class Preview:
         )
         shown = spread(len(samples.pts), self._count)
         for start in range(0, len(shown), DRAWN_AT_ONCE):
-            beat = _beat(samples, shown[start : start + DRAWN_AT_ONCE])
-            for drawn in renderer.draw(beat):
+            batch = _batch(samples, shown[start : start + DRAWN_AT_ONCE])
+            for drawn in renderer.draw(batch):
                 yield PreviewFrame(renderer.compose(drawn), float(drawn.pts * time_base))
 
     def _load_source(self, path: Path, settings: RenderSettings, _stamps: object) -> Portrait:
@@ -195,7 +195,7 @@ def spread(total: int, count: int) -> list[int]:
     return sorted({number * total // count for number in range(count)})
 
 
-def _beat(samples: Samples, numbers: list[int]) -> DrivingBatch:
+def _batch(samples: Samples, numbers: list[int]) -> DrivingBatch:
     return DrivingBatch(
         samples.keypoints.map(lambda tensor: tensor[numbers]),
         [samples.pts[number] for number in numbers],
