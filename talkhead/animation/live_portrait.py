@@ -22,7 +22,7 @@ TIME_BASE = Fraction(1, 1000)
 
 
 class LivePortrait:
-    """One portrait, one camera, a picture at a time; for whole videos and pipes there is `LiveAnimator`.
+    """One portrait, one camera, a picture at a time; for videos and pipes see `LiveAnimator`.
 
     Relative motion is measured from the first picture with a face, or from the one after
     `measure_anew`. Raises TalkheadError for settings that need the whole video.
