@@ -1,4 +1,4 @@
-"""The one error that talkhead raises on purpose, and the one that it explains: no memory left."""
+"""The errors that talkhead raises on purpose, and the one that it explains: no memory left."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ class TalkheadError(Exception):
 
     It says what could not be done, where (file, frame, option) and what to do next. The command
     line prints it and exits with 1; a traceback is shown only with `--debug`.
+    """
+
+
+class Stopped(TalkheadError):
+    """Raised by a progress callback to end a render early.
+
+    What was drawn until then becomes the output; with nothing drawn there is none.
     """
 
 

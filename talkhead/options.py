@@ -102,6 +102,14 @@ def _holds_paths(kind: Any) -> bool:
     return kind is Path or any(_holds_paths(part) for part in get_args(kind))
 
 
+def bounds_of(kind: Any) -> Range | None:
+    """The bounds in a kind, if it has any."""
+    if isinstance(kind, Range):
+        return kind
+    notes = kind.__metadata__ if get_origin(kind) is Annotated else get_args(kind)
+    return next((found for note in notes if (found := bounds_of(note)) is not None), None)
+
+
 def _taken_apart(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     """A hint without its `Option`, and all its notes. Bounds stay with the kind."""
     if get_origin(hint) is not Annotated:

@@ -19,7 +19,7 @@ from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.choices import Precision, TransferMode
-from talkhead.errors import TalkheadError
+from talkhead.errors import Stopped, TalkheadError
 from talkhead.faces.alignment import Detector, make_finder
 from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
@@ -43,6 +43,7 @@ class RenderReport:
     video_track, sound_track: which of the driver's tracks were taken, from 0; None: it has none.
     detector: what found the source's face; lost, cuts: how often the driving face was lost and
               how often its crop jumped.
+    stopped:  whether the progress callback ended it early, by raising `Stopped`.
     """
 
     output: str
@@ -55,6 +56,7 @@ class RenderReport:
     cuts: int
     video_track: int | None = None
     sound_track: int | None = None
+    stopped: bool = False
 
     @property
     def frames_per_second(self) -> float:
@@ -88,7 +90,8 @@ class Animator:
         motion_out: also write the driver's motion there, for later use in place of the video.
         overwrite:  replace `output` and `motion_out` where they exist.
 
-        Raises TalkheadError for anything that a person can mend: files, faces, settings, disk.
+        Raises TalkheadError for anything that a person can mend: files, faces, settings, disk;
+        `Stopped` when the progress callback raised it before the first frame was drawn.
         """
         settings = settings or RenderSettings()
         several = [source] if isinstance(source, str | Path) else source
@@ -132,8 +135,12 @@ class Animator:
         ) as writer:
             resumed = writer.frames_done
             anchors = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
-            frames = self._render(sources, driver, [found for _, found in anchors], writer, settled)
-        if motion_out is not None:
+            frames, stopped = self._render(
+                sources, driver, [found for _, found in anchors], writer, settled
+            )
+            if stopped:
+                writer.cut_sound()
+        if motion_out is not None and not stopped:
             save_motion(motion_out, self._recorded(driver, driving, trim), overwrite)
         framer = driver.framer if isinstance(driver, VideoMotion) else None
         return RenderReport(
@@ -147,6 +154,7 @@ class Animator:
             cuts=framer.cuts if framer else 0,
             video_track=driver.reader.info.track if isinstance(driver, VideoMotion) else None,
             sound_track=writer.sound_track,
+            stopped=stopped,
         )
 
     def _render(
@@ -156,8 +164,11 @@ class Animator:
         anchors: Sequence[Keypoints | None],
         writer: VideoWriter,
         settings: RenderSettings,
-    ) -> int:
-        """Draw and write every frame that is not there yet; returns how many there are in all."""
+    ) -> tuple[int, bool]:
+        """Draw and write every frame that is not there yet.
+
+        Returns how many there are in all, and whether this ended early.
+        """
         skip, count = writer.frames_done, 0
         depth = max(QUEUE_FRAMES, 2 * self.engine.batch_size)
         renderer = FrameRenderer(self.engine, sources, anchors, settings, driver.time_base)
@@ -166,9 +177,12 @@ class Animator:
                 for frame in renderer.draw(batch, max(skip - count, 0)):
                     behind.put(frame)
                 count += len(batch.pts)
-                if self._progress is not None:
-                    self._progress("rendering", count, driver.expected())
-        return count
+                try:
+                    if self._progress is not None:
+                        self._progress("rendering", count, driver.expected())
+                except Stopped:
+                    return max(count, skip), True
+        return count, False
 
     def _driver(self, driving: Path | MotionTemplate, settings: RenderSettings) -> MotionSource:
         """Kept from one render to the next, so that a driver's motion is found only once."""

@@ -50,6 +50,19 @@ class DrivingBatch:
     pictures: list[np.ndarray] | None
 
 
+def open_driving(path: Path, settings: RenderSettings) -> VideoReader:
+    """The part of a driving video that settings select."""
+    return VideoReader(
+        path,
+        start=settings.start,
+        end=settings.end,
+        frames=settings.frames,
+        rate=settings.rate,
+        hardware=settings.hardware,
+        track=settings.video_track,
+    )
+
+
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Lists of `size` items; the last may be shorter."""
     iterator = iter(items)
@@ -98,15 +111,7 @@ class VideoMotion:
         finder: FaceFinder,
         progress: Progress | None = None,
     ) -> None:
-        self.reader = VideoReader(
-            path,
-            start=settings.start,
-            end=settings.end,
-            frames=settings.frames,
-            rate=settings.rate,
-            hardware=settings.hardware,
-            track=settings.video_track,
-        )
+        self.reader = open_driving(path, settings)
         self.time_base = self.reader.info.time_base
         self.rate = self.reader.info.rate
         self._engine = engine

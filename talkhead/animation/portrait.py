@@ -45,11 +45,7 @@ def load_portrait(
     path: Path, engine: Engine, settings: RenderSettings, finder: FaceFinder
 ) -> Portrait:
     """Read a photo (or the first frame of a video), find the face, encode it."""
-    if path.suffix.lower() in VIDEO_SUFFIXES and not is_picture(path):
-        with VideoReader(path, frames=1) as reader:
-            photo = next(iter(reader)).rgb
-    else:
-        photo = read_image(path)
+    photo = read_photo(path)
     wish = parse_crop(settings.crop_source)
     detector, points = "user", None
     if isinstance(wish, Crop):
@@ -63,6 +59,14 @@ def load_portrait(
     log.info("%s: face by %s at %s", path.name, detector, crop)
     encoded = engine.encode(cut(photo, crop, engine.image_size))
     return Portrait(path, photo, crop, detector, encoded, points)
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """A picture, or the first frame of a video, as rgb uint8 (H, W, 3)."""
+    if path.suffix.lower() in VIDEO_SUFFIXES and not is_picture(path):
+        with VideoReader(path, frames=1) as reader:
+            return next(iter(reader)).rgb
+    return read_image(path)
 
 
 def find_crop(

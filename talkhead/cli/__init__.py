@@ -13,6 +13,7 @@ from talkhead.cli.benchmark import benchmark
 from talkhead.cli.evaluate import ablate, evaluate
 from talkhead.cli.inspect import inspect
 from talkhead.cli.malloc import keep_freed_memory
+from talkhead.cli.studio import studio
 from talkhead.cli.synth import synth
 from talkhead.cli.train import train
 from talkhead.cli.weights import convert, inspect_weights
@@ -52,6 +53,7 @@ app.command()(benchmark)
 app.command()(evaluate)
 app.command()(ablate)
 app.command()(inspect)
+app.command()(studio)
 app.command()(convert)
 app.command("inspect-weights")(inspect_weights)
 app.command()(synth)

@@ -34,6 +34,7 @@ MAX_JPEG_PIXELS, MAX_PROGRESSIVE_PIXELS = 500_000_000, 150_000_000
 # and so are scans x pixels.
 MAX_SCANS = 100
 MAX_SCANNED_PIXELS = 5_000_000_000
+MAX_CAMERA_PIXELS = 3840 * 2160
 MAX_JPEG_BYTES = 2**29  # more than the largest such picture takes at the best quality
 JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd8])")  # a stuffed 0 and restarts are no markers
 START_OF_SCAN, END_OF_IMAGE = b"\xda", b"\xd9"
@@ -145,6 +146,29 @@ def write_image(path: str | Path, rgb: np.ndarray, overwrite: bool = True) -> No
             f"cannot write {path} ({error.strerror or error}); check that the folder exists, "
             "can be written to and has room"
         ) from error
+
+
+def to_jpeg(rgb: np.ndarray, quality: int = 90) -> bytes:
+    """rgb uint8 (H, W, 3) as the bytes of a JPEG file."""
+    target = io.BytesIO()
+    Image.fromarray(rgb).save(target, format="JPEG", quality=quality)
+    return target.getvalue()
+
+
+def from_jpeg(data: bytes) -> np.ndarray:
+    """The bytes of a JPEG file of a camera as rgb uint8 (H, W, 3). Raises TalkheadError."""
+    try:
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_CAMERA_PIXELS or _scans(data) > MAX_SCANS:
+                raise TalkheadError(
+                    f"a camera's picture of {image.width}x{image.height} is too large; "
+                    "send smaller ones"
+                )
+            return np.array(image.convert("RGB"))
+    except (TalkheadError, MemoryError):
+        raise
+    except Exception as error:  # not a closed set, see `_reading`
+        raise TalkheadError(f"a picture of the camera is no JPEG or damaged ({error})") from error
 
 
 def check_ending(path: Path) -> str:

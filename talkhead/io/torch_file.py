@@ -84,25 +84,3 @@ def _unpickler_complaint(text: str) -> str:
     if not complaint.strip() or ADVICE.search(complaint):
         return ""
     return f" ({told(ValueError(complaint))})"
-
-
-def _check_archive(path: Path) -> None:
-    """Torch stores tensors as they are: what is packed may unpack to more than there is memory."""
-    if not path.is_file() and path.exists():
-        raise TalkheadError("it is not a file")
-    if not zipfile.is_zipfile(path):
-        return  # the format before torch 1.6
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
-        raise TalkheadError("its parts are compressed, which torch does not do")
-    if sum(part.file_size for part in parts) > path.stat().st_size:
-        raise TalkheadError("its parts claim more than the file holds")
-
-
-def _cause(error: Exception) -> str:
-    if is_out_of_memory(error):
-        return "it claims tensors for which there is no memory"
-    if isinstance(error, TalkheadError):
-        return str(error)
-    return told(error) if not isinstance(error, AssertionError | LookupError) else "it is damaged"

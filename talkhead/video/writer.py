@@ -190,6 +190,10 @@ class VideoWriter:
         finally:
             self._segment = self._encoder = None
 
+    def cut_sound(self) -> None:
+        """The frames are all there will be: the result starts at 0, its sound ends with them."""
+        self._trim = True
+
     def finish(self) -> None:
         """Join everything into the output file, which appears now; remove the working folder."""
         if self._finished:

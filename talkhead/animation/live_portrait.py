@@ -1,0 +1,64 @@
+"""A portrait that follows pictures one by one, as a camera sends them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from talkhead.animation.driving import DrivingBatch
+from talkhead.animation.portrait import load_portrait
+from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.settings import RenderSettings
+from talkhead.errors import TalkheadError
+from talkhead.faces.alignment import make_finder
+from talkhead.faces.crop import cut
+from talkhead.faces.framing import Framer
+from talkhead.inference.engine import Engine
+
+TIME_BASE = Fraction(1, 1000)
+
+
+class LivePortrait:
+    """One portrait, one camera, a picture at a time; for videos and pipes see `LiveAnimator`.
+
+    Relative motion is measured from the first picture with a face, or from the one after
+    `measure_anew`. Raises TalkheadError for settings that need the whole video.
+    """
+
+    def __init__(self, engine: Engine, source: Path, settings: RenderSettings) -> None:
+        if settings.anchor not in ("auto", "first"):
+            raise TalkheadError(
+                "live motion is measured from the first frame; leave out the anchor's number"
+            )
+        if settings.motion == "avd":
+            engine.require_avd()
+        self._engine = engine
+        self._settings = replace(settings, start=None, end=None, frames=None)
+        finder = make_finder(settings.detector, str(engine.device))
+        self._source = load_portrait(source, engine, settings, finder)
+        self._framer = Framer(settings.driving_policy, finder, settings.driving_face)
+        self._moving: np.ndarray | None = None
+        self._renderer: FrameRenderer | None = None
+
+    def measure_anew(self) -> None:
+        """The next picture is the one that relative motion is measured from."""
+        self._renderer = None
+
+    def __call__(self, rgb: np.ndarray, milliseconds: int) -> np.ndarray | None:
+        """The frame for a driving picture uint8 (H, W, 3); None as long as no face was seen."""
+        framed = self._framer.frame(rgb)
+        if framed is None:
+            return None
+        picture = cut(rgb, framed.crop, self._engine.image_size)
+        if framed.present or self._moving is None:
+            self._moving = picture  # while nobody is there, the portrait rests
+        keypoints = self._engine.detect([self._moving])
+        if self._renderer is None:
+            self._renderer = FrameRenderer(
+                self._engine, [self._source], [keypoints], self._settings, TIME_BASE
+            )
+        (drawn,) = self._renderer.draw(DrivingBatch(keypoints, [milliseconds], [picture]))
+        return self._renderer.compose(drawn)

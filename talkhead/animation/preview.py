@@ -1,0 +1,231 @@
+"""A few frames across a driving video, drawn without reading the rest of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from talkhead.animation.driving import DrivingBatch, open_driving
+from talkhead.animation.paths import stamps
+from talkhead.animation.portrait import Portrait, load_portrait
+from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.settings import RenderSettings
+from talkhead.errors import TalkheadError
+from talkhead.faces.alignment import Detector, make_finder
+from talkhead.faces.choice import NoFaceError, choose
+from talkhead.faces.crop import cut
+from talkhead.faces.finder import FaceFinder
+from talkhead.faces.framing import Framer, SteadyCrop
+from talkhead.inference.engine import Engine
+from talkhead.motion.anchor import AnchorSearch
+from talkhead.structs import Crop, Face, Frame, Keypoints
+
+SEARCHED = 4  # frames looked at for the anchor, for each one that is drawn
+NEAR = 600  # frames up to which a video is decoded from its start, rather than sought through
+LONGEST = 1500  # frames that are looked at where a video does not say how many it has
+DRAWN_AT_ONCE = 2  # few, so that the first is shown early
+
+
+@dataclass(frozen=True)
+class PreviewFrame:
+    """One frame of a preview: rgb uint8 (H, W, 3), and its time in the driving video."""
+
+    rgb: np.ndarray
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Frames across a driving video: times, crops, cropped pictures and keypoints."""
+
+    pts: list[int]
+    time_base: Fraction
+    crops: list[Crop]
+    pictures: list[np.ndarray]
+    keypoints: Keypoints
+
+
+class Preview:
+    """Draws a few frames of what a render would be.
+
+    It differs from the render in three ways: anchor `auto` is sought among a few frames instead of
+    all; crops jump where a render's glide; smoothing, which acts between frames, is left out.
+    What a change of settings leaves as it was (portrait, crops, keypoints) is kept between calls,
+    and found once where several threads ask for it.
+
+    count: how many frames are drawn, spread evenly over what `RenderSettings` select.
+    """
+
+    def __init__(self, engine: Engine, count: int = 6) -> None:
+        self._engine = engine
+        self._count = count
+        self._lock = Lock()
+        self._finder = lru_cache(2)(self._make_finder)
+        self._source = lru_cache(2)(self._load_source)
+        self._samples = lru_cache(2)(self._find_samples)
+
+    def __call__(
+        self, source: Path, driving: Path, settings: RenderSettings
+    ) -> Iterator[PreviewFrame]:
+        """The frames in order, each as soon as it is drawn. Raises TalkheadError."""
+        if settings.motion == "avd":
+            self._engine.require_avd()
+        with self._lock:
+            portrait = self._source(source, _of_source(settings), tuple(stamps([source])))
+            samples = self._samples(driving, _of_driving(settings), tuple(stamps([driving])))
+        anchor = self._anchor(driving, settings, portrait.encoded.keypoints, samples)
+        time_base = samples.time_base
+        renderer = FrameRenderer(
+            self._engine, [portrait], [anchor], replace(settings, smooth=0.0), time_base
+        )
+        shown = spread(len(samples.pts), self._count)
+        for start in range(0, len(shown), DRAWN_AT_ONCE):
+            batch = _batch(samples, shown[start : start + DRAWN_AT_ONCE])
+            for drawn in renderer.draw(batch):
+                yield PreviewFrame(renderer.compose(drawn), float(drawn.pts * time_base))
+
+    def _load_source(self, path: Path, settings: RenderSettings, _stamps: object) -> Portrait:
+        return load_portrait(path, self._engine, settings, self._finder(settings.detector))
+
+    def _make_finder(self, detector: Detector) -> FaceFinder:
+        return make_finder(detector, str(self._engine.device))
+
+    def _find_samples(self, path: Path, settings: RenderSettings, _stamps: object) -> Samples:
+        frames = sample_frames(path, settings, self._count * SEARCHED)
+        finder = self._finder(settings.detector)
+        pts, crops, pictures = [], [], []
+        time_base = Fraction(1)
+        for frame, crop in with_crops(frames, settings, finder, every=SEARCHED):
+            time_base = frame.time_base
+            pts.append(frame.pts)
+            crops.append(crop)
+            pictures.append(cut(frame.rgb, crop, self._engine.image_size))
+        return Samples(pts, time_base, crops, pictures, self._engine.detect(pictures))
+
+    def _anchor(
+        self, driving: Path, settings: RenderSettings, source: Keypoints, samples: Samples
+    ) -> Keypoints | None:
+        """What relative motion is measured from."""
+        if settings.motion != "relative":
+            return None
+        if settings.anchor == "auto":
+            search = AnchorSearch(source)
+            search.update(samples.keypoints)
+            return search.keypoints
+        number = 0 if settings.anchor == "first" else int(settings.anchor)
+        if number == 0:
+            return samples.keypoints[:1]
+        frame = next(open_driving(driving, settings).pick([number]), None)
+        if frame is None:
+            raise TalkheadError(
+                f"the anchor is frame {number}, but the driver has fewer frames (from 0)"
+            )
+        gaps = [abs(pts - frame.pts) for pts in samples.pts]
+        crop = samples.crops[gaps.index(min(gaps))]
+        return self._engine.detect([cut(frame.rgb, crop, self._engine.image_size)])
+
+
+def sample_frames(path: Path, settings: RenderSettings, count: int) -> Iterator[Frame]:
+    """At most `count` frames, spread evenly over what is selected, its first among them.
+
+    Of a video that does not say how many frames it has, over the first `LONGEST`.
+    """
+    with open_driving(path, settings) as reader:
+        total, rate = reader.expected_frames, reader.info.rate
+        if total is None or rate is None:
+            total = sum(1 for _ in reader.pick(range(LONGEST)))
+        if total <= NEAR or rate is None:
+            yield from reader.pick(spread(max(total, 1), count))
+            return
+    for number in spread(total, count):
+        second = (settings.start or 0) + float(number / rate)
+        yield from open_driving(path, replace(settings, start=second, end=None, frames=1))
+
+
+def with_crops(
+    frames: Iterable[Frame], settings: RenderSettings, finder: FaceFinder, every: int
+) -> Iterator[tuple[Frame, Crop]]:
+    """Each frame and its crop; with `auto` the face is looked for in every `every`-th frame."""
+    wish = settings.driving_policy
+    if wish != "auto":
+        framer = Framer(wish, finder)
+        for frame in frames:
+            framed = framer.frame(frame.rgb)
+            assert framed is not None  # nobody is followed
+            yield frame, framed.crop
+        return
+    steady, last = SteadyCrop(), None
+    waiting: list[Frame] = []  # for the first face
+    for number, frame in enumerate(frames):
+        if number % every == 0:
+            height, width = frame.rgb.shape[:2]
+            face = _follow(frame.rgb, last, finder, settings.driving_face)
+            last = steady.update(face, width, height, jumped=True)
+        waiting.append(frame)
+        if last is not None:
+            yield from ((each, last) for each in waiting)
+            waiting.clear()
+    if last is None:
+        raise NoFaceError(
+            "no face found in the driving video; say where it is with --crop-driving x,y,size "
+            "(or none)"
+        )
+
+
+def _follow(
+    rgb: np.ndarray, last: Crop | None, finder: FaceFinder, number: int | None
+) -> Face | None:
+    """The face that is asked for, afterwards the one nearest to where it was."""
+    faces = finder.find(rgb, every=number is not None)
+    if last is None or not faces:
+        return choose(faces, number) if faces else None
+    x, y = last.x + last.side / 2, last.y + last.side / 2
+    return min(faces, key=lambda face: math.dist(face.centre, (x, y)))
+
+
+def spread(total: int, count: int) -> list[int]:
+    """At most `count` of the numbers from 0 to `total` - 1, evenly spread, 0 among them."""
+    return sorted({number * total // count for number in range(count)})
+
+
+def _batch(samples: Samples, numbers: list[int]) -> DrivingBatch:
+    return DrivingBatch(
+        samples.keypoints.map(lambda tensor: tensor[numbers]),
+        [samples.pts[number] for number in numbers],
+        [samples.pictures[number] for number in numbers],
+    )
+
+
+def _of_source(settings: RenderSettings) -> RenderSettings:
+    """The same for all settings that treat the portrait alike."""
+    plain = RenderSettings()
+    return replace(
+        settings,
+        motion=plain.motion, adapt_scale=plain.adapt_scale, anchor=plain.anchor,
+        smooth=plain.smooth, crop_driving=plain.crop_driving, driving_face=plain.driving_face,
+        layout=plain.layout, start=plain.start, end=plain.end, frames=plain.frames,
+        rate=plain.rate, sound=plain.sound, track=plain.track, codec=plain.codec, crf=plain.crf,
+        preset=plain.preset, video_track=plain.video_track, hardware=plain.hardware,
+    )  # fmt: skip
+
+
+def _of_driving(settings: RenderSettings) -> RenderSettings:
+    """The same for all settings that treat the driving video alike."""
+    return RenderSettings(
+        crop_driving=settings.crop_driving,
+        driving_face=settings.driving_face,
+        detector=settings.detector,
+        start=settings.start,
+        end=settings.end,
+        frames=settings.frames,
+        rate=settings.rate,
+        video_track=settings.video_track,
+        hardware=settings.hardware,
+    )

@@ -1,0 +1,310 @@
+"""The addresses of the page: each parses, calls the library in a thread, and answers in JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from talkhead.animation.settings import RenderSettings
+from talkhead.errors import Stopped, TalkheadError
+from talkhead.studio.access import Guard
+from talkhead.studio.controls import command_line, impossible, read_settings
+from talkhead.studio.live import follow
+from talkhead.studio.sentences import sentence_of
+from talkhead.studio.session import Media, Role, Session, plain_name
+from talkhead.studio.state import EXAMPLES, Studio, example
+from talkhead.studio.upload import receive
+from talkhead.version import __version__
+
+PAGE = Path(__file__).parent / "page"
+VIEW_SIDE = 1024  # pixels; the longer side of the pictures in which faces are chosen
+Answer = Callable[[Studio, Session, Request], Awaitable[Response]]
+
+
+def build(studio: Studio) -> Starlette:
+    """The application; `studio` must have been entered."""
+
+    def inside(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        """Find the session, and answer errors in a sentence with status 400."""
+
+        async def handle(request: Request) -> Response:
+            session = studio.sessions.get(request.path_params["session"])
+            if session is None:
+                raise HTTPException(410, "this page has ended; reload it")
+            try:
+                return await answer(studio, session, request)
+            except ClientDisconnect:
+                return Response(status_code=499)
+            except Exception as error:
+                sentence = sentence_of(error, session.folder)
+                return JSONResponse({"error": sentence}, status_code=400)
+
+        return handle
+
+    async def begin(_: Request) -> Response:
+        return JSONResponse(_introduction(studio, studio.sessions.begin()))
+
+    async def end(studio: Studio, session: Session, request: Request) -> Response:
+        await run_in_threadpool(studio.sessions.end, session)
+        return Response()
+
+    async def events(socket: WebSocket) -> None:
+        await _send_events(studio, socket)
+
+    async def live(socket: WebSocket) -> None:
+        session = studio.sessions.get(socket.path_params["session"])
+        if session is None:
+            await socket.close(1008)
+        else:
+            await follow(studio, session, socket)
+
+    async def index(_: Request) -> Response:
+        return FileResponse(PAGE / "index.html")
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        ending = asyncio.create_task(studio.sessions.end_left())
+        yield
+        ending.cancel()
+
+    own = "/api/{session}"
+    return Starlette(
+        routes=[
+            Route("/", index),
+            Route("/api/sessions", begin, methods=["POST"]),
+            Route(f"{own}/media/{{role}}", inside(put_media), methods=["PUT"]),
+            Route(f"{own}/examples/{{role}}", inside(take_example), methods=["POST"]),
+            Route(f"{own}/faces/{{role}}", inside(find_faces), methods=["POST"]),
+            Route(f"{own}/check", inside(check), methods=["POST"]),
+            Route(f"{own}/strip", inside(strip), methods=["POST"]),
+            Route(f"{own}/renders", inside(add_render), methods=["POST"]),
+            Route(f"{own}/renders/{{number:int}}", inside(stop_render), methods=["DELETE"]),
+            Route(f"{own}/inspect", inside(inspect), methods=["POST"]),
+            Route(f"{own}/files/{{name}}", inside(get_file)),
+            Route(f"{own}/end", inside(end), methods=["POST"]),
+            WebSocketRoute(f"{own}/events", events),
+            WebSocketRoute(f"{own}/live", live),
+            Mount("/page", StaticFiles(directory=PAGE)),
+        ],
+        middleware=[Middleware(Guard, host=studio.choice.host, key=studio.choice.key)],
+        lifespan=lifespan,
+    )
+
+
+def _introduction(studio: Studio, session: Session) -> dict[str, Any]:
+    """What a page must know to begin with."""
+    return {
+        "session": session.id,
+        "version": __version__,
+        "controls": [asdict(control) for control in studio.controls],
+        "defaults": asdict(RenderSettings()),
+        "examples": {
+            role: [name for name in names if example(role, name)]
+            for role, names in EXAMPLES.items()
+        },
+    }
+
+
+async def _send_events(studio: Studio, socket: WebSocket) -> None:
+    """Renders' progress, and first whether the weights are loaded, for as long as it is open."""
+    session = studio.sessions.get(socket.path_params["session"])
+    if session is None:
+        await socket.close(1008)
+        return
+    await socket.accept()
+
+    async def send() -> None:
+        async for event in session.events():
+            await socket.send_json(event)
+
+    async def tell_engine() -> None:
+        engine = await run_in_threadpool(studio.engine)
+        session.tell({"type": "ready", "family": engine.family, "device": str(engine.device)})
+
+    sending = [asyncio.create_task(send()), asyncio.create_task(tell_engine())]
+    try:
+        while True:
+            await socket.receive_text()
+    except WebSocketDisconnect:
+        pass
+    finally:
+        for task in sending:
+            task.cancel()
+
+
+def _role(request: Request) -> Role:
+    role = request.path_params["role"]
+    if role not in EXAMPLES:
+        raise HTTPException(404)
+    return cast(Role, role)
+
+
+async def put_media(studio: Studio, session: Session, request: Request) -> Response:
+    """A file as the request's body, its name in the query."""
+    role = _role(request)
+    name = plain_name(request.query_params.get("name", ""), role)
+    path = session.new_folder() / name
+    length = request.headers.get("content-length", "")
+    await receive(request.stream(), path, role, int(length) if length.isdecimal() else None)
+    return await _take(studio, session, role, Media(path, name))
+
+
+async def take_example(studio: Studio, session: Session, request: Request) -> Response:
+    role = _role(request)
+    name = (await request.json())["name"]
+    path = example(role, name)
+    if path is None:
+        raise TalkheadError(f"there is no example {name}; choose a file of your own")
+    return await _take(studio, session, role, Media(path, name))
+
+
+async def _take(studio: Studio, session: Session, role: Role, media: Media) -> Response:
+    """Check a file by finding its faces, then choose it."""
+    found = await run_in_threadpool(_faces, studio, session, role, media, RenderSettings())
+    session.choose(role, media)
+    return JSONResponse({**found, "file": session.publish(media.path)})
+
+
+async def find_faces(studio: Studio, session: Session, request: Request) -> Response:
+    """The faces again, with other settings."""
+    role, settings = _role(request), await _settings(request)
+    media = session.need(role)
+    return JSONResponse(await run_in_threadpool(_faces, studio, session, role, media, settings))
+
+
+def _faces(
+    studio: Studio, session: Session, role: Role, media: Media, settings: RenderSettings
+) -> dict[str, Any]:
+    from talkhead.animation.found_faces import faces_of_driving, faces_of_portrait
+    from talkhead.faces.finder import shrink
+    from talkhead.io.image import write_image
+
+    find = faces_of_portrait if role == "portrait" else faces_of_driving
+    found = find(media.path, settings, studio.finder(settings.detector))
+    height, width = found.picture.shape[:2]
+    view = session.new_folder() / "view.jpg"
+    write_image(view, shrink(found.picture, VIEW_SIDE)[0])
+    return {
+        "name": media.name,
+        "width": width,
+        "height": height,
+        "view": session.publish(view),
+        "faces": [face.box for face in found.faces],
+        "crops": [[crop.x, crop.y, crop.side, crop.angle] for crop in found.crops],
+        "chosen": found.chosen,
+    }
+
+
+async def _settings(request: Request) -> RenderSettings:
+    return read_settings((await request.json())["settings"])
+
+
+async def check(studio: Studio, session: Session, request: Request) -> Response:
+    """What cannot be chosen beside these settings."""
+    settings = await _settings(request)
+    refused = impossible(settings, studio.controls)
+    if studio.loading.done():
+        refused = {**refused, **_refused_by_weights(studio, settings)}
+    return JSONResponse({"impossible": refused})
+
+
+def _refused_by_weights(studio: Studio, settings: RenderSettings) -> dict[str, dict[str, str]]:
+    if settings.motion == "avd":
+        return {}
+    try:
+        studio.engine().require_avd()
+    except TalkheadError as error:
+        return {"motion": {"avd": str(error)}}
+    return {}
+
+
+async def strip(studio: Studio, session: Session, request: Request) -> Response:
+    """Frames of the preview, a line of JSON for each as soon as it is drawn."""
+    settings = await _settings(request)
+    portrait, driving = session.need("portrait"), session.need("driving")
+
+    def lines() -> Iterator[str]:
+        from talkhead.io.image import to_jpeg
+
+        try:
+            for frame in studio.preview(session)(portrait.path, driving.path, settings):
+                picture = base64.b64encode(to_jpeg(frame.rgb)).decode()
+                yield json.dumps({"seconds": frame.seconds, "jpeg": picture}) + "\n"
+        except Exception as error:
+            yield json.dumps({"error": sentence_of(error, session.folder)}) + "\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+async def add_render(studio: Studio, session: Session, request: Request) -> Response:
+    settings = await _settings(request)
+    render = await run_in_threadpool(_add_render, studio, session, settings)
+    return JSONResponse({"number": render})
+
+
+def _add_render(studio: Studio, session: Session, settings: RenderSettings) -> int:
+    from talkhead.studio.renders import output_name
+
+    portrait, driving = session.need("portrait"), session.need("driving")
+    output = output_name(portrait, driving, settings)
+    command = command_line(
+        [portrait.name, driving.name],
+        output,
+        settings,
+        studio.choice.arguments,
+    )
+    return studio.renders.add(session, settings, output, command).number
+
+
+async def stop_render(studio: Studio, session: Session, request: Request) -> Response:
+    studio.renders.stop(session, request.path_params["number"])
+    return JSONResponse({})
+
+
+async def inspect(studio: Studio, session: Session, request: Request) -> Response:
+    """A sheet of figures for one driving frame."""
+    asked = await request.json()
+    settings, frame = read_settings(asked["settings"]), asked.get("frame")
+    portrait, driving = session.need("portrait"), session.need("driving")
+
+    def draw() -> dict[str, Any]:
+        from talkhead.figures import inspect as figures
+
+        def progress(stage: str, done: int, total: int | None) -> None:
+            session.tell({"type": "inspect", "stage": stage, "done": done, "total": total})
+            if session.closed:
+                raise Stopped("the page was closed")
+
+        output = session.new_folder() / "inspect.png"
+        report = figures.inspect(
+            portrait.path, driving.path, output, studio.engine(), settings,
+            frame=frame, progress=progress,
+        )  # fmt: skip
+        return {**asdict(report), "file": session.publish(output)}
+
+    return JSONResponse(await run_in_threadpool(draw))
+
+
+async def get_file(studio: Studio, session: Session, request: Request) -> Response:
+    """One of the session's own files; there is no way to name any other."""
+    path = session.files.get(request.path_params["name"])
+    if path is None or not await anyio.Path(path).is_file():
+        return JSONResponse({"error": "there is no such file"}, status_code=404)
+    return FileResponse(path, headers={"Accept-Ranges": "bytes"})
