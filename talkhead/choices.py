@@ -23,6 +23,7 @@ Figure = Literal[
     "features",
     "codes",
     "memory",
+    "detail",
 ]
 AblationTable = Literal["codebook", "mcnet"]
 WeightsLayout = Literal["talkhead", "official"]

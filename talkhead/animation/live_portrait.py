@@ -11,6 +11,7 @@ import numpy as np
 from talkhead.animation.driving import DrivingBatch
 from talkhead.animation.portrait import load_portrait
 from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
 from talkhead.faces.alignment import make_finder
@@ -36,9 +37,11 @@ class LivePortrait:
         if settings.motion == "avd":
             engine.require_avd()
         self._engine = engine
-        self._settings = replace(settings, start=None, end=None, frames=None)
         finder = make_finder(settings.detector, str(engine.device))
-        self._source = load_portrait(source, engine, settings, finder)
+        found = load_portrait(source, engine, settings, finder)
+        whole = replace(settings, start=None, end=None, frames=None)
+        self._settings = settle_size(whole, [found], engine.image_size)
+        self._source = add_detail(found, engine, self._settings)
         self._framer = Framer(settings.driving_policy, finder, settings.driving_face)
         self._moving: np.ndarray | None = None
         self._renderer: FrameRenderer | None = None

@@ -16,6 +16,7 @@ from talkhead.animation.driving import DrivingBatch, open_driving
 from talkhead.animation.paths import stamps
 from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
 from talkhead.faces.alignment import Detector, make_finder
@@ -80,6 +81,7 @@ class Preview:
         with self._lock:
             portrait = self._source(source, _of_source(settings), tuple(stamps([source])))
             samples = self._samples(driving, _of_driving(settings), tuple(stamps([driving])))
+        settings = settle_size(settings, [portrait], self._engine.image_size)
         anchor = self._anchor(driving, settings, portrait.encoded.keypoints, samples)
         time_base = samples.time_base
         renderer = FrameRenderer(
@@ -92,7 +94,9 @@ class Preview:
                 yield PreviewFrame(renderer.compose(drawn), float(drawn.pts * time_base))
 
     def _load_source(self, path: Path, settings: RenderSettings, _stamps: object) -> Portrait:
-        return load_portrait(path, self._engine, settings, self._finder(settings.detector))
+        found = load_portrait(path, self._engine, settings, self._finder(settings.detector))
+        settled = settle_size(settings, [found], self._engine.image_size)
+        return add_detail(found, self._engine, settled)
 
     def _make_finder(self, detector: Detector) -> FaceFinder:
         return make_finder(detector, str(self._engine.device))

@@ -256,7 +256,7 @@ def test_the_published_picture_is_there_at_the_models_size(
     driving = make_clip(tmp_path / "drive.mkv", frames=3, size=(64, 64), codec="ffv1", audio=False)
     wanted = settings(size=64, motion="absolute")
     Animator(engine)(portrait, driving, tmp_path / "out", wanted)
-    source = load_portrait(portrait, engine, wanted).encoded
+    source = load_portrait(portrait, engine, wanted, FaceFinder()).encoded
     expected = engine.render(source, engine.detect(list(frames_of(driving))))
     assert np.array_equal(frames_of(tmp_path / "out"), expected)
 

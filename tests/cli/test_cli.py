@@ -270,11 +270,8 @@ def test_choices_that_exclude_each_other_are_refused(run, portrait: Path, tmp_pa
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--size", "-4"], "the size lies between 16 and 4096 pixels, not -4"),
-        (["--size", "99999"], "the size lies between 16 and 4096 pixels, not 99999"),
-        (["--size", "big"], "'big' is no size; write auto or a number of pixels, such as 512"),
-        (["--size", "1.5"], "'1.5' is no size; write auto or a number of pixels, such as 512"),
-        (["--max-side", "5"], "the max-side lies between 16 and 4096 pixels, not 5"),
+        (["--size", "-4"], "size must be a whole number, 16 to 4096, not -4"),
+        (["--size", "99999"], "size must be a whole number, 16 to 4096, not 99999"),
         (
             ["--paste-back", "--size", "64"],
             "a result that is pasted back has the photo's size; limit it with --max-side instead "
@@ -292,6 +289,20 @@ def test_sizes_that_cannot_be_are_one_sentence(
     driving = make_clip(tmp_path / "drive.mp4", frames=2)
     code, _, told = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE, *options)
     assert (code, told) == (1, f"error: {sentence}\n")
+    assert list(tmp_path.iterdir()) == [driving]
+
+
+@pytest.mark.parametrize("options", [["--size", "big"], ["--size", "1.5"], ["--max-side", "5"]])
+def test_sizes_that_are_misspelt_are_wrong_usage(
+    options: list[str],
+    run,  # type: ignore[no-untyped-def]
+    portrait: Path,
+    tmp_path: Path,
+) -> None:
+    driving = make_clip(tmp_path / "drive.mp4", frames=2)
+    code, _, told = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE, *options)
+    assert code == 2
+    assert options[0] in told
     assert list(tmp_path.iterdir()) == [driving]
 
 

@@ -135,7 +135,8 @@ def test_evaluate_keeps_frames_and_reads_their_landmarks(toy_weights: Path, tmp_
     for key, shown in ((folder.name, [faces[0], faces[2]]), ("do-nothing", [faces[0]] * 2)):
         (tmp_path / "found" / key).mkdir(parents=True)
         np.savez(tmp_path / "found" / key / "anna-0.npz", points=np.array(shown), frames=[0, 2])
-    second = CliRunner().invoke(app, [*command, "--result-landmarks", str(tmp_path / "found")])
+    again = [*command, "--overwrite", "--result-landmarks", str(tmp_path / "found")]
+    second = CliRunner().invoke(app, again)
     assert second.exit_code == 0, second.output
     toy, nothing_row = json.loads(second.stdout)["contenders"]
     assert toy["scores"]["landmarks"]["frame_mean"] == pytest.approx(0, abs=0.02)
@@ -170,7 +171,7 @@ def test_the_face_mesh_judges_motion_without_files(toy_weights: Path, tmp_path: 
         write_image(folder / f"{number:07d}.png", portrait[20:220, left : left + 200])
     command = [
         *("evaluate", "--data", str(tmp_path / "clips"), "-w", str(toy_weights), "--json"),
-        *("-o", str(tmp_path / "out"), "--device", "cpu"),
+        *("-o", str(tmp_path / "out"), "--device", "cpu", "--overwrite"),
         *("--metrics", "landmarks,mouth_opening,eye_opening,gaze,l1_mouth"),
     ]
     for _ in range(2):  # computed, then read again

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from miniatures import FAMILIES, MEMORY, mini, mini_config
 from typer.testing import CliRunner
 
 from talkhead.animation.settings import RenderSettings
+from talkhead.choices import Figure
 from talkhead.cli import app
-from talkhead.cli.inspect import QuestionName
 from talkhead.errors import TalkheadError
 from talkhead.figures.activations import Activations
 from talkhead.figures.color_scales import ColorScales, displace, movement
@@ -220,7 +221,7 @@ def test_a_question_that_means_nothing_to_a_model_lists_those_that_do(
 
 
 def test_the_command_knows_every_question() -> None:
-    assert [name.value for name in QuestionName] == list(QUESTIONS)
+    assert list(get_args(Figure)) == list(QUESTIONS)
 
 
 def test_the_command_draws_and_refuses_in_one_sentence(

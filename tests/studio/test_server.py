@@ -319,7 +319,8 @@ def test_a_file_is_served_in_parts(ready: Client, portrait: Path) -> None:
 CHANGED: dict[str, Any] = {
     "motion": "absolute", "adapt_scale": False, "anchor": "first", "smooth": 0.25,
     "crop_source": "1,2,30", "crop_driving": "none", "face": 2, "driving_face": 3,
-    "detector": "yunet", "layout": "grid", "paste_back": True, "size": 512, "max_side": 640, "start": 0.5,
+    "detector": "yunet", "layout": "grid", "paste_back": True, "size": 512, "max_side": 640,
+    "start": 0.5,
     "end": 2.0, "frames": 9, "sound": False, "track": 1, "video_track": 1, "codec": "hevc",
     "crf": 20, "preset": "slow",
 }  # fmt: skip
