@@ -172,7 +172,7 @@ def test_a_sheet_answers_what_its_family_knows(
 ) -> None:
     engine = engine_of(family)
     report = inspect(portrait, driving, tmp_path / "sheet.png", engine, CENTRED)
-    assert list(report.figures) == ANSWERS[family]
+    assert list(report.figures) == [*ANSWERS[family], "detail"]
     assert (report.family, report.frames) == (family, 1)
     one = inspect(
         portrait, driving, tmp_path / "one.png", engine, CENTRED, frame=0, only=["occlusion"]
