@@ -29,18 +29,19 @@ def settle_size(
         return settings
     sides = {source.path.name: whole_pixels(source.crop)[2] for source in sources}
     if settings.size == "auto":
-        side = min(max(sides.values()), LARGEST_BY_ITSELF)
-        return replace(settings, size=max(side - side % 2, image_size))
-    size = settings.size + settings.size % 2
-    if size != settings.size:
-        log.warning("the size %d is odd, which video is not; it is made %d", settings.size, size)
+        size = min(max(sides.values()), LARGEST_BY_ITSELF)
+        size = max(size - size % 2, image_size)
+    else:
+        size = settings.size + settings.size % 2
+        if size != settings.size:
+            log.warning(
+                "the size %d is odd, which video is not; it is made %d", settings.size, size
+            )
     for name, side in sides.items():
-        if image_size < size > side:
+        if size > side:
             log.warning(
                 "%s: the crop of the face has only %d pixels a side; a size of %d shows no more",
-                name,
-                side,
-                size,
+                *(name, side, size),
             )
     return replace(settings, size=size)
 
