@@ -112,9 +112,10 @@ class FaceFinder:
         for box, look in zip(
             boxes, self.landmarker.look(rgb, [_region_of(box) for box in boxes]), strict=True
         ):
-            confirmed = self._confirm(rgb, box, look, way, [*known, *found])
-            if confirmed is not None:
-                found.append(confirmed)
+            others = [*known, *found]
+            confirmed = self._confirm(rgb, box, look, way, others)
+            if confirmed and not any(_same(confirmed.region, each.region) for each in others):
+                found.append(confirmed)  # a turned one may be known by now
         return found
 
     def _confirm(

@@ -106,6 +106,7 @@ class SteadyCrop:
 
         jumped: the face does not continue the one before.
         """
+        first = self._size == (0, 0)
         self._fit(width, height)
         if face is not None:
             target = face_crop(face, width, height)
@@ -113,7 +114,7 @@ class SteadyCrop:
                 self._crop = target
             elif jumped and not self._holds(target):
                 self._crop, self._gliding = target, False
-                self.jumps += 1
+                self.jumps += not first  # nothing has been seen of where it started
             elif self._gliding or not self._holds(target):
                 self._glide(self._crop, target)
         if self._crop is None:
