@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -22,6 +22,13 @@ class Model(Protocol):
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         """Images of the source, moved to the driving keypoints; inference only."""
+        ...
+
+    def training_arguments(self, progress: float, coarse: bool) -> dict[str, Any]:
+        """Keyword arguments of `reconstruct` when the share `progress` of a run is done.
+
+        coarse: the auxiliary image of the coarsest features is wanted, where there is one.
+        """
         ...
 
     def reconstruct(self, source: Tensor, driving: Tensor) -> TrainOutputs:
