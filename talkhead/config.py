@@ -103,6 +103,15 @@ class AppearanceCodebookConfig:
     residual: bool = False
 
 
+# What only some models offer: keypoints that choose among motions, an output layer for the adaptive
+# weight of a hinge loss, motion that can be trained alone, a logit of showing the source, AVD.
+Ability = Literal["mask_choice", "hinge", "motion_only", "sharpen", "disentangling"]
+
+
+def _scale_sizes(finest: int, channels: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(finest >> (len(channels) - 1 - i) for i in range(len(channels)))
+
+
 @dataclass(frozen=True)
 class CodebookConfig:
     """Synergizing Motion and Appearance: Multi-Scale Compensatory Codebooks (CVPR 2025).
@@ -133,8 +142,22 @@ class CodebookConfig:
     @property
     def scale_sizes(self) -> tuple[int, ...]:
         """Side of the feature map at each scale, coarse to fine."""
-        last, finest = len(self.channels) - 1, self.working_size or self.image_size
-        return tuple(finest >> (last - i) for i in range(len(self.channels)))
+        return _scale_sizes(self.working_size or self.image_size, self.channels)
+
+    @property
+    def num_points(self) -> int:
+        """How many points `detect` finds."""
+        return self.keypoints.num_keypoints
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What a recipe may ask of such a model."""
+        found: set[Ability] = {"mask_choice", "hinge"}
+        if self.motion_codebook.scales:
+            found.add("motion_only")
+        if self.blend_source:
+            found.add("sharpen")
+        return frozenset(found)
 
     @property
     def token_size(self) -> int:
@@ -189,6 +212,21 @@ class McnetConfig:
     def __post_init__(self) -> None:
         _check_scales(self.memory, len(self.channels))
 
+    @property
+    def scale_sizes(self) -> tuple[int, ...]:
+        """Side of the feature map at each scale, coarse to fine."""
+        return _scale_sizes(self.image_size, self.channels)
+
+    @property
+    def num_points(self) -> int:
+        """How many points `detect` finds."""
+        return self.keypoints.num_keypoints
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What a recipe may ask of such a model."""
+        return frozenset(["mask_choice"])
+
 
 @dataclass(frozen=True)
 class FommConfig:
@@ -212,6 +250,21 @@ class FommConfig:
 
     def __post_init__(self) -> None:
         _check_scales(self.memory, 1)
+
+    @property
+    def scale_sizes(self) -> tuple[int, ...]:
+        """Side of the feature map at each scale, coarse to fine."""
+        return _scale_sizes(self.image_size, self.channels)
+
+    @property
+    def num_points(self) -> int:
+        """How many points `detect` finds."""
+        return self.keypoints.num_keypoints
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What a recipe may ask of such a model."""
+        return frozenset(["mask_choice"])
 
 
 @dataclass(frozen=True)
@@ -241,6 +294,21 @@ class TpsmmConfig:
 
     def __post_init__(self) -> None:
         _check_scales(self.memory, len(self.channels))
+
+    @property
+    def scale_sizes(self) -> tuple[int, ...]:
+        """Side of the feature map at each scale, coarse to fine."""
+        return _scale_sizes(self.image_size, self.channels)
+
+    @property
+    def num_points(self) -> int:
+        """How many points `detect` finds."""
+        return self.num_groups * self.group_size
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What a recipe may ask of such a model."""
+        return frozenset(["disentangling"] if self.avd else [])
 
 
 def _check_scales(memory: MemoryConfig | None, num_scales: int) -> None:

@@ -162,7 +162,7 @@ def mcnet_stages(model: McnetModel, source: Tensor, driving: Tensor) -> dict[str
 def fomm_stages(model: FommModel, source: Tensor, driving: Tensor) -> dict[str, Tensor]:
     state, keypoints = model.encode_source(source), model.detect(driving)
     dense = model.dense_motion(state.small, state.keypoints, keypoints)
-    warped = model.warp_feature(state, dense)
+    (warped,) = model.warp_features(state, dense)
     return {
         **first_order_stages(model, state, keypoints, dense),
         **by_size("encoder", model.encoder(source)),

@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 
 from talkhead.benchmark.timing import Part, Probe
-from talkhead.config import CodebookConfig
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.memory import FaceMemory, MemoryPort
@@ -20,11 +19,7 @@ def probes(model: nn.Module) -> list[Probe]:
     """Of drawing; a model of no known family has none."""
     if not isinstance(model, Network):
         return []
-    config = model.config
-    if isinstance(config, CodebookConfig):
-        sizes = list(config.scale_sizes)
-    else:
-        sizes = [config.image_size >> i for i in range(len(config.channels))][::-1]
+    sizes = list(model.config.scale_sizes)
     found = [inside(model.dense_motion, "dense motion"), inside(model.decoder, "decoder", sizes[0])]
     if isinstance(model, CodebookModel):
         return found + _codebook(model, sizes)

@@ -17,11 +17,8 @@ from talkhead.faces.crop_mesh import CropMesh
 from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel, displacement
-from talkhead.models.fomm import FommModel
 from talkhead.models.memory import FaceMemory, MemoryReadout
-from talkhead.models.motion import sparse_motions
 from talkhead.models.quantizer import Codebook
-from talkhead.models.tpsmm import TpsmmModel
 from talkhead.structs import DenseMotion, Keypoints, Quantized, ScaleStep, SourceState
 
 
@@ -159,9 +156,7 @@ def plain(tensor: Tensor) -> np.ndarray:
 def candidates(model: Network, state: SourceState, driving: Keypoints) -> Tensor:
     """Candidate motions (1, K + 1, h, w, 2): affine ones or thin-plate splines."""
     size = (state.small.shape[-2], state.small.shape[-1])
-    if isinstance(model, TpsmmModel):
-        return model.dense_motion.candidates(state.keypoints, driving, size)
-    return sparse_motions(state.keypoints, driving, size)
+    return model.dense_motion.candidates(state.keypoints, driving, size)
 
 
 def look_inside(
@@ -170,13 +165,10 @@ def look_inside(
     """`driving`: the driving image (1, 3, S, S) in [0, 1]."""
     if isinstance(model, CodebookModel):
         return inside_codebook(model, state, dense, driving)
-    if isinstance(model, FommModel):
-        warped = [model.warp_feature(state, dense)]
-    else:
-        warped = model.warp_features(state, dense)
-    names = ["all scales"]
-    if isinstance(model, TpsmmModel):
-        names = [f"{occlusion.shape[-1]} px" for occlusion in dense.occlusion]
+    warped = model.warp_features(state, dense)
+    names = [f"{occlusion.shape[-1]} px" for occlusion in dense.occlusion]
+    if len(names) == 1:
+        names = ["all scales"]
     features, memory = remember(model.memory, warped, state)
     return FamilyActivations(
         motion=plain(dense.deformation),

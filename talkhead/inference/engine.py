@@ -15,7 +15,7 @@ from torch import Tensor
 
 from talkhead import checkpoint
 from talkhead.choices import TransferMode
-from talkhead.config import TpsmmConfig, has_landmarks
+from talkhead.config import has_landmarks
 from talkhead.device import choose_device, choose_precision
 from talkhead.errors import TalkheadError
 from talkhead.inference.batch_size import DEFAULT_BATCH, best_batch
@@ -138,7 +138,7 @@ class Engine:
     def require_avd(self) -> None:
         """Raise TalkheadError unless these weights can `disentangle`."""
         config = self._model.config
-        if not (isinstance(config, TpsmmConfig) and config.avd):
+        if "disentangling" not in config.abilities:
             raise TalkheadError(
                 f"these weights ({config.family}) hold no AVD network; use relative or absolute "
                 "motion, or TPSMM weights converted from a release with an avd_network"

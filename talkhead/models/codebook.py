@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -104,6 +106,10 @@ class CodebookModel(nn.Module):
             motion=motion,
             losses=self._motion_losses(dense, steps) | self._appearance_losses(driving),
         )
+
+    def training_arguments(self, progress: float, coarse: bool) -> dict[str, Any]:
+        """What `reconstruct` is told by the step: whether the coarse image is wanted."""
+        return {"coarse": coarse}
 
     def shallow_features(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the appearance codes are learned from, of driving images (B, 3, H, W) in [0, 1]."""

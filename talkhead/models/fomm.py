@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ class FommModel(nn.Module):
     def _draw(self, state: SourceState, driving: Keypoints) -> tuple[Tensor, DenseMotion]:
         state = state.expand(len(driving)) if len(state.image) != len(driving) else state
         dense = self.dense_motion(state.small, state.keypoints, driving)
-        warped = self.warp_feature(state, dense)
+        warped = self.warp_features(state, dense)
         recollections = self._recollect(warped, state.keypoints)
         return self._decode(warped, recollections).clamp(0, 1), dense
 
@@ -75,7 +76,7 @@ class FommModel(nn.Module):
         state = self.encode_source(source)
         keypoints = self.detect(driving)
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
-        warped = self.warp_feature(state, dense)
+        warped = self.warp_features(state, dense)
         recollections = self._recollect(warped, state.keypoints)
         return TrainOutputs(
             image=self._decode(warped, recollections),
@@ -88,12 +89,16 @@ class FommModel(nn.Module):
             losses=consistency_loss(recollections),
         )
 
-    def warp_feature(self, state: SourceState, dense: DenseMotion) -> Tensor:
-        """The source's coarsest feature under the deformation, times the occlusion."""
+    def training_arguments(self, progress: float, coarse: bool) -> dict[str, Any]:
+        """What `reconstruct` is told beyond its images: nothing."""
+        return {}
+
+    def warp_features(self, state: SourceState, dense: DenseMotion) -> list[Tensor]:
+        """The source's coarsest feature under the deformation, times the occlusion; alone."""
         (feature,) = state.features
         size = (feature.shape[-2], feature.shape[-1])
         occlusion = resize(dense.occlusion[0], size, align_corners=False)
-        return self._warp(feature, dense.deformation) * occlusion.to(feature.dtype)
+        return [self._warp(feature, dense.deformation) * occlusion.to(feature.dtype)]
 
     def _warp(self, features: Tensor, deformation: Tensor) -> Tensor:
         # parity: sampling follows the config, resizing was never aligned to corners.
@@ -101,11 +106,11 @@ class FommModel(nn.Module):
         grid = resize_grid(deformation, size, align_corners=False)
         return warp(features, grid, align_corners=self.config.align_corners)
 
-    def _recollect(self, warped: Tensor, source: Keypoints) -> dict[int, MemoryReadout]:
-        return {} if self.memory is None else self.memory([warped], source.value)
+    def _recollect(self, warped: list[Tensor], source: Keypoints) -> dict[int, MemoryReadout]:
+        return {} if self.memory is None else self.memory(warped, source.value)
 
-    def _decode(self, warped: Tensor, recollections: dict[int, MemoryReadout]) -> Tensor:
-        (feature,) = compensate([warped], recollections)
+    def _decode(self, warped: list[Tensor], recollections: dict[int, MemoryReadout]) -> Tensor:
+        (feature,) = compensate(warped, recollections)
         return self.decoder(feature).float()
 
     def _enter(self, images: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -87,6 +88,10 @@ class McnetModel(nn.Module):
             motion=dense.deformation,
             losses=consistency_loss(recollections),
         )
+
+    def training_arguments(self, progress: float, coarse: bool) -> dict[str, Any]:
+        """What `reconstruct` is told beyond its images: nothing."""
+        return {}
 
     def warp_features(self, state: SourceState, dense: DenseMotion) -> list[Tensor]:
         """The source's features under the deformation, times the occlusion, coarse to fine."""

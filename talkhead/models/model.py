@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -26,6 +26,13 @@ class Model(Protocol):
 
     def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
         """The same images with what drawing at another size needs; see `detail`."""
+        ...
+
+    def training_arguments(self, progress: float, coarse: bool) -> dict[str, Any]:
+        """Keyword arguments of `reconstruct` when the share `progress` of a run is done.
+
+        coarse: the auxiliary image of the coarsest features is wanted, where there is one.
+        """
         ...
 
     def reconstruct(self, source: Tensor, driving: Tensor) -> TrainOutputs:

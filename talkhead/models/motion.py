@@ -100,7 +100,7 @@ class DenseMotionEstimator(nn.Module):
     def forward(self, small: Tensor, source: Keypoints, driving: Keypoints) -> DenseMotion:
         """`small` (B, 3, h, w) is the source after `self.down`."""
         height, width = small.shape[-2:]
-        motions = sparse_motions(source, driving, (height, width))
+        motions = self.candidates(source, driving, (height, width))
         heatmap = gaussian_maps(driving.value, (height, width))
         inputs = self._inputs(small, motions, heatmap, source)
         features = self.hourglass(inputs.to(small.dtype))[-1]
@@ -111,6 +111,10 @@ class DenseMotionEstimator(nn.Module):
         deformation = (mask[..., None] * motions).sum(1)
         occlusion = torch.sigmoid(self.occlusion(features).float())
         return DenseMotion(deformation, (occlusion,), mask, heatmap)
+
+    def candidates(self, source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
+        """Candidate motions (B, K + 1, h, w, 2): the background, then one for every keypoint."""
+        return sparse_motions(source, driving, size)
 
     def _inputs(self, small: Tensor, motions: Tensor, heatmap: Tensor, source: Keypoints) -> Tensor:
         """For each candidate in turn [heatmap difference, warped R, G, B]; background first."""

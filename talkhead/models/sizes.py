@@ -88,8 +88,7 @@ def _check_sigmas(sigmas: tuple[float, ...] | None, num_keypoints: int) -> None:
 
 def _check_splines(config: TpsmmConfig) -> None:
     """Occlusion at every scale comes from the motion's decoder, or from steps after it."""
-    sizes = [config.image_size >> i for i in range(len(config.channels))]
-    dense = config.dense_motion
+    sizes, dense = config.scale_sizes[::-1], config.dense_motion
     if dense.size not in sizes or len(sizes) - sizes.index(dense.size) > dense.num_blocks:
         raise TalkheadError(
             f"model.dense_motion.size={dense.size} with {dense.num_blocks} blocks does not fit "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from talkhead.models.tps import PointDetector, SplineMotionEstimator
 from talkhead.models.unet import ConvEncoder, UnetDecoder
 from talkhead.structs import DenseMotion, Keypoints, RenderParts, SourceState, TrainOutputs
 
+# TPSMM's dropout of splines and its background motion, in shares of its 100 epochs (release).
+DROPOUT_RISE, DROPOUT_END, BACKGROUND_START, FIRST_DROPOUT = 0.1, 0.35, 0.1, 0.1
+
 
 class TpsmmModel(nn.Module):
     """Images in and out are RGB in [0, 1]."""
@@ -24,7 +28,7 @@ class TpsmmModel(nn.Module):
     def __init__(self, config: TpsmmConfig) -> None:
         super().__init__()
         self.config = config
-        num_points = config.num_groups * config.group_size
+        num_points = config.num_points
         self.keypoint_detector = PointDetector(config)
         self.dense_motion = SplineMotionEstimator(config)
         self.background = (
@@ -109,6 +113,16 @@ class TpsmmModel(nn.Module):
             motion=dense.deformation,
             losses=losses | consistency_loss(recollections),
         )
+
+    def training_arguments(self, progress: float, coarse: bool) -> dict[str, Any]:
+        """What `reconstruct` is told by the share of the run that is done (0 to 1)."""
+        first = FIRST_DROPOUT
+        dropout = first + min(1.0, progress / DROPOUT_RISE) * (self.config.dropout - first)
+        dropout = round(dropout * 20) / 20  # in few steps: a compiled model is built for each
+        return {
+            "background": progress >= BACKGROUND_START,
+            "dropout": dropout if progress < DROPOUT_END else 0.0,
+        }
 
     def warp_features(self, state: SourceState, dense: DenseMotion) -> list[Tensor]:
         """The source's features under the deformation, each times its occlusion, coarse to fine."""

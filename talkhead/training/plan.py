@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from talkhead import config
-from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig
+from talkhead.config import KeypointConfig, ModelConfig, TpsmmConfig
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
 from talkhead.models.sizes import check_sizes
@@ -97,22 +97,20 @@ def name_keypoints(config: ModelConfig, recipe: Recipe) -> ModelConfig:
 
 def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
     """Contradictions between model and recipe, as TalkheadErrors."""
-    if recipe.motion_only and not (
-        isinstance(config, CodebookConfig) and config.motion_codebook.scales
-    ):
+    if recipe.motion_only and "motion_only" not in config.abilities:
         raise TalkheadError("motion_only needs a codebook model with a motion codebook")
-    if recipe.sharpen and not (isinstance(config, CodebookConfig) and config.blend_source):
+    if recipe.sharpen and "sharpen" not in config.abilities:
         raise TalkheadError(
             "recipe.sharpen needs a codebook model that shows the source: add --set "
             "model.blend_source=true, or --set recipe.sharpen=0"
         )
-    if recipe.weights.disentangling and not (isinstance(config, TpsmmConfig) and config.avd):
+    if recipe.weights.disentangling and "disentangling" not in config.abilities:
         raise TalkheadError(
             "this recipe trains the disentangling network of a tpsmm model: use --preset tpsmm "
             "--set model.avd=true, and --init with the weights of a trained tpsmm"
         )
     adversarial = recipe.adversarial
-    if adversarial and adversarial.kind == "hinge" and not isinstance(config, CodebookConfig):
+    if adversarial and adversarial.kind == "hinge" and "hinge" not in config.abilities:
         raise TalkheadError(
             f"{config.family} has no layer at which a hinge loss could be balanced; use "
             "--set recipe.adversarial=null, or --recipe fomm-adversarial"
@@ -127,7 +125,7 @@ def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
         raise TalkheadError(
             "an adversary needs an image term beside it: pixel, perceptual or pyramid"
         )
-    if weights.mask_choice and isinstance(config, TpsmmConfig):
+    if weights.mask_choice and "mask_choice" not in config.abilities:
         raise TalkheadError(
             "weights.mask_choice needs a model that chooses among keypoints' motions"
         )

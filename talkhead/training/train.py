@@ -20,7 +20,6 @@ from talkhead.data.clips import DataReport, Split, check_data, find_clips
 from talkhead.data.landmarking import landmarks_beside, make_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.models import build
-from talkhead.models.codebook import CodebookModel
 from talkhead.progress import Preparing, Progress
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
@@ -359,7 +358,7 @@ def start(
             report,
         )
     unseeded = [name for name in CODEBOOKS if f"{name}.codebook.codes" in new]
-    if recipe.seed_codes and unseeded and isinstance(trainer.model, CodebookModel):
+    if recipe.seed_codes and unseeded:
         generator = torch.Generator().manual_seed(options.seed)
         some = (batches.batch(step) for step in range(SEEDING_BATCHES))
         seed_codes(trainer.model, some, generator, unseeded)

@@ -8,7 +8,6 @@ from typing import Any
 
 from talkhead.checkpoint import Provenance
 from talkhead.io.image import write_image
-from talkhead.models.codebook import CodebookModel
 from talkhead.training.data.batches import Batches
 from talkhead.training.loop.logging import RunLog
 from talkhead.training.loop.state import save, save_finished
@@ -59,9 +58,8 @@ class RunSaver:
             f"L1 {self.score.l1:.4f} ({self.score.relative:.2f} of doing nothing), "
             f"PSNR {self.score.psnr:.2f} dB"
         )
-        if isinstance(model, CodebookModel):
-            some = (self.batches.batch(n) for n in range(CODE_BATCHES))
-            use = code_use(model, some)
+        some = (self.batches.batch(n) for n in range(CODE_BATCHES))
+        if use := code_use(model, some):
             found |= {f"{name}_codes_used": share for name, share in use.items()}
             shares = (f"{name} {share:.0%}" for name, share in use.items())
             self.notes["codes in use"] = ", ".join(shares)

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from talkhead.errors import TalkheadError, is_out_of_memory
 from talkhead.models import Network
-from talkhead.models.codebook import CodebookModel
-from talkhead.models.tpsmm import TpsmmModel
 from talkhead.structs import TrainOutputs
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batch
@@ -33,8 +31,6 @@ from talkhead.training.recipes.recipe import Recipe
 log = logging.getLogger(__name__)
 
 MAX_SKIPPED = 50  # steps in a row without a finite gradient before giving up
-# TPSMM's dropout of splines and its background motion, in shares of its 100 epochs (release).
-DROPOUT_RISE, DROPOUT_END, BACKGROUND_START, FIRST_DROPOUT = 0.1, 0.35, 0.1, 0.1
 
 Reconstruct = Callable[..., TrainOutputs]
 
@@ -147,20 +143,9 @@ class Trainer:
     def _forward(self, batch: Batch, progress: float) -> TrainOutputs:
         if not self._whole:
             return self._reconstruct(batch.source, batch.driving)
-        if isinstance(self.model, TpsmmModel):
-            rise = min(1.0, progress / DROPOUT_RISE)
-            dropout = FIRST_DROPOUT + rise * (self.model.config.dropout - FIRST_DROPOUT)
-            dropout = round(dropout * 20) / 20  # in few steps: a compiled model is built for each
-            return self._reconstruct(
-                batch.source,
-                batch.driving,
-                background=progress >= BACKGROUND_START,
-                dropout=dropout if progress < DROPOUT_END else 0.0,
-            )
-        if isinstance(self.model, CodebookModel):
-            coarse = self.recipe.weights.coarse > 0
-            return self._reconstruct(batch.source, batch.driving, coarse=coarse)
-        return self._reconstruct(batch.source, batch.driving)
+        coarse = self.recipe.weights.coarse > 0
+        how = self.model.training_arguments(progress, coarse)
+        return self._reconstruct(batch.source, batch.driving, **how)
 
     def _update(self, terms: dict[str, Tensor]) -> bool:
         """Step the optimiser unless something is not finite, in any process."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkhead.config import ModelConfig, TpsmmConfig
+from talkhead.config import ModelConfig
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
 from talkhead.structs import TrainOutputs
@@ -123,11 +123,7 @@ def make_discriminator(how: Adversarial, config: ModelConfig) -> nn.Module:
     """The discriminator of a recipe's kind for a model."""
     if how.kind == "hinge":
         return PatchDiscriminator(how.base_channels)
-    if isinstance(config, TpsmmConfig):
-        count = config.num_groups * config.group_size
-    else:
-        count = config.keypoints.num_keypoints
-    return KeypointDiscriminator(count, how.base_channels)
+    return KeypointDiscriminator(config.num_points, how.base_channels)
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:

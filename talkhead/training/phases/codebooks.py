@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 import torch
 from torch import Tensor
 
+from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.quantizer import Codebook
 from talkhead.training.data.batches import Batch
@@ -39,13 +40,15 @@ def encoded(model: CodebookModel, batch: Batch) -> dict[str, list[tuple[int, Ten
 
 
 def seed_codes(
-    model: CodebookModel,
+    model: Network,
     batches: Iterable[Batch],
     generator: torch.Generator,
     names: Collection[str] = CODEBOOKS,
 ) -> None:
     """Replace all codes of the codebooks named by vectors of real data: codes far from any data
     are never learned."""
+    if not isinstance(model, CodebookModel):
+        return
     collected: dict[str, list[Tensor]] = {}
     for batch in batches:
         for name, scales in encoded(model, batch).items():
@@ -61,8 +64,13 @@ def seed_codes(
             codes.copy_(pool[chosen] + noise)
 
 
-def code_use(model: CodebookModel, batches: Iterable[Batch]) -> dict[str, float]:
-    """Share of each codebook's codes that at least one vector of the batches is nearest to."""
+def code_use(model: Network, batches: Iterable[Batch]) -> dict[str, float]:
+    """Share of each codebook's codes that at least one vector of the batches is nearest to.
+
+    Empty for a model without codebooks.
+    """
+    if not isinstance(model, CodebookModel):
+        return {}
     training = model.training
     model.eval()  # or batch norms would learn from being looked at
     used: dict[str, Tensor] = {}
