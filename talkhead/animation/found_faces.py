@@ -17,7 +17,7 @@ from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import face_crop, upright_crop
 from talkhead.structs import Crop, Face
 
-SEARCHED = range(0, 750, 15)  # frames of a driving video, until one has a face
+SEARCHED = range(0, 250, 25)  # frames of a driving video, until one has a face
 
 
 @dataclass(frozen=True, eq=False)

@@ -195,7 +195,7 @@ class Pretended(FaceFinder):
 
 def test_faces_are_counted_from_the_left(tmp_path: Path) -> None:
     finder = Pretended()
-    driving = make_clip(tmp_path / "drive.mp4", frames=20)
+    driving = make_clip(tmp_path / "drive.mp4", frames=40)
     found = faces_of_driving(driving, RenderSettings(), finder)
     assert [face.box[0] for face in found.faces] == [5, 60]
     assert found.chosen == 2
