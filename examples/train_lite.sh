@@ -19,7 +19,7 @@ joint_minutes=${6:-200}
 talkhead train --data "$clips" --landmarks "$landmarks" --portraits "$portraits" \
     --out "$folder/motion" --bf16 --keypoint-steps 1600 --minutes "$motion_minutes" \
     --batch-size 6 --set recipe.motion_only=true --set recipe.rescale_jacobians=false \
-    --set recipe.weights.pyramid=3 \
+    --perceptual none --set recipe.weights.perceptual=0 --set recipe.weights.pyramid=3 \
     --set recipe.weights.gradient=1.5 --set recipe.weights.dissimilarity=0.3
 talkhead train --data "$clips" --landmarks "$landmarks" --portraits "$portraits" \
     --out "$folder/joint" --bf16 --init "$folder/motion/weights.safetensors" \

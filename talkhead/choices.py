@@ -25,5 +25,6 @@ Figure = Literal[
     "memory",
     "detail",
 ]
+PerceptualNetwork = Literal["auto", "vgg", "efficientnet-lite0", "none"]
 AblationTable = Literal["codebook", "mcnet"]
 WeightsLayout = Literal["talkhead", "official"]

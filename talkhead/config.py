@@ -113,6 +113,18 @@ def _scale_sizes(finest: int, channels: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
+class MeshConfig:
+    """What a model makes of a face mesh of source and driving picture, where one is known.
+
+    The first keypoints are always read from it. motion: its own motion is one more candidate of
+    the dense motion. maps: the decoder sees where face, mouth, eyes and irises are to be.
+    """
+
+    motion: bool = True
+    maps: bool = True
+
+
+@dataclass(frozen=True)
 class CodebookConfig:
     """Synergizing Motion and Appearance: Multi-Scale Compensatory Codebooks (CVPR 2025).
 
@@ -125,6 +137,9 @@ class CodebookConfig:
     working_size: side of the finest features, where they are smaller than the image: encoder and
         decoder then see and draw a reduced picture. None, as published: the image's own. Only
         sensible with `blend_source`, whose warped source keeps its full size.
+    detail_skips: finer features reach the decoder without what half their size can hold, so that
+        the coarse ones are needed. Off as published: there the finest alone can carry a picture.
+    mesh: how a face mesh is used; None, as published: keypoints come from the detector alone.
     """
 
     family: Literal["codebook"] = "codebook"
@@ -134,6 +149,8 @@ class CodebookConfig:
     commitment_weight: Weight = 0.25
     blend_source: bool = False
     working_size: ImageSize | None = None
+    detail_skips: bool = False
+    mesh: MeshConfig | None = None
     keypoints: KeypointConfig = field(default_factory=KeypointConfig)
     dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
     motion_codebook: MotionCodebookConfig = field(default_factory=MotionCodebookConfig)
@@ -326,6 +343,11 @@ def has_landmarks(config: ModelConfig) -> bool:
     return not isinstance(config, TpsmmConfig) and config.keypoints.landmarks
 
 
+def uses_mesh(config: ModelConfig) -> bool:
+    """Whether a model makes something of face meshes."""
+    return isinstance(config, CodebookConfig) and config.mesh is not None
+
+
 _FULL = CodebookConfig()
 _NO_MOTION = MotionCodebookConfig(scales=())
 _NO_APPEARANCE = AppearanceCodebookConfig(scales=())
@@ -337,6 +359,22 @@ _LITE_SIGMAS = (
     *(0.10, 0.10, 0.10, 0.10),  # eyes, brows
     *(0.07, 0.07, 0.05, 0.05),  # mouth corners, inner lips
     *(0.25, 0.25, 0.15, 0.15, 0.15),  # shoulders, hair: not taught by landmarks
+)
+
+# The full structure at a size that two CPU cores can run; the bundled default.
+_LITE = CodebookConfig(
+    channels=(96, 48, 32),
+    norm_groups=8,
+    blend_source=True,
+    working_size=128,
+    keypoints=KeypointConfig(num_keypoints=20, base_channels=16, max_channels=256),
+    dense_motion=DenseMotionConfig(base_channels=32, max_channels=256, prior_sigmas=_LITE_SIGMAS),
+    motion_codebook=MotionCodebookConfig(
+        scales=(0, 1, 2), num_codes=256, num_layers=1, num_heads=2, residual_channels=24
+    ),
+    appearance_codebook=AppearanceCodebookConfig(
+        scales=(0, 1, 2), num_codes=256, dim=64, num_layers=1, num_heads=2, residual=True
+    ),
 )
 
 PRESETS: dict[str, ModelConfig] = {
@@ -352,23 +390,9 @@ PRESETS: dict[str, ModelConfig] = {
     ),
     "codebook-mmc": replace(_FULL, appearance_codebook=_NO_APPEARANCE),
     "codebook-mmc-sac": replace(_FULL, appearance_codebook=AppearanceCodebookConfig(scales=(0,))),
-    # The same structure at a size that two CPU cores can run; the bundled default.
-    "codebook-lite": CodebookConfig(
-        channels=(96, 48, 32),
-        norm_groups=8,
-        blend_source=True,
-        working_size=128,
-        keypoints=KeypointConfig(num_keypoints=20, base_channels=16, max_channels=256),
-        dense_motion=DenseMotionConfig(
-            base_channels=32, max_channels=256, prior_sigmas=_LITE_SIGMAS
-        ),
-        motion_codebook=MotionCodebookConfig(
-            scales=(0, 1, 2), num_codes=256, num_layers=1, num_heads=2, residual_channels=24
-        ),
-        appearance_codebook=AppearanceCodebookConfig(
-            scales=(0, 1, 2), num_codes=256, dim=64, num_layers=1, num_heads=2, residual=True
-        ),
-    ),
+    "codebook-lite": _LITE,
+    # The same with exact keypoints, motion and maps of a face mesh, and more of it drawn coarsely.
+    "codebook-mesh": replace(_LITE, channels=(128, 48, 32), mesh=MeshConfig()),
     "mcnet": McnetConfig(),
     # MCNet's ablation table: the baseline; plus MCM on the unconditioned memory, without and with
     # the split into passed and compensated channels; `mcnet` adds IICM.

@@ -109,16 +109,27 @@ class Face:
         return math.degrees(math.atan2(dy, dx))
 
 
+NOWHERE = 10.0  # all points of a mesh that is not known: far outside the picture
+
+
+def known(mesh: Tensor) -> Tensor:
+    """Which meshes of a batch (B, n, 2 or 3) are known: (B,)."""
+    return (mesh[..., :2].abs() < NOWHERE / 2).flatten(1).any(1)
+
+
 @dataclass(frozen=True)
 class Keypoints:
     """Where a face's parts are, and how each neighbourhood is tilted.
 
     value:    (B, K, 2), x then y, -1 and 1 at the centres of the border pixels.
     jacobian: (B, K, 2, 2), or None for families that do not estimate it.
+    mesh:     (B, 478, 2 or 3), a face mesh (MediaPipe's numbering) in the same units, all points at
+              `NOWHERE` where none is known; None where nobody looked for one.
     """
 
     value: Tensor
     jacobian: Tensor | None = None
+    mesh: Tensor | None = None
 
     def __len__(self) -> int:
         return self.value.shape[0]
@@ -128,9 +139,11 @@ class Keypoints:
         return self.map(lambda tensor: tensor[items])
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Keypoints:
-        """Apply one function to the value and, where there is one, to the jacobian."""
+        """Apply one function to the value and, where there are some, to jacobian and mesh."""
         return Keypoints(
-            change(self.value), None if self.jacobian is None else change(self.jacobian)
+            change(self.value),
+            None if self.jacobian is None else change(self.jacobian),
+            None if self.mesh is None else change(self.mesh),
         )
 
     def expand(self, batch: int) -> Keypoints:
@@ -259,6 +272,7 @@ class TrainOutputs:
     dense:         the dense motion, before any compensation.
     motion:        (B, h, w, 2), the final deformation.
     losses:        the family's own scalar losses by name, unweighted.
+    own_image:     what the decoder drew itself, where the image also shows the warped source.
     """
 
     image: Tensor
@@ -269,3 +283,4 @@ class TrainOutputs:
     dense: DenseMotion
     motion: Tensor
     losses: dict[str, Tensor]
+    own_image: Tensor | None = None

@@ -15,6 +15,7 @@ import torch
 
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import Prefetcher
+from talkhead.data.landmarks import MESH
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
@@ -232,7 +233,7 @@ class MotionBuffer:
     """
 
     def __init__(self) -> None:
-        self._values, self._jacobians = array("f"), array("f")
+        self._values, self._jacobians, self._meshes = array("f"), array("f"), array("f")
         self._pts: list[int] = []
 
     def add(self, keypoints: Keypoints, pts: list[int]) -> None:
@@ -240,6 +241,8 @@ class MotionBuffer:
         self._values.extend(keypoints.value.flatten().tolist())
         if keypoints.jacobian is not None:
             self._jacobians.extend(keypoints.jacobian.flatten().tolist())
+        if keypoints.mesh is not None:
+            self._meshes.extend(keypoints.mesh.flatten().tolist())
         self._pts += pts
 
     def batch(self) -> DrivingBatch:
@@ -247,4 +250,5 @@ class MotionBuffer:
         frames = len(self._pts)
         value = torch.tensor(self._values).view(frames, -1, 2)
         jacobian = torch.tensor(self._jacobians).view(frames, -1, 2, 2) if self._jacobians else None
-        return DrivingBatch(Keypoints(value, jacobian), self._pts, None)
+        mesh = torch.tensor(self._meshes).view(frames, MESH, -1) if self._meshes else None
+        return DrivingBatch(Keypoints(value, jacobian, mesh), self._pts, None)

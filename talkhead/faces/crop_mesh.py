@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.faces.landmarker import SIDE
+from talkhead.faces.landmarker import SIDE, Landmarker
 from talkhead.faces.mesh import FaceMesh468, FaceMesh478
-from talkhead.faces.regions import MARGIN
-from talkhead.topology import OUTER_EYE_CORNERS, SKIN_POINTS
+from talkhead.faces.plausible import plausible
+from talkhead.faces.regions import MARGIN, Region
+from talkhead.topology import MESH_POINTS, OUTER_EYE_CORNERS, SKIN_POINTS
 
 CENTRE, SHARE = (0.5, 0.52), 0.9  # where a crop's face is expected: centre, and side of the region
+PRESENT = 0.5  # probability from which on a crop is taken to show a face
 _COARSE = 2 * SIDE  # crops of this side and more are averaged down first
 
 
@@ -70,6 +72,23 @@ def _averaged(crops: Tensor) -> tuple[Tensor, int]:
     """Large crops averaged down, and by how much."""
     factor = max(crops.shape[-1] // _COARSE, 1)
     return (F.avg_pool2d(crops, factor) if factor > 1 else crops), factor
+
+
+def crop_meshes(landmarker: Landmarker, crops: Sequence[np.ndarray]) -> np.ndarray:
+    """Points float32 (B, 478, 3) in pixels of square face crops, rgb uint8 (S, S, 3).
+
+    NaN where no face is seen: the first look must be sure of one, the second see its proportions.
+    """
+    found = np.full((len(crops), MESH_POINTS, 3), np.nan, np.float32)
+    for number, crop in enumerate(crops):
+        side = crop.shape[0]
+        middle = Region(CENTRE[0] * side, CENTRE[1] * side, SHARE * side)
+        (look,) = landmarker.look(crop, [middle])
+        if look.presence >= PRESENT:
+            (points,) = landmarker.refine([crop], [look.region])
+            if plausible(points):
+                found[number] = points
+    return found
 
 
 def _regions(points: Tensor) -> Tensor:

@@ -104,8 +104,8 @@ class Activations:
     source, driving: the inputs with the keypoints found in them.
     result:        the picture drawn, with the keypoints it was drawn from.
     deformation:   (h, w, 2), the grid before any compensation.
-    candidates:    (K + 1, h, w, 2), the motions it was blended from, background first.
-    contributions: (K + 1, h, w), their weights.
+    candidates:    (n, h, w, 2), the motions it was blended from, background first, the mesh last.
+    contributions: (n, h, w), their weights.
     large:         the picture with the source's detail, uint8 (T, T, 3); None where the result has
                    the model's size.
     inside:        what followed. `inside.motion` (h, w, 2) is the grid that was drawn with.
@@ -133,6 +133,8 @@ def dissect(
     """Look at one driving picture, whose keypoints `found` were transferred to `moved`."""
     model, state = engine.model, source.state
     drawn = moved.map(lambda tensor: tensor.to(engine.device))
+    if isinstance(model, CodebookModel):
+        drawn = model.read_mesh(drawn, drawn.mesh)
     dense = model.dense_motion(state.small, state.keypoints, drawn)
     result = engine.render(EncodedSource(source.picture, state), moved)[0]
     meshes = mesh(np.stack([source.picture, driving, result]))[..., :2]
@@ -154,7 +156,7 @@ def plain(tensor: Tensor) -> np.ndarray:
 
 
 def candidates(model: Network, state: SourceState, driving: Keypoints) -> Tensor:
-    """Candidate motions (1, K + 1, h, w, 2): affine ones or thin-plate splines."""
+    """Candidate motions (1, n, h, w, 2): background, affine ones or splines, and the mesh's."""
     size = (state.small.shape[-2], state.small.shape[-1])
     return model.dense_motion.candidates(state.keypoints, driving, size)
 

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from talkhead import checkpoint
 from talkhead.choices import TransferMode
-from talkhead.config import has_landmarks
+from talkhead.config import has_landmarks, uses_mesh
 from talkhead.device import choose_device, choose_precision
 from talkhead.errors import TalkheadError
+from talkhead.faces.crop_mesh import crop_meshes
+from talkhead.faces.landmarker import Landmarker
 from talkhead.inference.batch_size import DEFAULT_BATCH, best_batch
 from talkhead.inference.compile import Compiled
 from talkhead.inference.fusion import fold
@@ -26,7 +28,7 @@ from talkhead.models import Network
 from talkhead.models.detail import SourceDetail
 from talkhead.models.tpsmm import TpsmmModel
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import Keypoints, PhotoWindow, RenderParts, SourceState
+from talkhead.structs import NOWHERE, Keypoints, PhotoWindow, RenderParts, SourceState
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class Engine:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
+        self._landmarker = Landmarker(device.type) if uses_mesh(model.config) else None
         self._compiled = compiled
         if compiled:
             self._draw = Compiled(self._model.render, device)
@@ -107,14 +110,22 @@ class Engine:
 
     @torch.inference_mode()
     def detect(self, pictures: Sequence[np.ndarray]) -> Keypoints:
-        """Keypoints of a batch of pictures."""
-        found = self._model.detect(self.to_tensor(pictures))
+        """Keypoints of a batch of pictures, with face meshes for a model that uses them."""
+        found = self._model.detect(self.to_tensor(pictures), **self._meshes(pictures))
         return found.map(lambda tensor: tensor.float().cpu())
+
+    def _meshes(self, pictures: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """The meshes of faces in pictures, as an argument for a model that uses them."""
+        if self._landmarker is None:
+            return {}
+        points = crop_meshes(self._landmarker, pictures) - 0.5  # from edges to pixel centres
+        mesh = torch.from_numpy(points * 2 / (self.image_size - 1)) - torch.tensor([1.0, 1.0, 0.0])
+        return {"mesh": torch.nan_to_num(mesh, nan=NOWHERE).to(self.device)}
 
     @torch.inference_mode()
     def encode(self, picture: np.ndarray) -> EncodedSource:
         """All that does not depend on the driver, once per source."""
-        state = self._model.encode_source(self.to_tensor([picture]))
+        state = self._model.encode_source(self.to_tensor([picture]), **self._meshes([picture]))
         return EncodedSource(picture, state)
 
     @torch.inference_mode()
@@ -191,7 +202,8 @@ class Engine:
                     "a frame overflowed in %s; such frames are drawn in fp32", self.precision
                 )
                 self._warned = True
-            state = self._single.encode_source(self.to_tensor([source.picture]))
+            picture = [source.picture]
+            state = self._single.encode_source(self.to_tensor(picture), **self._meshes(picture))
             if source.detail is None:
                 images = self._single.render(state, driving)
                 levels, finite = to_levels(images), torch.isfinite(images).all()

@@ -189,8 +189,10 @@ class DecoderLevel(nn.Module):
         self.fusion = Fusion(channels, groups)
         self.after = ResBlock(channels, channels, groups)
 
-    def forward(self, x: Tensor, compensated: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, compensated: Tensor | None, hint: Tensor | None = None) -> Tensor:
         x = self.before(self.up(x))
+        if hint is not None:
+            x = x + hint
         if compensated is not None:
             x = self.fusion(x, compensated)
         return self.after(x)
@@ -199,10 +201,15 @@ class DecoderLevel(nn.Module):
 class Decoder(nn.Module):
     """Compensated features, coarse to fine -> image (B, out_channels, H, W), unbounded."""
 
-    def __init__(self, channels: Sequence[int], groups: int, out_channels: int = 3) -> None:
+    def __init__(
+        self, channels: Sequence[int], groups: int, out_channels: int = 3, num_maps: int = 0
+    ) -> None:
         super().__init__()
         coarsest, *finer = channels
         self.stem = nn.Conv2d(coarsest, coarsest, 3, padding=1)
+        self.maps = nn.ModuleList(
+            nn.Conv2d(num_maps, width, 3, padding=1) for width in channels if num_maps
+        )
         self.middle = attentive_blocks(coarsest, groups)
         self.coarse = nn.Sequential(
             ResBlock(coarsest, coarsest, groups),
@@ -217,10 +224,20 @@ class Decoder(nn.Module):
         self.norm = group_norm(finer[-1], groups)
         self.out = nn.Conv2d(finer[-1], out_channels, 3, padding=1)
 
-    def forward(self, coarse: Tensor, finer: Sequence[Tensor | None]) -> Tensor:
-        """`finer` holds one feature for each scale after the coarsest; None skips its fusion."""
-        x = self.coarse(self.middle(self.stem(coarse)))
-        for level, compensated in zip(self.levels, finer, strict=True):
-            x = level(x, compensated)
+    def forward(
+        self,
+        coarse: Tensor,
+        finer: Sequence[Tensor | None],
+        maps: Sequence[Tensor] = (),
+    ) -> Tensor:
+        """`finer` holds one feature for each scale after the coarsest; None skips its fusion.
+
+        maps: what else is known of each scale, (B, num_maps, S, S), where the decoder takes any.
+        """
+        hints = [layer(given) for layer, given in zip(self.maps, maps, strict=True)]
+        x = self.stem(coarse)
+        x = self.coarse(self.middle(x + hints[0] if hints else x))
+        for number, (level, compensated) in enumerate(zip(self.levels, finer, strict=True), 1):
+            x = level(x, compensated, hints[number] if hints else None)
         # parity: no activation before or after the last convolution.
         return self.out(self.norm(x))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkhead.config import CodebookConfig
@@ -19,8 +21,10 @@ from talkhead.models.grid import (
     warp,
     warp_by_flow,
 )
+from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, unknown
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.structs import (
+    NOWHERE,
     DenseMotion,
     Keypoints,
     Quantized,
@@ -28,7 +32,9 @@ from talkhead.structs import (
     ScaleStep,
     SourceState,
     TrainOutputs,
+    known,
 )
+from talkhead.topology import HEAD_GROUPS, MESH_POINTS
 
 
 class CodebookModel(nn.Module):
@@ -39,7 +45,10 @@ class CodebookModel(nn.Module):
         self.config = config
         self.keypoint_detector = KeypointDetector(config.keypoints, config.image_size)
         self.dense_motion = DenseMotionEstimator(
-            config.dense_motion, config.keypoints.num_keypoints, config.image_size
+            config.dense_motion,
+            config.keypoints.num_keypoints,
+            config.image_size,
+            mesh=config.mesh is not None and config.mesh.motion,
         )
         self.encoder = Encoder(config.channels, config.norm_groups)
         self.motion = MotionCompensator(config) if config.motion_codebook.scales else None
@@ -47,21 +56,54 @@ class CodebookModel(nn.Module):
             AppearanceCompensator(config) if config.appearance_codebook.scales else None
         )
         self.decoder = Decoder(
-            config.channels, config.norm_groups, out_channels=4 if config.blend_source else 3
+            config.channels,
+            config.norm_groups,
+            out_channels=4 if config.blend_source else 3,
+            num_maps=MAPS if config.mesh is not None and config.mesh.maps else 0,
         )
+        if config.mesh is not None:
+            self.register_buffer("mean_face", torch.zeros(MESH_POINTS, 2))
         if config.blend_source:
             assert self.decoder.out.bias is not None
             nn.init.constant_(self.decoder.out.bias[3:], BLEND_START)
 
-    def detect(self, images: Tensor) -> Keypoints:
-        """Keypoints of images (B, 3, H, W) in [0, 1]."""
-        return self.keypoint_detector(self._enter(images))
+    mean_face: Tensor
 
-    def encode_source(self, image: Tensor) -> SourceState:
+    def detect(self, images: Tensor, mesh: Tensor | None = None) -> Keypoints:
+        """Keypoints of images (B, 3, H, W) in [0, 1], and of their meshes where they are known."""
+        return self.read_mesh(self.keypoint_detector(self._enter(images)), mesh)
+
+    def read_mesh(self, found: Keypoints, mesh: Tensor | None) -> Keypoints:
+        """Keypoints (of a detector, say), the first of them replaced by those of their meshes.
+
+        Where there is no mesh, or it is not known, they stay as they were found.
+        """
+        if self.config.mesh is None or mesh is None:
+            return found
+        exact, count = MeshKeypoints.of(self.mean_face)(mesh.float()), len(HEAD_GROUPS)
+        assert found.jacobian is not None
+        assert exact.jacobian is not None
+        sure = known(mesh)[:, None, None]
+        value = torch.where(sure, exact.value, found.value[:, :count])
+        jacobian = torch.where(sure[..., None], exact.jacobian, found.jacobian[:, :count])
+        return Keypoints(
+            torch.cat([value, found.value[:, count:]], dim=1),
+            torch.cat([jacobian, found.jacobian[:, count:]], dim=1),
+            mesh,
+        )
+
+    def _follow_mesh(self, source: Keypoints, driving: Keypoints) -> Keypoints:
+        """Driving keypoints as their meshes say, where the source has one, too."""
+        if driving.mesh is None or source.mesh is None:
+            return replace(driving, mesh=None)
+        seen = known(source.mesh)[:, None, None]
+        return self.read_mesh(driving, torch.where(seen, driving.mesh, NOWHERE))
+
+    def encode_source(self, image: Tensor, mesh: Tensor | None = None) -> SourceState:
         """All that depends on the source (B, 3, H, W) alone."""
         image = self._enter(image)
         return SourceState(
-            keypoints=self.keypoint_detector(image),
+            keypoints=self.read_mesh(self.keypoint_detector(image), mesh),
             image=image,
             small=self.dense_motion.down(image),
             features=self.encoder(self._working(image)),
@@ -69,15 +111,15 @@ class CodebookModel(nn.Module):
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         """The source moved to the driving keypoints: (B, 3, H, W) in [0, 1]."""
-        state, steps = self._move(state, driving)
-        return self._leave(self._decode(state, steps)).clamp(0, 1)
+        state, steps, maps = self._move(state, driving)
+        return self._leave(self._decode(state, steps, maps)[0]).clamp(0, 1)
 
     def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
         """The same, with where it came from; a source that is blended in is sampled bicubically."""
-        state, steps = self._move(state, driving)
+        state, steps, maps = self._move(state, driving)
         size = (self.config.image_size,) * 2
         occlusion = resize(steps[-1].occlusion, size).float()
-        image, keep = self._paint(steps)
+        image, keep = self._paint(steps, maps)
         image = self._leave(image)
         flow = pixel_flow(resize_grid(self._shown(steps), size))
         if keep is None:
@@ -86,30 +128,60 @@ class CodebookModel(nn.Module):
         kept = keep.float()
         return RenderParts(torch.lerp(image, bent, kept).clamp(0, 1), flow, kept, occlusion)
 
-    def reconstruct(self, source: Tensor, driving: Tensor, *, coarse: bool = True) -> TrainOutputs:
+    def reconstruct(
+        self,
+        source: Tensor,
+        driving: Tensor,
+        *,
+        coarse: bool = True,
+        meshes: tuple[Tensor | None, Tensor | None] = (None, None),
+    ) -> TrainOutputs:
         """A training step's forward pass on images in [0, 1] of one person, (B, 3, H, W) each.
 
-        `coarse` also decodes the auxiliary image from the coarsest feature alone.
+        `coarse` also decodes the auxiliary image from the coarsest feature alone. meshes: of source
+        and driving image, where they are known.
         """
-        state = self.encode_source(source)
-        keypoints = self.detect(driving)
+        state = self.encode_source(source, meshes[0])
+        keypoints = self.detect(driving, meshes[1])
+        maps = self._maps(keypoints)
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
         steps = self.compensate(state, dense)
         motion = steps[-1].motion
+        image, own = self._decode(state, steps, maps)
         return TrainOutputs(
-            image=self._leave(self._decode(state, steps)),
-            coarse_image=self._leave(self._decode_coarse(steps)) if coarse else None,
+            image=self._leave(image),
+            coarse_image=self._leave(self._decode_coarse(steps, maps)) if coarse else None,
             warped_source=self._leave(warp(state.image, motion)),
             source=state.keypoints,
             driving=keypoints,
             dense=dense,
             motion=motion,
             losses=self._motion_losses(dense, steps) | self._appearance_losses(driving),
+            own_image=self._leave(own) if self.config.blend_source else None,
         )
 
     def training_arguments(self, progress: float, coarse: bool) -> dict[str, Any]:
         """What `reconstruct` is told by the step: whether the coarse image is wanted."""
         return {"coarse": coarse}
+
+    @torch.no_grad()
+    def adopt_face(self, mean: Tensor) -> None:
+        """Take a mean face (478, 2), and prefer the motion of meshes where they are, in place."""
+        self.mean_face.copy_(mean)
+        if self.dense_motion.mesh:
+            assert self.dense_motion.mask.bias is not None
+            self.dense_motion.mask.bias[-1] = 0
+
+    @torch.no_grad()
+    def open_occlusion(self, logit: float) -> None:
+        """Let all occlusion maps, before compensation and after, start at one logit, in place."""
+        layers = [self.dense_motion.occlusion]
+        if self.motion is not None:
+            layers.append(self.motion.head.occlusion2)
+        for layer in layers:
+            assert layer.bias is not None
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, logit)
 
     def shallow_features(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the appearance codes are learned from, of driving images (B, 3, H, W) in [0, 1]."""
@@ -117,11 +189,12 @@ class CodebookModel(nn.Module):
 
     def _move(
         self, state: SourceState, driving: Keypoints
-    ) -> tuple[SourceState, tuple[ScaleStep, ...]]:
-        """The state, repeated for every driving frame, and all scales moved."""
+    ) -> tuple[SourceState, tuple[ScaleStep, ...], tuple[Tensor, ...]]:
+        """The state, repeated for every driving frame, all scales moved, and the face's maps."""
         state = state.expand(len(driving)) if len(state.image) != len(driving) else state
+        driving = self._follow_mesh(state.keypoints, driving)
         dense = self.dense_motion(state.small, state.keypoints, driving)
-        return state, self.compensate(state, dense)
+        return state, self.compensate(state, dense), self._maps(driving)
 
     def compensate(self, state: SourceState, dense: DenseMotion) -> tuple[ScaleStep, ...]:
         """Refine motion, then appearance, at every scale from coarse to fine."""
@@ -150,16 +223,33 @@ class CodebookModel(nn.Module):
             steps.append(ScaleStep(motion, residual, embedding, occlusion, warped, compensated))
         return tuple(steps)
 
-    def _decode(self, state: SourceState, steps: tuple[ScaleStep, ...]) -> Tensor:
-        image, keep = self._paint(steps)
-        if keep is None:
-            return image
-        return keep * warp(state.image, self._shown(steps)) + (1 - keep) * image
+    def _maps(self, driving: Keypoints) -> tuple[Tensor, ...]:
+        """What the decoder is told of the driving face, at every scale; nothing if it asks not."""
+        if self.config.mesh is None or not self.config.mesh.maps:
+            return ()
+        mesh = unknown(driving) if driving.mesh is None else driving.mesh
+        maps = [face_maps(mesh, self.config.scale_sizes[-1])]
+        for _ in self.config.channels[1:]:
+            maps.insert(0, F.avg_pool2d(maps[0], 2))
+        return tuple(each.to(self.encoder.stem.weight.dtype) for each in maps)
 
-    def _paint(self, steps: tuple[ScaleStep, ...]) -> tuple[Tensor, Tensor | None]:
+    def _decode(
+        self, state: SourceState, steps: tuple[ScaleStep, ...], maps: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """The image, and the decoder's own picture without the warped source."""
+        own, keep = self._paint(steps, maps)
+        if keep is None:
+            return own, own
+        return keep * warp(state.image, self._shown(steps)) + (1 - keep) * own, own
+
+    def _paint(
+        self, steps: tuple[ScaleStep, ...], maps: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor | None]:
         """What the decoder draws, and the share of the warped source that stays in its place."""
         coarse, *finer = (step.compensated for step in steps)
-        image = resize(self.decoder(coarse, finer), (self.config.image_size,) * 2)
+        if self.config.detail_skips:
+            finer = [feature - shadow(feature) for feature in finer]
+        image = resize(self.decoder(coarse, finer, maps), (self.config.image_size,) * 2)
         return image[:, :3], torch.sigmoid(image[:, 3:]) if self.config.blend_source else None
 
     def _shown(self, steps: tuple[ScaleStep, ...]) -> Tensor:
@@ -167,9 +257,9 @@ class CodebookModel(nn.Module):
         motion = steps[-1].motion
         return motion.clamp(-1, 1) if self.config.blend_source else motion
 
-    def _decode_coarse(self, steps: tuple[ScaleStep, ...]) -> Tensor:
+    def _decode_coarse(self, steps: tuple[ScaleStep, ...], maps: tuple[Tensor, ...]) -> Tensor:
         nothing = [None] * (len(steps) - 1)
-        coarse = self.decoder(steps[0].compensated, nothing)[:, :3]
+        coarse = self.decoder(steps[0].compensated, nothing, maps)[:, :3]
         return resize(coarse, (self.config.image_size,) * 2)
 
     def quantize_motion(self, steps: tuple[ScaleStep, ...]) -> dict[int, Quantized]:
@@ -228,6 +318,12 @@ class CodebookModel(nn.Module):
     @staticmethod
     def _leave(images: Tensor) -> Tensor:
         return images.float() * 0.5 + 0.5
+
+
+def shadow(features: Tensor) -> Tensor:
+    """What is left of features (B, C, h, w) after halving and doubling their size."""
+    half = F.avg_pool2d(features, 2)
+    return F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 BLEND_START = 2.0  # logit of showing the warped source, before training: 0.88

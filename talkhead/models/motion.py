@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from talkhead.config import DenseMotionConfig, KeypointConfig
 from talkhead.models.blocks import AntiAliasDownsample, Hourglass
 from talkhead.models.grid import gaussian_maps, identity_grid, inverse_2x2, matmul_2x2, warp
+from talkhead.models.mesh import mesh_motion, unknown
 from talkhead.structs import DenseMotion, Keypoints
 
 
@@ -63,10 +64,21 @@ def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int])
     return torch.cat([background, motions], dim=1)
 
 
+def with_mesh_motion(
+    motions: Tensor, source: Keypoints, driving: Keypoints
+) -> tuple[Tensor, Tensor]:
+    """Candidate motions (B, n, h, w, 2) and that of the meshes; its log-weight (B, 1, h, w)."""
+    before, after = (unknown(k) if k.mesh is None else k.mesh for k in (source, driving))
+    motion, logit = mesh_motion(before, after, (motions.shape[2], motions.shape[3]))
+    return torch.cat([motions, motion[:, None]], dim=1), logit[:, None]
+
+
 class DenseMotionEstimator(nn.Module):
     """Blends the candidate motions into one deformation, and predicts what is occluded.
 
     Works at `config.size`; sees the small source image warped by every candidate.
+
+    mesh: the motion of face meshes is one more candidate, the last.
     """
 
     prior_precision: Tensor
@@ -78,19 +90,22 @@ class DenseMotionEstimator(nn.Module):
         image_size: int,
         *,
         align_corners: bool = False,
+        mesh: bool = False,
     ) -> None:
         super().__init__()
         self.config = config
+        self.mesh = mesh
+        candidates = num_keypoints + 1 + mesh
         self.align_corners = align_corners
         self.down = AntiAliasDownsample(3, image_size // config.size)
         self.hourglass = Hourglass(
             config.base_channels,
-            4 * (num_keypoints + 1),
+            4 * candidates,
             config.num_blocks,
             config.max_channels,
         )
         channels = self.hourglass.out_channels
-        self.mask = nn.Conv2d(channels, num_keypoints + 1, 7, padding=3)
+        self.mask = nn.Conv2d(channels, candidates, 7, padding=3)
         self.occlusion = nn.Conv2d(channels, 1, 7, padding=3)
         if config.prior_sigmas is not None:
             # On the CPU even while building on `meta`: no checkpoint holds these numbers.
@@ -100,27 +115,32 @@ class DenseMotionEstimator(nn.Module):
     def forward(self, small: Tensor, source: Keypoints, driving: Keypoints) -> DenseMotion:
         """`small` (B, 3, h, w) is the source after `self.down`."""
         height, width = small.shape[-2:]
-        motions = self.candidates(source, driving, (height, width))
+        motions = sparse_motions(source, driving, (height, width))
         heatmap = gaussian_maps(driving.value, (height, width))
-        inputs = self._inputs(small, motions, heatmap, source)
-        features = self.hourglass(inputs.to(small.dtype))[-1]
-        logits = self.mask(features).float()
+        difference = heatmap - gaussian_maps(source.value, (height, width))
+        difference = F.pad(difference, (0, 0, 0, 0, 1, 0))  # a zero map for the background
+        likely = torch.zeros_like(difference)
         if self.config.prior_sigmas is not None:
-            logits = logits + self._prior(driving, height, width)
-        mask = F.softmax(logits, dim=1)
+            likely = self._prior(driving, height, width)
+        if self.mesh:
+            motions, nearness = with_mesh_motion(motions, source, driving)
+            difference = torch.cat([difference, torch.sigmoid(nearness)], dim=1)
+            likely = torch.cat([likely, nearness], dim=1)
+        inputs = self._inputs(small, motions, difference)
+        features = self.hourglass(inputs.to(small.dtype))[-1]
+        mask = F.softmax(self.mask(features).float() + likely, dim=1)
         deformation = (mask[..., None] * motions).sum(1)
         occlusion = torch.sigmoid(self.occlusion(features).float())
         return DenseMotion(deformation, (occlusion,), mask, heatmap)
 
     def candidates(self, source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
-        """Candidate motions (B, K + 1, h, w, 2): the background, then one for every keypoint."""
-        return sparse_motions(source, driving, size)
+        """Candidate motions (B, n, h, w, 2): background, each keypoint's, and the mesh's."""
+        motions = sparse_motions(source, driving, size)
+        return with_mesh_motion(motions, source, driving)[0] if self.mesh else motions
 
-    def _inputs(self, small: Tensor, motions: Tensor, heatmap: Tensor, source: Keypoints) -> Tensor:
+    def _inputs(self, small: Tensor, motions: Tensor, difference: Tensor) -> Tensor:
         """For each candidate in turn [heatmap difference, warped R, G, B]; background first."""
-        batch, candidates, height, width, _ = motions.shape
-        difference = heatmap - gaussian_maps(source.value, (height, width))
-        difference = F.pad(difference, (0, 0, 0, 0, 1, 0))  # a zero map for the background
+        batch, candidates = motions.shape[:2]
         copies = small[:, None].expand(-1, candidates, -1, -1, -1).flatten(0, 1)
         # parity: the library's default alignment (False) in the codebook and MCNet releases, though
         # everything else there is aligned to corners.

@@ -19,6 +19,7 @@ from talkhead.errors import TalkheadError, shown
 from talkhead.io.tensors import read_tensors, save_tensors
 from talkhead.schema import Range, read_dataclass, read_json
 from talkhead.structs import Keypoints
+from talkhead.topology import MESH_POINTS
 
 _FORMAT = "talkhead-motion"
 _VERSION = "1"
@@ -88,6 +89,8 @@ def _tensors(motion: MotionTemplate) -> dict[str, Tensor]:
     }
     if motion.keypoints.jacobian is not None:
         tensors["jacobian"] = motion.keypoints.jacobian
+    if motion.keypoints.mesh is not None:
+        tensors["mesh"] = motion.keypoints.mesh
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
@@ -135,7 +138,7 @@ class Facts:
 
 def _build_motion(tensors: dict[str, Tensor], facts: Facts) -> MotionTemplate:
     """Put the parts together. Raises TalkheadError where they do not fit."""
-    kinds = {"value": torch.float32, "pts": torch.int64, "jacobian": torch.float32}
+    kinds = dict.fromkeys(("value", "jacobian", "mesh"), torch.float32) | {"pts": torch.int64}
     for name, kind in kinds.items():
         if name in tensors and tensors[name].dtype != kind:
             raise TalkheadError(f"{name} holds {tensors[name].dtype}, not {kind}")
@@ -146,7 +149,10 @@ def _build_motion(tensors: dict[str, Tensor], facts: Facts) -> MotionTemplate:
         raise TalkheadError(f"keypoints {tuple(value.shape)} for times {tuple(pts.shape)}")
     if jacobian is not None and jacobian.shape != (*value.shape, 2):
         raise TalkheadError(f"jacobians {tuple(jacobian.shape)} for keypoints {tuple(value.shape)}")
-    for name, tensor in (("keypoints", value), ("jacobians", jacobian)):
+    mesh = tensors.get("mesh")
+    if mesh is not None and mesh.shape != (len(pts), MESH_POINTS, 3):
+        raise TalkheadError(f"meshes {tuple(mesh.shape)} for times {tuple(pts.shape)}")
+    for name, tensor in (("keypoints", value), ("jacobians", jacobian), ("meshes", mesh)):
         if tensor is not None and not bool(torch.isfinite(tensor).all()):
             raise TalkheadError(f"{name} that are not finite")
     times, time_base = pts.tolist(), _read_time_base(facts.time_base)
@@ -155,9 +161,8 @@ def _build_motion(tensors: dict[str, Tensor], facts: Facts) -> MotionTemplate:
             raise TalkheadError(f"time {after} after {before}")
     if max(abs(times[0]), abs(times[-1])) * time_base > LONGEST:
         raise TalkheadError(f"it lasts beyond {LONGEST // 3600} hours")
-    return MotionTemplate(
-        Keypoints(value, jacobian), tuple(times), time_base, facts.weights, facts.origin
-    )
+    keypoints = Keypoints(value, jacobian, mesh)
+    return MotionTemplate(keypoints, tuple(times), time_base, facts.weights, facts.origin)
 
 
 def _read_time_base(text: str) -> Fraction:

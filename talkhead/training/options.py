@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from talkhead.choices import Precision
+from talkhead.choices import PerceptualNetwork, Precision
 from talkhead.options import (
     DATA,
     DEVICE,
@@ -106,10 +106,22 @@ class TrainOptions:
     keypoint_steps: Annotated[
         Index, Option("Steps that first train the keypoints alone on landmarks.", LEARNING)
     ] = 0
+    perceptual: Annotated[
+        PerceptualNetwork,
+        Option("Network of the perceptual loss. auto: vgg, else efficientnet-lite0.", MODEL),
+    ] = "auto"
     vgg: Annotated[
         Path | None, Option("VGG-19 weights (torchvision's) for the perceptual loss.", MODEL)
     ] = None
     init: Annotated[Path | None, Option("Weights to start from.", MODEL)] = None
+    init_parts: Annotated[
+        tuple[str, ...],
+        Option(
+            "Take only this part of --init, such as encoder. Can be repeated.",
+            MODEL,
+            ("--init-part",),
+        ),
+    ] = ()
     resume: Annotated[bool, Option("Continue the run in --output.", OUTPUT, ("--resume",))] = False
     overwrite: bool = False
     seed: Annotated[Index, Option("Random seed.", LEARNING)] = 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from talkhead import config
-from talkhead.config import KeypointConfig, ModelConfig, TpsmmConfig
+from talkhead.config import KeypointConfig, ModelConfig, TpsmmConfig, uses_mesh
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
 from talkhead.models.sizes import check_sizes
@@ -42,6 +42,8 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
         model_config = name_keypoints(model_config, recipe)
     elif options.keypoint_steps or options.portraits:
         raise TalkheadError("--keypoint-steps and --portraits need --landmarks auto (or a folder)")
+    elif uses_mesh(model_config):
+        raise TalkheadError("model.mesh needs --landmarks DIR, or --set model.mesh=null")
     elif lean := [name for name, leans in leanings(recipe).items() if leans]:
         raise TalkheadError(f"recipe.{lean[0]} needs --landmarks auto (or a folder)")
     return model_config, recipe
@@ -57,6 +59,7 @@ def leanings(recipe: Recipe) -> dict[str, bool]:
         "rescale_jacobians": recipe.rescale_jacobians,
         "landmark_start": recipe.landmark_start is not None,
         "disocclusion_weight": recipe.disocclusion_weight > 0,
+        "weights.face_mesh": recipe.weights.face_mesh > 0,
         "weights.landmark_flow": recipe.weights.landmark_flow > 0,
     }
 

@@ -19,7 +19,9 @@ from talkhead.config import ModelConfig
 from talkhead.data.clips import DataReport, Split, check_data, find_clips
 from talkhead.data.landmarking import landmarks_beside, make_landmarks
 from talkhead.errors import TalkheadError
+from talkhead.faces.mesh import FaceMesh478
 from talkhead.models import build
+from talkhead.models.codebook import CodebookModel
 from talkhead.progress import Preparing, Progress
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
@@ -33,8 +35,9 @@ from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import check_room, count_parameters, initialise, read, restore
 from talkhead.training.loop.trainer import Trainer
 from talkhead.training.loop.validation import validation_pairs
+from talkhead.training.losses.mesh_judge import MeshJudge
 from talkhead.training.losses.objective import Objective
-from talkhead.training.losses.perceptual import PerceptualPyramid, find_vgg, load_vgg
+from talkhead.training.losses.perceptual import load_perceptual
 from talkhead.training.options import AUTO, TrainOptions
 from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
 from talkhead.training.phases.pretrain_keypoints import (
@@ -112,11 +115,14 @@ def _train(
         model = build(model_config)
         new = set(model.state_dict())  # what no other weights bring
         if options.init and not options.resume:
-            new = initialise(model, options.init)
-        perceptual = load_perceptual(options.vgg, recipe, compute)
+            new = initialise(model, options.init, options.init_parts)
+        perceptual = load_perceptual(options.perceptual, options.vgg, recipe, compute.device)
         split, library = read_data(options, model_config, compute, processes, progress)
         teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
-        objective = Objective(recipe, perceptual, teacher)
+        judge = None
+        if recipe.weights.face_mesh and not recipe.motion_only:
+            judge = MeshJudge(FaceMesh478.load(compute.device))
+        objective = Objective(recipe, perceptual, teacher, judge)
         trainer = Trainer(model, recipe, objective, compute, processes, options.seed)
         portraits = read_portraits(options, recipe, library, trainer)
         batches = make_batches(options, recipe, trainer, library, portraits, processes, teacher)
@@ -185,7 +191,7 @@ def make_keeper(
         batches,
         options.output,
         RunLog(options.output, facts, done),
-        validation_pairs(split.test or split.train, batches.size),
+        validation_pairs(split.test or split.train, batches.size, options.landmarks),
         Provenance(origin, options.licence),
     )
 
@@ -268,28 +274,6 @@ def read_portraits(
     return portraits
 
 
-def load_perceptual(
-    given: Path | None, recipe: Recipe, compute: Compute
-) -> PerceptualPyramid | None:
-    """The recipe's perceptual network: of the given file, or where torch's hub would keep it."""
-    if not recipe.weights.perceptual:
-        if given:
-            raise TalkheadError(
-                "--vgg is of no use: this recipe has no perceptual loss; add "
-                "--set recipe.weights.perceptual=1"
-            )
-        return None
-    path = given or find_vgg()
-    if path is None:
-        log.warning(
-            "no perceptual network is at hand (--vgg FILE); a pyramid of L1, edges and SSIM "
-            "takes its place"
-        )
-        return None
-    log.info("the perceptual loss uses %s", path)
-    return PerceptualPyramid(load_vgg(path), recipe.perceptual_range).to(compute.device)
-
-
 def make_batches(
     options: TrainOptions,
     recipe: Recipe,
@@ -357,6 +341,11 @@ def start(
             how.keypoint_rate,
             report,
         )
+    if "mean_face" in new and teacher is not None:
+        assert isinstance(trainer.model, CodebookModel)
+        trainer.model.adopt_face(teacher.offsets)
+    if recipe.open_occlusion and isinstance(trainer.model, CodebookModel):
+        trainer.model.open_occlusion(recipe.open_occlusion)
     unseeded = [name for name in CODEBOOKS if f"{name}.codebook.codes" in new]
     if recipe.seed_codes and unseeded:
         generator = torch.Generator().manual_seed(options.seed)

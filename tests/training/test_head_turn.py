@@ -9,8 +9,9 @@ import torch
 from scipy.spatial import Delaunay
 from toys import SIZE, film, mesh, toy_library
 
+from talkhead.structs import NOWHERE
 from talkhead.topology import LEFT_EAR, LOWER_LIP, OVAL, RIGHT_EAR, UPPER_LIP
-from talkhead.training.data.batches import NOWHERE, Batches
+from talkhead.training.data.batches import Batches
 from talkhead.training.data.close_mouth import MouthCloser, draw_shares
 from talkhead.training.data.head_turn import FARTHEST, NOD, draw_angles, turn_head, yaw_of
 from talkhead.training.data.landmark_teacher import openings

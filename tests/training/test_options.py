@@ -44,6 +44,7 @@ def test_landmarks_help_whichever_way_a_recipe_was_chosen(clips: Path, tmp_path:
         ("tpsmm", {"recipe": "lite"}, "mask_choice"),
         ("codebook-lite", {"settings": ("model.keypoints.num_keypoints=15",)}, "20 entries for 15"),
         ("codebook-lite", {"steps": 0}, "steps must be a whole number, 1 or more"),
+        ("codebook-mesh", {"settings": ()}, "model.mesh needs --landmarks"),
         ("codebook-lite", {"settings": ("model.dense_motion.size=0",)}, "size is 0, which is not"),
         ("codebook-lite", {"settings": ("model.dense_motion.size=96",)}, "does not fit"),
         ("codebook", {"settings": ('model.family="fomm"',)}, "which is not"),
@@ -146,7 +147,7 @@ def test_weights_say_that_their_keypoints_are_landmarks_where_they_stay_so(tmp_p
     assert not has_landmarks(plan(replace(given, settings=released))[0])
 
 
-@pytest.mark.parametrize("script", ["train_small.sh", "train_lite.sh"])
+@pytest.mark.parametrize("script", ["train_small.sh", "train_lite.sh", "train_mesh.sh"])
 def test_the_settings_of_example_scripts_are_still_accepted(script: str) -> None:
     text = (Path(__file__).parents[2] / "examples" / script).read_text().replace("\\\n", " ")
     commands = [

@@ -407,3 +407,51 @@ def test_init_takes_what_fits_and_resizes_positions(clips: Path, tmp_path: Path)
     assert large.state_dict()["motion.position"].shape == (256, 8)
     name = "decoder.out.weight"
     assert torch.equal(small.state_dict()[name], large.state_dict()[name])
+
+
+def test_init_can_take_a_part_alone(clips: Path, tmp_path: Path) -> None:
+    train(run_options(clips, tmp_path / "first", steps=1))
+    weights = tmp_path / "first" / "weights.safetensors"
+    torch.manual_seed(1)
+    model = build(CODEBOOK)
+    before = model.decoder.out.weight.clone()
+    missing = initialise(model, weights, ("encoder.", "keypoint_detector."))
+    first, _ = checkpoint.load(weights)
+    assert torch.equal(model.encoder.stem.weight, first.encoder.stem.weight)
+    assert torch.equal(model.decoder.out.weight, before)
+    assert "decoder.out.weight" in missing
+    with pytest.raises(TalkheadError, match=r"no tensor of it fits this model and is of nose"):
+        initialise(model, weights, ("nose",))
+
+
+def test_a_model_of_meshes_trains_resumes_and_draws_with_and_without_a_face(
+    clips: Path, tmp_path: Path
+) -> None:
+    settings = (
+        'model.mesh={"motion": true, "maps": true}',
+        "model.blend_source=true",
+        "recipe.keypoint_rate=0",
+        "recipe.open_occlusion=2",
+        "recipe.weights.own=0.5",
+        "recipe.adversarial=null",
+    )
+    landmarks = tmp_path / "marks"
+    landmarks.mkdir()
+    write_landmarks(clips, landmarks)
+    options = run_options(clips, tmp_path / "run", steps=1, settings=settings, landmarks=landmarks)
+    train(options)
+    weights = tmp_path / "run" / "weights.safetensors"
+    begun, _ = checkpoint.load(weights)
+    assert begun.mean_face.abs().max() > 0
+    train(replace(options, steps=2, resume=True))
+    model, _ = checkpoint.load(weights)
+    assert torch.equal(model.mean_face, begun.mean_face)
+    detector = model.keypoint_detector.state_dict()
+    assert all(torch.equal(x, detector[n]) for n, x in begun.keypoint_detector.state_dict().items())
+    images = torch.rand(2, 3, SIZE, SIZE)
+    seen = torch.from_numpy(mesh(2))
+    for meshes in ((None, None), (seen[:1], seen[1:])):
+        with torch.no_grad():
+            state = model.encode_source(images[:1], meshes[0])
+            image = model.render(state, model.detect(images[1:], meshes[1]))
+        assert bool(torch.isfinite(image).all())

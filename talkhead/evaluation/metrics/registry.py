@@ -154,6 +154,17 @@ METRICS = {
             values="0..1",
         ),
         Metric(
+            "efficientnet",
+            "EfficientNet",
+            "lower",
+            "perceptual distance: mean over five layers of EfficientNet-Lite0 (1/2 to 1/16 of the "
+            "size) of mean |a - b| / mean |b|, b of the driving frame; no published numbers; "
+            "weights trained with this network as a loss do well by it",
+            "talkhead, with weights from pip",
+            "efficientnet",
+            values="0..1",
+        ),
+        Metric(
             "fid",
             "FID",
             "lower",

@@ -25,6 +25,7 @@ from talkhead.evaluation.metrics.following import DISTANCE, SLOPES, LandmarkComp
 from talkhead.evaluation.metrics.keypoints import KeypointMetrics, RegionMetrics
 from talkhead.evaluation.metrics.landmarks import LandmarkFolder
 from talkhead.evaluation.metrics.perceptual import (
+    EfficientNetJudge,
     InceptionFeatures,
     LpipsMetric,
     load_inception,
@@ -123,6 +124,7 @@ def backend_makers(
     return {
         "alex": lpips("alex"),
         "vgg": lpips("vgg"),
+        "efficientnet": lambda _: [EfficientNetJudge(device)],
         "inception": lambda _: [],
         "fan": lambda _: [
             FaceMetric(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from talkhead.data.landmarks import MESH
+from talkhead.structs import NOWHERE
 from talkhead.training.data import augment
 from talkhead.training.data.augment import Change
 from talkhead.training.data.library import Library
@@ -26,8 +27,6 @@ from talkhead.training.data.random_warp import RandomWarp, draw_warp, stack_warp
 from talkhead.training.recipes.recipe import Recipe
 
 Whole = TypeVar("Whole", "Batch", "Draw")
-
-NOWHERE = 10.0  # coordinate of landmarks that are not known: far outside the picture
 
 
 @dataclass(frozen=True)

@@ -40,25 +40,34 @@ class MotionOnly(nn.Module):
         config = replace(
             model.config,
             blend_source=False,
+            mesh=model.config.mesh and replace(model.config.mesh, maps=False),
             appearance_codebook=AppearanceCodebookConfig(scales=()),
         )
         with torch.device("meta"):  # every part is replaced
             part = CodebookModel(config)
         part.keypoint_detector, part.dense_motion = model.keypoint_detector, model.dense_motion
         part.encoder, part.motion = model.encoder, model.motion
+        if config.mesh is not None:
+            part.mean_face = model.mean_face
         part.decoder = NoDecoder()  # type: ignore[assignment]
         self.part = part
 
-    def reconstruct(self, source: Tensor, driving: Tensor) -> TrainOutputs:
+    def reconstruct(
+        self,
+        source: Tensor,
+        driving: Tensor,
+        *,
+        meshes: tuple[Tensor | None, Tensor | None] = (None, None),
+    ) -> TrainOutputs:
         """As the model's, with the warped source in place of the image."""
-        outputs = self.part.reconstruct(source, driving, coarse=False)
+        outputs = self.part.reconstruct(source, driving, coarse=False, meshes=meshes)
         return replace(outputs, image=outputs.warped_source)
 
 
 class NoDecoder(nn.Module):
     """Draws nothing, at no cost."""
 
-    def forward(self, coarse: Tensor, finer: list[Tensor]) -> Tensor:
+    def forward(self, coarse: Tensor, finer: list[Tensor], maps: tuple[Tensor, ...]) -> Tensor:
         return coarse.new_zeros(len(coarse), 3, 1, 1)
 
 

@@ -188,10 +188,11 @@ def differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]
     return [] if was == now else [(name, was, now)]
 
 
-def initialise(model: Network, path: Path) -> set[str]:
+def initialise(model: Network, path: Path, parts: tuple[str, ...] = ()) -> set[str]:
     """Take from other weights all tensors that fit; position embeddings are resized, and a model
     with more keypoints moves almost as the other did until it learns to use them.
 
+    parts: beginnings of the names of those to be taken; empty: all.
     Returns the names of the tensors that start anew. Raises TalkheadError when none fits.
     """
     other, _ = checkpoint.load(path)
@@ -199,10 +200,13 @@ def initialise(model: Network, path: Path) -> set[str]:
     fitting = {
         name: resized
         for name, tensor in other.state_dict().items()
-        if name in own and (resized := _fit(name, tensor, own[name])) is not None
+        if name in own
+        and name.startswith(parts or "")
+        and (resized := _fit(name, tensor, own[name])) is not None
     }
     if not fitting:
-        raise TalkheadError(f"--init {path}: no tensor of it fits this model")
+        named = f" and is of {', '.join(parts)}" if parts else ""
+        raise TalkheadError(f"--init {path}: no tensor of it fits this model{named}")
     model.load_state_dict(fitting, strict=False)
     missing = sorted(own.keys() - fitting.keys())
     if missing:

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from talkhead.config import uses_mesh
 from talkhead.errors import TalkheadError, is_out_of_memory
 from talkhead.models import Network
-from talkhead.structs import TrainOutputs
+from talkhead.structs import NOWHERE, TrainOutputs
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batch
 from talkhead.training.distributed import ProcessGroup, share_batch_norm
@@ -59,6 +60,8 @@ class Trainer:
         )
         self.seed = seed
         model = model.to(compute.device).train()
+        if not recipe.keypoint_rate:  # batch norms rest, too
+            model.keypoint_detector.eval().requires_grad_(False)
         for parameter in model.parameters():  # convolutions run faster so; a few have five axes
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -141,11 +144,25 @@ class Trainer:
         return sums, drawn
 
     def _forward(self, batch: Batch, progress: float) -> TrainOutputs:
+        meshes = self._meshes(batch)
         if not self._whole:
-            return self._reconstruct(batch.source, batch.driving)
+            more = {"meshes": meshes} if meshes else {}
+            return self._reconstruct(batch.source, batch.driving, **more)
         coarse = self.recipe.weights.coarse > 0
         how = self.model.training_arguments(progress, coarse)
+        if meshes:
+            how["meshes"] = meshes
         return self._reconstruct(batch.source, batch.driving, **how)
+
+    def _meshes(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """The meshes that a model is shown: some pairs learn to do without."""
+        if not uses_mesh(self.model.config):
+            return None
+        rest = torch.rand(len(batch), 1, 1, device=batch.source.device) < self.recipe.mesh_dropout
+        return (
+            batch.source_landmarks.masked_fill(rest, NOWHERE),
+            batch.driving_landmarks.masked_fill(rest, NOWHERE),
+        )
 
     def _update(self, terms: dict[str, Tensor]) -> bool:
         """Step the optimiser unless something is not finite, in any process."""

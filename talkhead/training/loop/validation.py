@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.data.clips import Clip
+from talkhead.config import uses_mesh
+from talkhead.data.clips import Clip, load_landmarks
+from talkhead.data.landmarks import MESH
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
+from talkhead.structs import NOWHERE
 from talkhead.training.data.library import StreamedFrames
-from talkhead.training.loop.partial_models import partial_model
+from talkhead.training.loop.partial_models import MotionOnly, partial_model
 from talkhead.training.recipes.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -35,10 +39,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Validation:
-    """Fixed pairs, uint8 (N, 3, S, S) each."""
+    """Fixed pairs, uint8 (N, 3, S, S) each, and their meshes (N, 478, 2), see `models.mesh`."""
 
     source: Tensor
     driving: Tensor
+    source_mesh: Tensor
+    driving_mesh: Tensor
 
     @torch.inference_mode()
     def __call__(
@@ -49,14 +55,20 @@ class Validation:
         model.eval()
         stage = partial_model(model, recipe)
         drawn = []
-        for source, driving in zip(self.source, self.driving, strict=True):
+        for number, (source, driving) in enumerate(zip(self.source, self.driving, strict=True)):
             pair = torch.stack([source, driving]).to(device).float() / 255
+            meshes = self._meshes(model, number, device)
+            first, second = ({"mesh": mesh} for mesh in meshes) if meshes else ({}, {})
             half = precision is not torch.float32
             with torch.autocast(device.type, precision, enabled=half):
                 if stage is model:  # what `animate` draws
-                    image = model.render(model.encode_source(pair[:1]), model.detect(pair[1:]))
-                else:
+                    state = model.encode_source(pair[:1], **first)
+                    image = model.render(state, model.detect(pair[1:], **second))
+                elif meshes is None:
                     image = stage.reconstruct(pair[:1], pair[1:]).image
+                else:
+                    assert isinstance(stage, MotionOnly)
+                    image = stage.reconstruct(pair[:1], pair[1:], meshes=meshes).image
             drawn.append(image.float().clamp(0, 1).cpu())
         model.train(training)
         images = torch.cat(drawn)
@@ -67,6 +79,17 @@ class Validation:
         psnr = (-10 * torch.log10(error)).mean().item()
         return Score(l1, psnr, l1 / max(idle, 1e-8)), images[:SHOWN]
 
+    def _meshes(
+        self, model: Network, number: int, device: torch.device
+    ) -> tuple[Tensor, Tensor] | None:
+        """Of one pair, for a model that uses them."""
+        if not uses_mesh(model.config):
+            return None
+        source, driving = (
+            mesh[number : number + 1].to(device) for mesh in (self.source_mesh, self.driving_mesh)
+        )
+        return source, driving
+
     def sheet(self, drawn: Tensor) -> np.ndarray:
         """rgb uint8 (H, W, 3), one row per pair: source, driving, drawn."""
         count = len(drawn)
@@ -75,24 +98,42 @@ class Validation:
         return sheet.permute(1, 2, 0).numpy()
 
 
-def validation_pairs(clips: Sequence[Clip], size: int) -> Validation | None:
-    """Pairs of a few clips, spread evenly; None when no clip can be read."""
+def validation_pairs(
+    clips: Sequence[Clip], size: int, landmarks: Path | None = None
+) -> Validation | None:
+    """Pairs of a few clips, spread evenly; None when no clip can be read.
+
+    landmarks: a folder with landmark files, of which the meshes are.
+    """
     chosen = clips[:: max(1, -(-len(clips) // MAX_CLIPS))]
-    sources, drivings = [], []
+    sources, drivings, meshes = [], [], []
     for clip in chosen:
         frames = StreamedFrames(clip.path, size)
         try:
             count = len(frames)
             # Headers count about right only, so the very last frames are left alone.
             later = np.linspace(0, count - 1, PER_CLIP + 2).round().astype(int)[1:-1]
-            pictures = frames.take([0, *sorted({int(i) for i in later if i > 0})])
+            chosen_frames = [0, *sorted({int(i) for i in later if i > 0})]
+            pictures = frames.take(chosen_frames)
+            known = load_landmarks(landmarks, clip) if landmarks else None
         except TalkheadError as error:
             log.warning("validation leaves out a clip: %s", error)
             continue
         pictures = pictures.permute(0, 3, 1, 2)
         drivings.append(pictures[1:])
+        meshes.append(_meshes_of(known, chosen_frames, size))
         sources.append(pictures[:1].expand_as(pictures[1:]))
     if not sources:
         log.warning("no clip is left to validate on; there will be no scores and no pictures")
         return None
-    return Validation(torch.cat(sources), torch.cat(drivings))
+    source_mesh = torch.cat([mesh[:1].expand_as(mesh[1:]) for mesh in meshes])
+    driving_mesh = torch.cat([mesh[1:] for mesh in meshes])
+    return Validation(torch.cat(sources), torch.cat(drivings), source_mesh, driving_mesh)
+
+
+def _meshes_of(points: np.ndarray | None, frames: list[int], size: int) -> Tensor:
+    """Meshes (n, 478, 2) of some frames, from edges to pixel centres; unknown ones are nowhere."""
+    if points is None or len(points) <= max(frames):
+        return torch.full((len(frames), MESH, 2), NOWHERE)
+    meshes = torch.from_numpy(points[frames][..., :2]).float() * (size / (size - 1))
+    return torch.where(torch.isfinite(meshes).all(2).all(1)[:, None, None], meshes, NOWHERE)

@@ -30,7 +30,8 @@ from talkhead.training.data.batches import Batch
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.losses import terms as losses
 from talkhead.training.losses.equivariance import equivariance
-from talkhead.training.losses.perceptual import PerceptualPyramid
+from talkhead.training.losses.mesh_judge import MeshJudge
+from talkhead.training.losses.perceptual import EfficientNetDistance, PerceptualPyramid
 from talkhead.training.recipes.recipe import LossWeights, Recipe
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ ATTENDED = (  # centres of `attention_map`
 LANDMARK_SUPERVISION_WEIGHT = (
     10.0  # of a full supervision, in units of the keypoint distance [own experiments]
 )
+JUDGED = 4  # one of so many pictures is shown to the face mesh: it is slow
 DENSE_SHARE = 0.5  # of the landmark flow's weight for the motion before compensation
 
 
@@ -77,13 +79,16 @@ def keypoint_distance(keypoints: Keypoints, form: str) -> Tensor:
 class Objective:
     """The terms of a recipe.
 
-    perceptual: the VGG pyramid, or None: `SUBSTITUTE` takes its place.
+    perceptual: the VGG pyramid; or the distance in EfficientNet-Lite0, to which `SUBSTITUTE` is
+                added; or None: `SUBSTITUTE` alone.
     teacher:    turns landmarks into keypoints, or None without landmarks.
+    judge:      the face mesh, where the recipe asks for it.
     """
 
     recipe: Recipe
-    perceptual: PerceptualPyramid | None = None
+    perceptual: PerceptualPyramid | EfficientNetDistance | None = None
     teacher: LandmarkTeacher | None = None
+    judge: MeshJudge | None = None
 
     def __call__(
         self, model: Network, batch: Batch, outputs: TrainOutputs, progress: float
@@ -114,24 +119,35 @@ class Objective:
 
     def _image_terms(self, outputs: TrainOutputs, batch: Batch) -> dict[str, Tensor]:
         """How far the image, and the auxiliary one, are from the driving image."""
-        attention = self._attention_of_image(batch)
-        terms = self._compare(outputs.image, batch.driving, attention)
-        share = self.recipe.weights.coarse
-        if share and outputs.coarse_image is not None:
-            coarse = self._compare(outputs.coarse_image, batch.driving, attention)
-            terms["coarse"] = share * total(coarse)
+        attention, weights = self._attention_of_image(batch), self.recipe.weights
+        own = outputs.own_image if weights.own else None
+        # Networks take as long as the model: of two pictures they judge either, for both.
+        turn = own is not None and coin()
+        look = 1.0 if own is None else 2.0
+        terms = self._compare(outputs.image, batch.driving, attention, 0.0 if turn else look)
+        if own is not None:
+            compared = self._compare(own, batch.driving, attention, look if turn else 0.0)
+            terms["own"] = weights.own * total(compared)
+        if self.judge is not None:
+            seen, share = (own, weights.own) if turn and own is not None else (outputs.image, 1.0)
+            terms |= self._judge_face(self.judge, seen, batch, share * look)
+        if weights.coarse and outputs.coarse_image is not None:
+            look = 1.0 if own is None else 0.0
+            coarse = self._compare(outputs.coarse_image, batch.driving, attention, look)
+            terms["coarse"] = weights.coarse * total(coarse)
         return terms
 
-    def _compare(self, image: Tensor, target: Tensor, attention: Tensor) -> dict[str, Tensor]:
+    def _compare(
+        self, image: Tensor, target: Tensor, attention: Tensor, look: float
+    ) -> dict[str, Tensor]:
+        """All terms of a picture; `look` multiplies the perceptual network's, 0: it rests."""
         weights = self.recipe.weights
         terms: dict[str, Tensor] = {}
         weigh(terms, weights, "pixel", lambda: (image - target).abs().mean())
-        if self.perceptual is not None:
-            network = self.perceptual
-            weigh(terms, weights, "perceptual", lambda: network(image, target))
-            instead = 0.0
-        else:
-            instead = weights.perceptual
+        network = self.perceptual
+        if network is not None and look:
+            weigh(terms, weights, "perceptual", lambda: look * network(image, target))
+        instead = 0.0 if isinstance(network, PerceptualPyramid) else weights.perceptual
         measures: dict[str, Callable[[], Tensor]] = {
             "pyramid": lambda: losses.pyramid_l1(image, target, attention),
             "gradient": lambda: losses.gradient_l1(image, target, attention),
@@ -142,6 +158,16 @@ class Objective:
             if weight:
                 terms[name] = weight * measure()
         return terms
+
+    def _judge_face(
+        self, judge: MeshJudge, image: Tensor, batch: Batch, factor: float
+    ) -> dict[str, Tensor]:
+        """What the face mesh says of a part of the batch."""
+        rows = torch.nonzero(batch.has_landmarks).flatten()[: -(-len(batch) // JUDGED)]
+        if not len(rows):
+            return {}
+        found = judge(image[rows], batch.driving[rows], batch.driving_landmarks[rows])
+        return {"face_mesh": self.recipe.weights.face_mesh * factor * found}
 
     def _motion_terms(self, outputs: TrainOutputs, batch: Batch) -> dict[str, Tensor]:
         """Help for the motion itself."""
@@ -240,6 +266,11 @@ def mask_choice(outputs: TrainOutputs, batch: Batch) -> Tensor:
     factor = batch.driving.shape[-1] // outputs.dense.mask.shape[-1]
     source, driving = (F.avg_pool2d(x, factor) for x in (batch.source, batch.driving))
     return losses.mask_choice(outputs, source, driving)
+
+
+def coin() -> bool:
+    """True or false at random."""
+    return bool(torch.rand(()) < 0.5)
 
 
 def weigh(

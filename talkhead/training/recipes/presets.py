@@ -120,7 +120,11 @@ LITE = Recipe(
     ema=0.998,
     clip=(("keypoint_detector", 1.0), ("", 5.0)),
     seed_codes=True,
+    open_occlusion=2.0,
     weights=LossWeights(
+        perceptual=0.5,
+        coarse=0.5,
+        own=0.5,
         pyramid=10.0,
         gradient=5.0,
         dissimilarity=1.0,
@@ -167,8 +171,8 @@ def recipe_named(name: str) -> Recipe:
 
 
 def recipe_for(preset: str, family: str) -> Recipe:
-    """The recipe of a preset: its family's publication's, or ours for `codebook-lite`."""
-    return LITE if preset == "codebook-lite" else RECIPES[family]
+    """The recipe of a preset: its family's publication's, or ours for the small ones."""
+    return LITE if preset in ("codebook-lite", "codebook-mesh") else RECIPES[family]
 
 
 def with_landmarks(recipe: Recipe) -> Recipe:
@@ -194,6 +198,10 @@ def with_landmarks(recipe: Recipe) -> Recipe:
             close_mouth=0.5,
         ),
         weights=replace(
-            LITE.weights, landmark_flow=8.0, equivariance_value=0.0, equivariance_jacobian=0.0
+            LITE.weights,
+            face_mesh=1.0,
+            landmark_flow=8.0,
+            equivariance_value=0.0,
+            equivariance_jacobian=0.0,
         ),
     )

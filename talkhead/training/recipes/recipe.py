@@ -31,8 +31,13 @@ class LossWeights:
     """Weight of every loss term; a term of weight 0 is not computed.
 
     pixel:        L1 of the image.
-    perceptual:   VGG-19 pyramid, per layer and scale; see `objective.SUBSTITUTE` without VGG.
-    coarse:       share of the two above for the auxiliary image.
+    perceptual:   VGG-19 pyramid, per layer and scale; without VGG, `objective.SUBSTITUTE` and,
+                  where it is at hand, the distance in EfficientNet-Lite0.
+    coarse:       share of all image terms for the auxiliary image.
+    own:          share of them for the decoder's own picture, where `blend_source` mixes it with
+                  the warped source: else nothing asks it to be right where the source is shown.
+    face_mesh:    points, openings and gaze that a face mesh sees in the picture, against those it
+                  sees in the driving one (needs landmark files, which say where to look).
     motion_code, motion_reconstruction, appearance_code: codebooks, summed over scales.
     equivariance_value, equivariance_jacobian: keypoints must follow a random warp.
     keypoint_distance: keypoints must keep apart.
@@ -50,6 +55,8 @@ class LossWeights:
     pixel: float = 0.0
     perceptual: float = 0.0
     coarse: float = 0.0
+    own: float = 0.0
+    face_mesh: float = 0.0
     motion_code: float = 0.0
     motion_reconstruction: float = 0.0
     appearance_code: float = 0.0
@@ -151,7 +158,7 @@ class Recipe:
     source:       where the numbers come from.
     steps, epochs: length; an epoch shows every identity `repeats` times.
     batch_size:   pairs per step, over all processes.
-    keypoint_rate: learning rate of the keypoint detector.
+    keypoint_rate: learning rate of the keypoint detector; 0: it stays as it is.
     schedule:     "steps": x `factor` at the `milestones`; "cosine": down to `final` of the rate.
     ema:          decay of the averaged weights that are saved; 0: save the weights themselves.
     ema_excludes: parameters, by the beginning of their names, that are saved as they are.
@@ -163,6 +170,9 @@ class Recipe:
     equivariance_kernel: distance inside the thin-plate kernel: "l1" [F, M, C] or "l2" [T].
     attention:    extra weight of pixels at mouth and eyes, where landmarks say where they are.
     disocclusion_weight: extra weight of the parts of a face that the source hides, by landmarks.
+    mesh_dropout: chance that a pair is shown without its meshes, where the model uses them.
+    open_occlusion: logit at which all occlusion maps begin, so that features of the source reach
+                  the decoder from the start; 0: as they are built or given.
     seed_codes:   fill the codebooks with encoded data before the first step.
     rescale_jacobians: at the end, let jacobians of eyes and mouth vary as far as landmarks say.
     sharpen:      at the end, added to the logit with which `blend_source` shows the warped source.
@@ -194,6 +204,8 @@ class Recipe:
     equivariance_kernel: Literal["l1", "l2"] = "l1"
     attention: float = 0.0
     disocclusion_weight: float = 0.0
+    mesh_dropout: float = 0.1
+    open_occlusion: float = 0.0
     seed_codes: bool = False
     rescale_jacobians: bool = False
     sharpen: float = 0.0

@@ -1,0 +1,60 @@
+"""From a driver's face mesh to the source's: head turned in space, expression carried over.
+
+Meshes are (B, 478, 3) in the units of keypoints: x, y and depth, which grows away from the viewer
+and starts anywhere. Unknown ones have all points at `NOWHERE`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from talkhead.structs import NOWHERE, known
+from talkhead.topology import RIGID_POINTS
+
+
+class MeshTransfer:
+    """Moves a source's mesh as a driver's moves away from an anchor, meshes (1, 478, 3) each.
+
+    The rotation, growth and shift (times `scale`) of the driver's skull since the anchor are done
+    to the source's head; what the driver's face does within its head is turned into the source's
+    head and added, times `scale`. Unknown where any of the three is.
+    """
+
+    def __init__(self, anchor: Tensor, source: Tensor, scale: float) -> None:
+        self._anchor, self._source, self._scale = anchor, source, scale
+        self._known = bool(known(anchor) & known(source))
+        self._carry, _, _ = align(anchor, source)  # from the anchor's head to the source's
+
+    def __call__(self, driving: Tensor) -> Tensor:
+        """Driving meshes (B, 478, 3) -> those to be drawn, of the same shape."""
+        if not self._known:
+            return torch.full_like(driving, NOWHERE)
+        rotation, growth, shift = align(self._anchor, driving)
+        middle = _middle(self._anchor)
+        within = (driving - middle - shift) @ rotation / growth - (self._anchor - middle)
+        centre = _middle(self._source)
+        face = self._source - centre + self._scale * within @ self._carry.mT
+        # The driver's rotation happens about axes of the picture, whoever's head it is.
+        moved = growth * face @ rotation.mT + centre + self._scale * shift
+        return torch.where(known(driving)[:, None, None], moved, NOWHERE)
+
+
+def align(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotation (B, 3, 3), growth (B, 1, 1) and shift (B, 1, 3) of the skull from one mesh to
+    another: end = growth (start - m) rotation^T + m + shift, with m the middle of `start`.
+
+    Least squares over the points that expressions leave alone (Umeyama 1991).
+    """
+    first, second = _middle(start), _middle(end)
+    a, b = start[:, RIGID_POINTS] - first, end[:, RIGID_POINTS] - second
+    u, _, vh = torch.linalg.svd(b.mT @ a)
+    mirror = torch.ones(len(u), 3, device=u.device)
+    mirror[:, 2] = torch.det(u @ vh).sign()
+    rotation = u @ (mirror[:, :, None] * vh)
+    growth = (b * (a @ rotation.mT)).sum((1, 2)) / a.square().sum((1, 2)).clamp(min=1e-9)
+    return rotation, growth[:, None, None], second - first
+
+
+def _middle(mesh: Tensor) -> Tensor:
+    return mesh[:, RIGID_POINTS].mean(1, keepdim=True)

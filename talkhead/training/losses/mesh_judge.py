@@ -1,0 +1,73 @@
+"""A face mesh as a judge: whether a drawn face has the driving face's points, openings and gaze."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from talkhead.faces.crop_mesh import CENTRE, SHARE, crop_mesh
+from talkhead.faces.mesh import FaceMesh478
+from talkhead.models.grid import identity_grid, warp
+from talkhead.models.mesh import FINE
+
+MARGIN = 1.5  # side of the square that the network looks at, over the longer side of the face
+FINE_WEIGHT = 3.0  # of lips, lids and irises among the points
+POINT_WEIGHT = 10.0  # of distances, in shares of that square, beside openings and gaze
+# What opens: (upper, lower, corner, other corner).
+MOUTH = (13, 14, 61, 291)
+EYES = ((159, 145, 33, 133), (386, 374, 263, 362))
+# Who looks: (iris, left corner, right corner).
+GAZES = ((468, 33, 133), (473, 362, 263))
+
+
+class MeshJudge(nn.Module):
+    """Difference of two pictures of a face by what a mesh network sees in them, a scalar.
+
+    Computed in float32 under any autocast; gradients flow into the first picture alone.
+    """
+
+    def __init__(self, net: FaceMesh478) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor, target: Tensor, mesh: Tensor) -> Tensor:
+        """image, target: (B, 3, S, S) in [0, 1]; mesh: the target's, (B, 478, 2) in [-1, 1]."""
+        with torch.autocast(image.device.type, enabled=False):
+            grid = face_grid(mesh.float(), image.shape[-1])
+            with torch.no_grad():
+                wanted = self._encode(target, grid)
+            found = self._encode(image, grid)
+        weight = torch.ones(found.shape[1], device=found.device)
+        weight[list(FINE)] = FINE_WEIGHT
+        distance = ((found - wanted).abs().sum(-1) * weight).mean() / weight.mean()
+        opened = (openings(found) - openings(wanted)).abs().mean()
+        return POINT_WEIGHT * distance + opened
+
+    def _encode(self, images: Tensor, grid: Tensor) -> Tensor:
+        """Points (B, 478, 2) in shares of the face's square."""
+        faces = warp(images.float(), grid)
+        return crop_mesh(self.net, faces, looks=1)[..., :2] / (SHARE * images.shape[-1])
+
+
+def face_grid(mesh: Tensor, size: int) -> Tensor:
+    """Where to sample pictures so that faces with these meshes lie where `crop_mesh` looks first:
+    (B, size, size, 2)."""
+    low, high = mesh.amin(1), mesh.amax(1)
+    side = MARGIN * (high - low).amax(-1) / 2  # of half a picture
+    middle = mesh.new_tensor(CENTRE) * 2 - 1
+    places = (identity_grid(size, size, device=mesh.device) - middle) / SHARE
+    return (low + high)[:, None, None] / 2 + side[:, None, None, None] * places
+
+
+def openings(points: Tensor) -> Tensor:
+    """Of the mouth, of each eye, and each iris between its corners: (B, 5)."""
+    opened = [
+        (points[:, upper] - points[:, lower]).norm(dim=-1)
+        / (points[:, corner] - points[:, other]).norm(dim=-1)
+        for upper, lower, corner, other in (MOUTH, *EYES)
+    ]
+    for iris, left, right in GAZES:
+        axis = points[:, right] - points[:, left]
+        offset = points[:, iris] - points[:, left]
+        opened.append((offset * axis).sum(-1) / axis.square().sum(-1))
+    return torch.stack(opened, dim=1)
