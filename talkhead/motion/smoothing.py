@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
-from talkhead.motion.transfer import OneEuro
 from talkhead.structs import Keypoints, known
 
 
@@ -35,6 +35,45 @@ class Smoother:
             None if jacobian is None else self._jacobian(jacobian, seconds),
             None if mesh is None else self._mesh(mesh, seconds, known(mesh).tolist()),
         )
+
+
+class OneEuro:
+    """The One-Euro filter (Casiez, Roussel, Vogel: "1 Euro Filter", CHI 2012): a first-order
+    low-pass whose cut-off frequency grows with speed.
+    """
+
+    def __init__(self, strength: float) -> None:
+        # At rest 8 Hz leaves visible jitter alone and 0.5 Hz removes it. Keypoints of speech move
+        # at about 1 unit per second and need some 8 Hz to pass undelayed, whatever the strength.
+        self._rest_cutoff = 8.0 * (0.5 / 8.0) ** strength
+        self._gain = 8.0
+        self._last: tuple[float, Tensor, Tensor] | None = None
+
+    def __call__(
+        self, rows: Tensor, seconds: Sequence[float], sure: Sequence[bool] | None = None
+    ) -> Tensor:
+        """Smooth the next rows (B, ...); what is not `sure` passes and is forgotten."""
+        smooth = []
+        for number, (row, now) in enumerate(zip(rows.float(), seconds, strict=True)):
+            if sure is None or sure[number]:
+                smooth.append(self._step(row, now))
+            else:
+                smooth.append(row)
+                self._last = None
+        return torch.stack(smooth)
+
+    def _step(self, row: Tensor, now: float) -> Tensor:
+        if self._last is None:
+            self._last = (now, row, torch.zeros_like(row))
+            return row
+        before, value, speed = self._last
+        step = max(now - before, 1e-3)  # two frames with one time stamp still are two frames
+        speed_now = (row - value) / step
+        speed = speed + (speed_now - speed) * _weight(torch.ones_like(row), step)
+        cutoff = self._rest_cutoff + self._gain * speed.abs()
+        value = value + (row - value) * _weight(cutoff, step)
+        self._last = (now, value, speed)
+        return value
 
 
 def _weight(cutoff: Tensor, step: float) -> Tensor:

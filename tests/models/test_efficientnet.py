@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkhead.conversion.efficientnet import NORM_EPSILON, _their_names, fold_weights
 from talkhead.errors import TalkheadError
 from talkhead.models.efficientnet import Convolution, EfficientNetLite0, feature_distance
+from talkhead.models.efficientnet_weights import NORM_EPSILON, _their_names, fold_weights
 from talkhead.training.losses.perceptual import EfficientNetDistance, load_perceptual
 from talkhead.training.recipes.recipe import LossWeights, Recipe
 

@@ -54,7 +54,7 @@ def test_a_folder_that_is_no_run_of_ours_is_never_written_into(
 
 def make_run(folder: Path) -> Path:
     """A folder as a run leaves it, with a mark."""
-    wanted = TrainOptions(data=(), out=folder)
+    wanted = TrainOptions(data=(), output=folder)
     with run_folder(wanted):
         facts = {"talkhead": "0.1.0", "recipe": {}, "steps_done": 1}
         for name in ("state.pt", "weights.safetensors", "losses.jsonl"):
@@ -73,10 +73,10 @@ def test_overwriting_a_run_leaves_what_is_not_of_it(tmp_path: Path) -> None:
         (run / name).write_bytes(b"precious")
     with (
         pytest.raises(TalkheadError, match="holds a run already"),
-        run_folder(TrainOptions(data=(), out=run)),
+        run_folder(TrainOptions(data=(), output=run)),
     ):
         pass
-    with run_folder(TrainOptions(data=(), out=run, overwrite=True)):
+    with run_folder(TrainOptions(data=(), output=run, overwrite=True)):
         clear_run(run)
     assert tree(run) == {".talkhead": b"talkhead training run\n"} | dict.fromkeys(kept, b"precious")
 
@@ -90,7 +90,7 @@ def test_no_link_in_a_run_is_written_or_deleted_through(tmp_path: Path) -> None:
     (run / "pictures").symlink_to(tmp_path / "victim")
     with (
         pytest.raises(TalkheadError, match="pictures is a link"),
-        run_folder(TrainOptions(data=(), out=run, overwrite=True)),
+        run_folder(TrainOptions(data=(), output=run, overwrite=True)),
     ):
         pass
     clear_run(run)
@@ -101,7 +101,7 @@ def test_a_run_is_not_replaced_while_it_is_begun_from(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     again = tmp_path / "again.safetensors"
     again.hardlink_to(run / "weights.safetensors")
-    wanted = TrainOptions(data=(), out=run, overwrite=True, init=again)
+    wanted = TrainOptions(data=(), output=run, overwrite=True, init=again)
     with pytest.raises(TalkheadError, match="of the run to be replaced"), run_folder(wanted):
         pass
     assert again.read_bytes() == b"of the run"
@@ -112,7 +112,7 @@ def test_leftovers_of_killed_saves_are_removed(tmp_path: Path) -> None:
     names = (".state.99.part.pt", ".weights.99.part.safetensors", ".tmpAb3xYz", ".run.9.part.json")
     for name in (*names, ".hidden", "pictures/.0000001.9.part.png"):
         (run / name).write_bytes(b"left over")
-    with run_folder(TrainOptions(data=(), out=run, resume=True)):
+    with run_folder(TrainOptions(data=(), output=run, resume=True)):
         assert {path.name for path in run.rglob(".*")} == {".talkhead", ".hidden"}
 
 
@@ -122,30 +122,31 @@ def test_a_killed_save_leaves_names_that_the_next_run_removes(
     run = make_run(tmp_path / "run")
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # as if killed before it
     for name in ("state.pt", "weights.safetensors", "run.json"):
-        with pytest.raises(IsADirectoryError), atomic_path(run / name) as partial:
-            partial.write_bytes(tmp_path.read_bytes())
+        with pytest.raises(RuntimeError, match="killed"), atomic_path(run / name) as partial:
+            partial.write_bytes(b"half")
+            raise RuntimeError("killed")
     monkeypatch.undo()
     assert len(list(run.glob(".*.part.*"))) == 3
-    with run_folder(TrainOptions(data=(), out=run, resume=True)):
+    with run_folder(TrainOptions(data=(), output=run, resume=True)):
         assert list(run.glob(".*.part.*")) == []
 
 
 def test_a_run_of_version_0_1_is_known_without_a_mark(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / ".talkhead").unlink()
-    with run_folder(TrainOptions(data=(), out=run, resume=True)):
+    with run_folder(TrainOptions(data=(), output=run, resume=True)):
         assert (run / ".talkhead").is_file()
     (run / ".talkhead").unlink()
     (run / "run.json").write_text("[]")
     with (
         pytest.raises(TalkheadError, match="holds other files"),
-        run_folder(TrainOptions(data=(), out=run, overwrite=True)),
+        run_folder(TrainOptions(data=(), output=run, overwrite=True)),
     ):
         pass
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
-    wanted = TrainOptions(data=(), out=tmp_path / "run")
+    wanted = TrainOptions(data=(), output=tmp_path / "run")
     again = run_folder(wanted)
     with run_folder(wanted), pytest.raises(TalkheadError, match="another run writes to"):
         again.__enter__()

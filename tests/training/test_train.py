@@ -81,9 +81,9 @@ def test_a_resumed_run_goes_on_bit_for_bit(clips: Path, tmp_path: Path) -> None:
     part = replace(whole, output=tmp_path / "part")
     interrupt_after(3, part)
     train(replace(part, resume=True))
-    assert losses(part.out) == losses(whole.out)
-    first, _ = checkpoint.load(whole.out / "weights.safetensors")
-    second, _ = checkpoint.load(part.out / "weights.safetensors")
+    assert losses(part.output) == losses(whole.output)
+    first, _ = checkpoint.load(whole.output / "weights.safetensors")
+    second, _ = checkpoint.load(part.output / "weights.safetensors")
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name]), name
 
@@ -172,7 +172,7 @@ def test_landmarks_start_the_keypoints(clips: Path, tmp_path: Path) -> None:
         settings=("recipe.adversarial=null", "recipe.landmark_start.keypoint_batch=4"),
     )
     train(wanted)
-    first, last = losses(wanted.out)
+    first, last = losses(wanted.output)
     assert first["landmark_supervision"] > 0
     assert "landmark_supervision" not in last  # released after a tenth of the run
 
@@ -203,7 +203,7 @@ def test_portraits_are_learned_from_beside_the_clips_if_their_heads_can_be_turne
     assert "the clips' landmarks have no depth: no heads of clips are turned" in caplog.text
     clips_alone = replace(only, portraits=None, output=tmp_path / "clips_alone")
     train(clips_alone)
-    assert losses(only.out)[0]["pixel"] != losses(clips_alone.out)[0]["pixel"]
+    assert losses(only.output)[0]["pixel"] != losses(clips_alone.output)[0]["pixel"]
 
 
 def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(
@@ -239,7 +239,7 @@ def test_what_fails_at_the_end_loses_nothing_and_scores_are_of_the_weights_that_
         with pytest.raises(TalkheadError, match="no more"):
             train(wanted)
 
-    _, header = checkpoint.load(wanted.out / "weights.safetensors")
+    _, header = checkpoint.load(wanted.output / "weights.safetensors")
     before = header.provenance.notes["validation"]["l1"]
 
     def change(model: torch.nn.Module, *_: object) -> list[float]:
@@ -262,9 +262,9 @@ def test_a_finished_run_that_is_resumed_does_not_learn_from_how_it_ended(
     settings = ("model.blend_source=true", "recipe.adversarial=null", "recipe.sharpen=3")
     wanted = run_options(clips, tmp_path / "run", steps=2, settings=settings)
     train(wanted)
-    first, _ = checkpoint.load(wanted.out / "weights.safetensors")
+    first, _ = checkpoint.load(wanted.output / "weights.safetensors")
     train(replace(wanted, resume=True))  # nothing is left to learn
-    again, _ = checkpoint.load(wanted.out / "weights.safetensors")
+    again, _ = checkpoint.load(wanted.output / "weights.safetensors")
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
 
@@ -275,7 +275,7 @@ def test_a_changed_rate_counts_after_resuming(clips: Path, tmp_path: Path) -> No
     train(wanted)
     still = ("recipe.learning_rate=0", "recipe.keypoint_rate=0", "recipe.ema=0.0")
     train(replace(wanted, steps=4, resume=True, settings=(*quiet, *still)))
-    state = torch.load(wanted.out / "state.pt", weights_only=True)
+    state = torch.load(wanted.output / "state.pt", weights_only=True)
     rates = [g["lr"] for g in state["optimizer"]["param_groups"]]
     assert rates == [0, 0]
     assert [g["lr"] for g in state["discriminator_optimizer"]["param_groups"]] == [0]
@@ -342,7 +342,7 @@ def test_a_run_that_loses_its_data_saves_before_it_gives_up(clips: Path, tmp_pat
         patch.setattr(Batches, "batch", gone)
         with pytest.raises(TalkheadError, match="in a row"):
             train(wanted)
-    assert json.loads((wanted.out / "run.json").read_text())["steps_done"] == 2
+    assert json.loads((wanted.output / "run.json").read_text())["steps_done"] == 2
     outcome = train(replace(wanted, resume=True))
     assert outcome is not None
     assert outcome.steps == 6
@@ -375,8 +375,8 @@ def test_codes_are_seeded_unless_init_brings_them(clips: Path, tmp_path: Path) -
     train(replace(bare, settings=without))
     seeded = (*still, "recipe.seed_codes=true")
     for wanted, init in ((grown, bare), (again, grown)):
-        train(replace(wanted, settings=seeded, init=init.out / "weights.safetensors"))
-    models = [checkpoint.load(each.out / "weights.safetensors")[0] for each in (grown, again)]
+        train(replace(wanted, settings=seeded, init=init.output / "weights.safetensors"))
+    models = [checkpoint.load(each.output / "weights.safetensors")[0] for each in (grown, again)]
     kept = [model.state_dict() for model in models]
     for name in ("motion.codebook.codes", "appearance.codebook.codes"):
         assert kept[0][name].abs().max() > 2 / len(kept[0][name])  # unseeded ones are within 1 / n

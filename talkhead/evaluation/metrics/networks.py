@@ -13,9 +13,9 @@ from pathlib import Path
 
 from torch import hub
 
-from talkhead.conversion.efficientnet import PACKAGE as EFFICIENTNET
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import atomic_path
+from talkhead.models.efficientnet_weights import PACKAGE as EFFICIENTNET
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.conversion.efficientnet import load_efficientnet
 from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.models.efficientnet import feature_distance
+from talkhead.models.efficientnet_weights import load_efficientnet
 
 Compare = Callable[[Tensor, Tensor], Tensor]
 

@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, hub, nn
 
-from talkhead.conversion.efficientnet import PACKAGE, find_efficientnet, load_efficientnet
 from talkhead.errors import TalkheadError
 from talkhead.io.torch_file import read_torch
 from talkhead.models.blocks import AntiAliasDownsample
 from talkhead.models.efficientnet import EfficientNetLite0, feature_distance
+from talkhead.models.efficientnet_weights import PACKAGE, find_efficientnet, load_efficientnet
 from talkhead.training.recipes.recipe import Recipe
 
 log = logging.getLogger(__name__)
