@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from dataclasses import replace
@@ -122,9 +123,9 @@ def test_a_killed_save_leaves_names_that_the_next_run_removes(
     run = make_run(tmp_path / "run")
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # as if killed before it
     for name in ("state.pt", "weights.safetensors", "run.json"):
-        with pytest.raises(RuntimeError, match="killed"), atomic_path(run / name) as partial:
+        with contextlib.suppress(InterruptedError), atomic_path(run / name) as partial:
             partial.write_bytes(b"half")
-            raise RuntimeError("killed")
+            raise InterruptedError
     monkeypatch.undo()
     assert len(list(run.glob(".*.part.*"))) == 3
     with run_folder(TrainOptions(data=(), output=run, resume=True)):

@@ -119,7 +119,7 @@ from talkhead.training.train import train
 from toys import CODEBOOK
 config.PRESETS["toy"] = CODEBOOK
 train(TrainOptions(data=(Path({clips!r}),), output=Path({out!r}), preset="toy", steps=3,
-    batch_size=4, device="cpu", workers=1, quiet=True, report_steps=1,
+    batch_size=4, perceptual="none", device="cpu", workers=1, quiet=True, report_steps=1,
     settings=("recipe.adversarial=null", "recipe.learning_rate=1e-3")))
 """
 
