@@ -157,9 +157,9 @@ METRICS = {
             "efficientnet",
             "EfficientNet",
             "lower",
-            "perceptual distance: mean over five layers of EfficientNet-Lite0 (1/2 to 1/16 of the "
-            "size) of mean |a - b| / mean |b|, b of the driving frame; no published numbers; "
-            "weights trained with this network as a loss do well by it",
+            "perceptual distance: mean absolute difference of features of EfficientNet-Lite0 over "
+            "the driving frame's mean, mean over five layers (1/2 to 1/16 of the size); no "
+            "published numbers; weights trained with this network as a loss do well by it",
             "talkhead, with weights from pip",
             "efficientnet",
             values="0..1",

@@ -121,7 +121,7 @@ class Objective:
         """How far the image, and the auxiliary one, are from the driving image."""
         attention, weights = self._attention_of_image(batch), self.recipe.weights
         own = outputs.own_image if weights.own else None
-        # Networks take as long as the model: of two pictures they judge either, for both.
+        # Networks are slow: of two pictures they judge either, at twice the weight.
         turn = own is not None and coin()
         look = 1.0 if own is None else 2.0
         terms = self._compare(outputs.image, batch.driving, attention, 0.0 if turn else look)
