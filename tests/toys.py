@@ -107,6 +107,7 @@ def run_options(clips: Path, out: Path, **changes: object) -> TrainOptions:
         device="cpu",
         workers=1,
         quiet=True,
+        perceptual="none",  # the same on every machine, and quick
         report_steps=1,
         settings=("recipe.adversarial.start=2", "recipe.adversarial.base_channels=4"),
     )

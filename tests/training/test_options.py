@@ -106,7 +106,7 @@ def test_a_disk_without_room_for_checkpoints_is_noticed_before_training(
 
 
 def test_a_perceptual_network_is_refused_where_nothing_uses_it(clips: Path, tmp_path: Path) -> None:
-    unused = run_options(clips, tmp_path / "run", vgg=tmp_path / "vgg.pth")
+    unused = run_options(clips, tmp_path / "run", vgg=tmp_path / "vgg.pth", perceptual="auto")
     with pytest.raises(TalkheadError, match="no perceptual loss"):
         train(replace(unused, settings=(*unused.settings, "recipe.weights.perceptual=0")))
     with pytest.raises(TalkheadError, match=r"no file .*vgg\.pth"):
