@@ -173,6 +173,7 @@ def run(*arguments: object) -> Result:
 
 
 def test_a_plot_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
+    (tmp_path / "none").touch()  # no weights, which would be told if they were read
     for plot in (tmp_path / "plot.nonsense", tmp_path / "nowhere" / "plot.png"):
         result = run("--weights", tmp_path / "none", "--plot", plot)
         assert result.exit_code == 1

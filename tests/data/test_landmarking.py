@@ -80,7 +80,7 @@ def test_pictures_share_one_file_that_the_portraits_are_read_with(tmp_path: Path
     pictures = sorted((tmp_path / "photos").iterdir())
     make_landmarks([], tmp_path / "lm", pictures)
     library = load_portraits(tmp_path / "photos", tmp_path / "lm", 64)
-    (marks,) = library.marks
+    (marks,) = library.landmarks
     assert marks is not None
     assert marks.shape == (2, 478, 3)  # the wall has none
     assert ((marks[0, 33, :2] + 1) * 100) == pytest.approx(EYE, abs=5)
