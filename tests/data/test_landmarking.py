@@ -20,7 +20,7 @@ from talkhead.training.options import AUTO, TrainOptions
 from talkhead.training.phases.pretrain_keypoints import load_portraits
 from talkhead.training.train import landmark_folder
 
-PORTRAIT = Path(__file__).parent.parent / "examples" / "portrait.jpg"
+PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 EYE = (196 - 100, 100 - 20)  # outer corner of the left one, in `moving`'s first frame
 
 
