@@ -138,7 +138,8 @@ def impossible(settings: RenderSettings, forms: Iterable[Control]) -> dict[str, 
 def _refused_at_all(settings: RenderSettings, control: Control) -> dict[str, str | None]:
     if getattr(settings, control.name) != control.default:
         return {}  # it can at least be given back
-    kind = {"whole": int, "number": float, "text": str}[control.kind]
+    bounded = control.kind == "text" and control.minimum is not None  # a number or a word
+    kind = int if bounded else {"whole": int, "number": float, "text": str}[control.kind]
     reasons = [_refusal(settings, control.name, value) for value in PROBES[kind]]
     return {"*": reasons[-1]} if all(reasons) else {}
 

@@ -178,7 +178,7 @@ def test_live_answers_each_picture_with_one(ready: Client) -> None:
             live.send(to_jpeg(moving_picture(number)))
             answer = live.recv(timeout=60)
             assert struct.unpack("<f", answer[:4])[0] > 0
-            assert from_jpeg(answer[4:]).shape == (64, 64, 3)
+            assert from_jpeg(answer[4:]).shape == (80, 80, 3)
 
 
 def test_live_says_that_no_face_was_seen(ready: Client) -> None:
@@ -364,8 +364,8 @@ def test_motion_that_the_weights_cannot_draw_cannot_be_chosen(client: Client) ->
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"size": "large"}, "size is int"),
-        ({"smooth": 2}, "smooth lies between"),
+        ({"size": "large"}, "size must be a whole number"),
+        ({"smooth": 2}, "smooth must be a number, 0 to 1"),
         ({"smooth": None}, "smooth is float"),
         ({"face": True}, "face is int"),
         ({"wings": 1}, "no setting 'wings'"),
