@@ -226,7 +226,7 @@ def test_readme_and_documentation_show_real_commands() -> None:
     lines = [line for line in lines if re.match(rf"talkhead ({'|'.join(commands)}) ", line)]
     assert len(lines) > 40
     for line in lines:
-        _, name, *words = shlex.split(re.split(" [#|<]", line)[0])
+        _, name, *words = shlex.split(re.split(" [#|<>]", line)[0])
         with contextlib.suppress(typer.Exit):  # of --help and --list-metrics
             commands[name].make_context(name, words)  # raises where a word is not understood
 
