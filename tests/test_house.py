@@ -19,6 +19,7 @@ DOORS = {
     "typer": ["cli/"],
     # detectors; landmarks for AKD
     "face_alignment": ["faces/alignment.py", "evaluation/metrics/backends.py"],
+    "ray": ["batch/cluster.py"],
     "PIL": ["io/image.py", "io/srgb.py"],
 }
 

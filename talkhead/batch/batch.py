@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,6 @@ from talkhead.batch.jobs import read_jobs
 from talkhead.batch.options import BatchOptions
 from talkhead.batch.plan import Plan, Task
 from talkhead.batch.results import TABLE, Result, Results
-from talkhead.batch.schedule import Schedule
 from talkhead.progress import Progress, shown
 
 log = logging.getLogger(__name__)
@@ -61,23 +62,21 @@ def batch(
     table, folder = Path(jobs), Path(output)
     rows = read_jobs(table, options.weights)
     check_inputs([options.weights] if options.weights else [])
-    devices = devices_for(options)
     with shown(progress) as tell, Results(folder) as results:
         planned = Plan(results, table, options, overwrite)(rows)
         settled = [each for each in planned if isinstance(each, Result)]
         tasks = [each for each in planned if isinstance(each, Task)]
-        results.put([*settled, *(task.waiting for task in tasks)])
         count = Counter(result.status for result in settled)
-        for result in settled:
-            _tell(result)
-        for number, result in enumerate(
-            run_here(Schedule(tasks), folder, options, devices), len(settled) + 1
-        ):
-            results.put([result])
-            count[result.status] += 1
-            _tell(result)
-            if tell is not None:
-                tell("rows", number, len(rows))
+        with _engine(tasks, results, options) as rendered:
+            results.put([*settled, *(task.waiting for task in tasks)])
+            for result in settled:
+                _tell(result)
+            for number, result in enumerate(rendered, len(settled) + 1):
+                results.put([result])
+                count[result.status] += 1
+                _tell(result)
+                if tell is not None:
+                    tell("rows", number, len(rows))
     return BatchReport(
         str(folder / TABLE),
         len(rows),
@@ -86,6 +85,20 @@ def batch(
         len(settled),
         time.perf_counter() - started,
     )
+
+
+@contextmanager
+def _engine(
+    tasks: list[Task], results: Results, options: BatchOptions
+) -> Iterator[Iterator[Result]]:
+    """The results of tasks, as they come, from where options say; started only where it must be."""
+    if options.engine == "process" or not tasks:
+        yield run_here(devices_for(options), tasks, results.folder, options)
+        return
+    from talkhead.batch.cluster import cluster, run_on_cluster
+
+    with cluster(options) as ray:
+        yield run_on_cluster(ray, tasks, results, options)
 
 
 def _tell(result: Result) -> None:

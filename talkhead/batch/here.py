@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from talkhead.batch.options import BatchOptions
+from talkhead.batch.plan import Task
 from talkhead.batch.results import Result
 from talkhead.batch.schedule import Schedule
 from talkhead.batch.worker import Worker
@@ -33,9 +34,10 @@ def devices_for(options: BatchOptions) -> list[str]:
 
 
 def run_here(
-    schedule: Schedule, folder: Path, options: BatchOptions, devices: Sequence[str]
+    devices: Sequence[str], tasks: Sequence[Task], folder: Path, options: BatchOptions
 ) -> Iterator[Result]:
     """The results of all tasks, as they come; one worker for each of `devices`."""
+    schedule = Schedule(tasks)
     if len(devices) > 1:
         yield from _in_threads(schedule, folder, options, devices)
         return

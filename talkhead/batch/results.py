@@ -32,7 +32,8 @@ class Result:
     row:     its number in the table of jobs; None: of a table that was run before.
     status:  "begun" stands in notes only.
     output:  below the folder of the results.
-    seconds: of rendering; frames: in the output; lost: how often the driving face was lost.
+    seconds: of rendering; frames: in the output; resumed: of these, left by a run that was cut
+             short; lost: how often the driving face was lost.
     work:    changes when inputs, settings or weights change; empty where that is not known.
     stamp:   changes when the files of the output do; of a row that is begun, as they were before.
     """
@@ -44,6 +45,7 @@ class Result:
     output: str
     seconds: float | None = None
     frames: int | None = None
+    resumed: int | None = None
     lost: int | None = None
     error: str | None = None
     work: str = ""
@@ -98,6 +100,7 @@ class Results:
         self.folder = folder
         self._rows: dict[int, Result] = {}
         self._saved = 0.0
+        self._is_new = not folder.is_dir()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             busy = f"another batch writes to {folder}; wait for it, or choose another folder"
@@ -155,6 +158,8 @@ class Results:
             if self._owned.is_empty():
                 self._owned.remove()
             self._owned.release()
+            if self._is_new and not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
 
 def _read(lines: Iterable[bytes], path: Path) -> Iterator[Result]:

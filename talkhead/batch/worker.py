@@ -53,8 +53,14 @@ class Worker:
         report = self._animator(job.weights)(
             job.source, read_driving(job.driving), output, job.settings, overwrite=task.overwrite
         )
-        done = replace(task.waiting, status="done", frames=report.frames, lost=report.lost)
-        return replace(done, stamp=stamp(output))
+        return replace(
+            task.waiting,
+            status="done",
+            frames=report.frames,
+            resumed=report.resumed,
+            lost=report.lost,
+            stamp=stamp(output),
+        )
 
     def _animator(self, weights: Path | None) -> Animator:
         if self._loaded is None or self._loaded[0] != weights:
