@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,15 +90,16 @@ def batch(
 @contextmanager
 def _engine(
     tasks: list[Task], results: Results, options: BatchOptions
-) -> Iterator[Iterator[Result]]:
+) -> Iterator[Generator[Result]]:
     """The results of tasks, as they come, from where options say; started only where it must be."""
     if options.engine == "process" or not tasks:
-        yield run_here(devices_for(options), tasks, results.folder, options)
+        with closing(run_here(devices_for(options), tasks, results.folder, options)) as rendered:
+            yield rendered
         return
     from talkhead.batch.cluster import cluster, run_on_cluster
 
-    with cluster(options) as ray:
-        yield run_on_cluster(ray, tasks, results, options)
+    with cluster(options) as ray, closing(run_on_cluster(ray, tasks, results, options)) as rendered:
+        yield rendered
 
 
 def _tell(result: Result) -> None:

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -130,7 +130,7 @@ class Workers:
         worker = self._workers[number] = self._begin()
         self._running[worker.__ray_ready__.remote()] = number, None
 
-    def run(self, schedule: Schedule, count: int) -> Iterator[Result]:
+    def run(self, schedule: Schedule, count: int) -> Generator[Result]:
         """The results of `count` tasks, as they come."""
         while count:
             for number in sorted(self._idle):
@@ -149,6 +149,10 @@ class Workers:
         """The next result; a task that is to be run again; None for other news."""
         ready, _ = self._ray.wait([*self._running], num_returns=1, timeout=PATIENCE_SECONDS)
         if not ready:
+            if not any(node["Alive"] for node in self._ray.nodes()):
+                raise TalkheadError(
+                    "the Ray cluster has no machine left; start it again, then run the same command"
+                )
             if all(task is None for _, task in self._running.values()):
                 log.warning("no worker has started yet: the Ray cluster is busy, or too small")
             return None
@@ -195,6 +199,6 @@ def _absolute(task: Task) -> Task:
 
 def run_on_cluster(
     ray: Any, tasks: list[Task], results: Results, options: BatchOptions
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """The results of all tasks, as they come."""
     return Workers(ray, results, options).run(Schedule(tasks), len(tasks))

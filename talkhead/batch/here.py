@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ def devices_for(options: BatchOptions) -> list[str]:
 
 def run_here(
     devices: Sequence[str], tasks: Sequence[Task], folder: Path, options: BatchOptions
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """The results of all tasks, as they come; one worker for each of `devices`."""
     schedule = Schedule(tasks)
     if len(devices) > 1:
