@@ -101,12 +101,13 @@ def read_frames(
     """Numbers and pictures uint8 (size, size, 3): the centre square of each frame, resized.
 
     numbers: which frames, increasing; None: every `every`-th from the first. Raises TalkheadError
-    when the clip cannot be read or ends too early.
+    when the clip cannot be read, ends too early or has a broken picture.
     """
     wanted = None if numbers is None else set(numbers)
     first = numbers[0] if numbers else 0
     last = None if numbers is None else numbers[-1]
-    with VideoReader(clip, skip=first, frames=None if last is None else last + 1) as reader:
+    end = None if last is None else last + 1
+    with VideoReader(clip, skip=first, frames=end, hold=False) as reader:
         seen = first
         for number, frame in enumerate(reader, start=first):
             seen = number + 1

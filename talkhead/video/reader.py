@@ -21,12 +21,12 @@ LATEST = 1e7  # seconds, four months
 
 
 def open_source(
-    path: Path, rate: Fraction | float, hardware: bool, track: int | None
+    path: Path, rate: Fraction | float, hardware: bool, track: int | None, hold: bool = True
 ) -> MediaSource | PictureSource | AnimationSource:
     """What a path holds: a media file, a folder or pattern of pictures, an animated picture."""
     header = None
     if is_picture_sequence(path):
-        source: PictureSource | AnimationSource = PictureSource(path, frame_rate(float(rate)))
+        source: PictureSource | AnimationSource = PictureSource(path, frame_rate(float(rate)), hold)
     else:
         header = picture_header(path) if path.is_file() else None
         if header is None:
@@ -60,6 +60,8 @@ class VideoReader:
     rate:       frames per second of pictures; media files bring their own times.
     hardware:   decode media files with an NVIDIA GPU, or raise TalkheadError.
     track:      which video track of a media file, from 0; None: the default one.
+    hold:       show the picture before a broken one of a folder for longer, with a warning; else
+                raise TalkheadError.
 
     Raises TalkheadError when the path is missing, empty, one picture, not a video, without pictures
     or without any frame that decodes, and, while iterating, when the selection is empty, the file
@@ -78,6 +80,7 @@ class VideoReader:
         rate: Fraction | float = DEFAULT_RATE,
         hardware: bool = False,
         track: int | None = None,
+        hold: bool = True,
     ) -> None:
         self.path = Path(path)
         self._start = _seconds("start", start)
@@ -89,7 +92,7 @@ class VideoReader:
         self._frames = frames
         self._skip = skip
         self._running: Generator[Frame, None, None] | None = None
-        self._source = open_source(self.path, rate, hardware, track)
+        self._source = open_source(self.path, rate, hardware, track, hold)
 
     @property
     def info(self) -> VideoInfo:

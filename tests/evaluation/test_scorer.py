@@ -32,6 +32,7 @@ from talkhead.evaluation.shards import own_device
 from talkhead.evaluation.statistics import interval, summarise
 from talkhead.faces.crop import resize
 from talkhead.inference.engine import Engine
+from talkhead.io.image import write_image
 
 PIXELS = MetricSuite((PixelMetrics(),), None, {})
 SIZE = 32
@@ -119,6 +120,20 @@ def test_a_broken_clip_is_named_and_the_rest_scored(
     assert result.rows[0].frames == 8
     assert "cut-0" in caplog.text
     assert "text-0.mp4" in markdown(result)
+
+
+def test_a_clip_with_a_broken_picture_is_left_out_and_not_held_over(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = data / "pictures-0"
+    folder.mkdir()
+    for number in range(6):
+        write_image(folder / f"{number:03d}.png", np.full((SIZE, SIZE, 3), 40 * number, np.uint8))
+    broken = folder / "003.png"
+    broken.write_bytes(broken.read_bytes()[:50])
+    result = run(data, tmp_path / "out", Perfect())
+    assert list(result.failed()) == ["pictures-0"]
+    assert "003.png" in markdown(result)
 
 
 def test_a_clip_that_ends_early_is_scored_as_far_as_it_goes_and_reported(
