@@ -19,7 +19,7 @@ from talkhead.cli import app
 from talkhead.data.clips import find_test_clips
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import read_frames
-from talkhead.evaluation.evaluate import Evaluation, score_methods
+from talkhead.evaluation.evaluate import score_methods
 from talkhead.evaluation.methods import WeightsMethod
 from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.evaluation.metrics.keypoints import KeypointMetrics
@@ -29,6 +29,7 @@ from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.report.html import html_report, write_report
 from talkhead.evaluation.report.tables import as_json, markdown
+from talkhead.evaluation.results import Evaluation
 from talkhead.evaluation.shards import own_device
 from talkhead.evaluation.statistics import interval, summarise
 from talkhead.faces.crop import resize
