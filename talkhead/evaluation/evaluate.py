@@ -142,13 +142,7 @@ def score_methods(
         if cases is None:
             return None
         rows.append(_row(method, cases, scorer, suite, metrics))
-    facts = {
-        "talkhead": __version__,
-        "protocol": evaluation_set.protocol,
-        "protocol_is": PROTOCOLS[evaluation_set.protocol],
-        "picture_size": size,
-        **(description or {}),
-    }
+    facts = _facts(evaluation_set, size) | (description or {})
     computed = tuple(name for name in METRICS if name in rows[0].scores)
     compared = tuple(add_gains(rows))
     result = Evaluation(evaluation_set, computed, compared, facts, suite.skipped, published)
@@ -156,6 +150,16 @@ def score_methods(
         name, reason = next(iter(result.failed().items()))
         raise TalkheadError(f"no clip could be scored; {name}: {reason}")
     return result
+
+
+def _facts(evaluation_set: EvaluationSet, size: int) -> dict[str, Any]:
+    """What a report must say of every evaluation."""
+    return {
+        "talkhead": __version__,
+        "protocol": evaluation_set.protocol,
+        "protocol_is": PROTOCOLS[evaluation_set.protocol],
+        "picture_size": size,
+    }
 
 
 def _row(
