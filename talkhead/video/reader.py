@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from talkhead.choices import USUAL_RATE
 from talkhead.errors import TalkheadError
 from talkhead.io.image import picture_header
 from talkhead.structs import Frame
@@ -16,7 +17,6 @@ from talkhead.video.media_source import MediaSource
 from talkhead.video.opening import check_pixels
 from talkhead.video.pictures import AnimationSource, PictureSource, frame_rate, is_picture_sequence
 
-DEFAULT_RATE = Fraction(25)  # of a sequence of pictures
 LATEST = 1e7  # seconds, four months
 
 
@@ -77,7 +77,7 @@ class VideoReader:
         end: float | None = None,
         frames: int | None = None,
         skip: int = 0,
-        rate: Fraction | float = DEFAULT_RATE,
+        rate: Fraction | float = USUAL_RATE,
         hardware: bool = False,
         track: int | None = None,
         hold: bool = True,
