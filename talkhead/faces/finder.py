@@ -32,12 +32,16 @@ class Pass:
     """One way to look at a picture.
 
     side: of the squares that the detector sees, pixels; angles: by which they are turned, radians;
-    presence: of a mesh that confirms what the detector is sure of.
+    score: least of a proposal of the detector; presence: least of a mesh that confirms what the
+    detector is sure of; unsure: how many proposals without a clear mesh, the surest ones, the
+    detector is asked about again, closer.
     """
 
     side: int
     angles: tuple[float, ...] = (0.0,)
+    score: float = 0.5
     presence: float = 0.95
+    unsure: int = 1
 
 
 class FaceFinder:
@@ -58,7 +62,7 @@ class FaceFinder:
     MOST_SQUARES = 24
     MOST_PIXELS = 24 * 128**2  # that the detector sees in one pass: 0.1 s of one core
     PASSES: tuple[Pass, ...] = (
-        Pass(128, presence=0.8),
+        Pass(128, score=LEAST_SCORE, presence=0.8, unsure=3),
         Pass(256),  # small faces
         Pass(128, (QUARTER, -QUARTER, math.pi)),  # heads that lie or hang
         Pass(512),  # smaller ones
@@ -107,11 +111,15 @@ class FaceFinder:
         enlarged = way.side > max(128, 1.5 * squares[0].side)  # which shows nothing more
         if enlarged or len(turned) * way.side**2 > self.MOST_PIXELS:
             return []
-        boxes = _without_doubles(self._detect(rgb, turned, way.side, self.LEAST_SCORE))
+        boxes = _without_doubles(self._detect(rgb, turned, way.side, way.score))
         found: list[_Confirmed] = []
+        unsure = 0
         for box, look in zip(
             boxes, self.landmarker.look(rgb, [_region_of(box) for box in boxes]), strict=True
         ):
+            unsure += look.presence < self.UNSURE
+            if look.presence < self.UNSURE and unsure > way.unsure:
+                continue
             others = [*known, *found]
             confirmed = self._confirm(rgb, box, look, way, others)
             if confirmed and not any(_same(confirmed.region, each.region) for each in others):
