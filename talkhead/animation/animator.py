@@ -14,7 +14,7 @@ import numpy as np
 from talkhead.animation.driving import MotionSource, TemplateMotion, VideoMotion, batches
 from talkhead.animation.paths import check_output, stamps
 from talkhead.animation.portrait import Portrait, load_portrait
-from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.renderer import FrameRenderer, check_abilities
 from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
@@ -27,7 +27,7 @@ from talkhead.io.atomic import is_same
 from talkhead.motion.anchor import AnchorSearch
 from talkhead.motion.template import MotionTemplate, read_driving, save_motion
 from talkhead.progress import Progress, shown
-from talkhead.structs import Keypoints
+from talkhead.structs import PLAIN, Keypoints, Strengths
 from talkhead.version import __version__
 from talkhead.video import VideoWriter
 
@@ -105,8 +105,7 @@ class Animator:
             check_output(motion_out, read, overwrite)
             if is_same(motion_out, output):
                 raise TalkheadError(f"{output} is also where the motion goes; rename one of them")
-        if settings.motion == "avd":
-            self.engine.require_avd()
+        check_abilities(self.engine, settings)
         started = time.perf_counter()
         finder = self._finder(settings.detector)
         sources = [load_portrait(path, self.engine, settings, finder) for path in paths]
@@ -134,7 +133,8 @@ class Animator:
             overwrite=overwrite,
         ) as writer:
             resumed = writer.frames_done
-            anchors = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
+            known = self.engine.has_landmarks
+            anchors = [find_anchor(driver, s.encoded.keypoints, settings, known) for s in sources]
             frames, stopped = self._render(
                 sources, driver, [found for _, found in anchors], writer, settled
             )
@@ -221,16 +221,19 @@ class Animator:
 
 
 def find_anchor(
-    driver: MotionSource, source: Keypoints, settings: RenderSettings
+    driver: MotionSource, source: Keypoints, settings: RenderSettings, landmarks: bool
 ) -> tuple[int | None, Keypoints | None]:
-    """Number and keypoints of the driving frame that a source's motion is measured from, if any."""
+    """Number and keypoints of the driving frame that a source's motion is measured from, if any.
+
+    landmarks: the keypoints are points of a head that are known by name.
+    """
     if settings.motion != "relative":
         return None, None
     if settings.anchor == "first":
         return 0, driver.first()
     keypoints = driver.motion().keypoints
     if settings.anchor == "auto":
-        search = AnchorSearch(source)
+        search = AnchorSearch(source, landmarks)
         search.update(keypoints)
         return search.best, search.keypoints
     number = int(settings.anchor)
@@ -262,6 +265,7 @@ def reenact(
     frames: Iterable[np.ndarray],
     engine: Engine,
     motion: TransferMode = "relative",
+    strengths: Strengths = PLAIN,
 ) -> Iterator[np.ndarray]:
     """For those who have their own reader: square faces in, the moved source out, in order.
 
@@ -272,7 +276,9 @@ def reenact(
     transfer = None
     for batch in batches(frames, engine.batch_size):
         keypoints = engine.detect(batch)
-        transfer = transfer or engine.transfer(motion, encoded.keypoints, keypoints[:1])
+        transfer = transfer or engine.transfer(
+            motion, encoded.keypoints, keypoints[:1], strengths=strengths
+        )
         yield from engine.render(encoded, transfer(keypoints))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from talkhead.animation.driving import DrivingBatch, batches
 from talkhead.animation.portrait import load_portrait
-from talkhead.animation.renderer import FrameRenderer, RenderedFrame
+from talkhead.animation.renderer import FrameRenderer, RenderedFrame, check_abilities
 from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter, DroppingPrefetcher, Prefetcher
@@ -86,8 +86,7 @@ class LiveAnimator:
             )
         if len(sources) != 1 and settings.layout != "grid":
             raise TalkheadError("several sources in one output need the layout `grid`")
-        if settings.motion == "avd":
-            engine.require_avd()
+        check_abilities(engine, settings)
         if settings.sound and reader.has_sound:
             log.warning("the driver's sound is left out: live output has none")
         self._engine = engine

@@ -28,7 +28,15 @@ from talkhead.models import Network
 from talkhead.models.detail import SourceDetail
 from talkhead.models.tpsmm import TpsmmModel
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import NOWHERE, Keypoints, PhotoWindow, RenderParts, SourceState
+from talkhead.structs import (
+    NOWHERE,
+    PLAIN,
+    Keypoints,
+    PhotoWindow,
+    RenderParts,
+    SourceState,
+    Strengths,
+)
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +163,25 @@ class Engine:
                 "motion, or TPSMM weights converted from a release with an avd_network"
             )
 
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether its keypoints are points of a head that are known by name."""
+        return has_landmarks(self._model.config)
+
+    def require_parts(self, strengths: Strengths) -> None:
+        """Raise TalkheadError unless these weights know the parts whose strength is changed."""
+        if strengths.changed and not self.has_landmarks:
+            raise TalkheadError(
+                f"these weights ({self.family}) do not know which keypoints belong to the mouth, "
+                f"the eyes or the head; leave out --{strengths.changed[0]}, or use weights that "
+                "were trained with landmarks, such as the bundled ones"
+            )
+        if strengths.gaze != 1 and not uses_mesh(self._model.config):
+            raise TalkheadError(
+                "these weights have no keypoints at the irises, so the gaze has no strength of its "
+                "own; leave out --gaze, or use weights of a preset with a face mesh"
+            )
+
     @torch.inference_mode()
     def disentangle(self, source: EncodedSource, driving: Keypoints) -> Keypoints:
         """The pose of a batch of driving keypoints on the source's face, by TPSMM's AVD network."""
@@ -171,9 +198,11 @@ class Engine:
         source: Keypoints,
         anchor: Keypoints | None = None,
         adapt_scale: bool = True,
+        strengths: Strengths = PLAIN,
     ) -> Transfer:
         """How these weights' keypoints are carried from driver to source; see `Transfer`."""
-        return Transfer(mode, source, anchor, adapt_scale, has_landmarks(self._model.config))
+        self.require_parts(strengths)
+        return Transfer(mode, source, anchor, adapt_scale, self.has_landmarks, strengths)
 
     def render(self, source: EncodedSource, keypoints: Keypoints) -> np.ndarray:
         """The source moved to a batch of keypoints: uint8 (B, S, S, 3)."""
