@@ -277,7 +277,7 @@ def reenact(
     for batch in batches(frames, engine.batch_size):
         keypoints = engine.detect(batch)
         transfer = transfer or engine.transfer(
-            motion, encoded.keypoints, keypoints[:1], strengths=strengths
+            motion, encoded.keypoints, keypoints[:1], strengths=strengths, picture=source
         )
         yield from engine.render(encoded, transfer(keypoints))
 

@@ -102,7 +102,12 @@ def choose_transfer(
     if settings.motion == "avd":
         return partial(engine.disentangle, source)
     return engine.transfer(
-        settings.motion, source.keypoints, anchor, settings.adapt_scale, settings.strengths
+        settings.motion,
+        source.keypoints,
+        anchor,
+        settings.adapt_scale,
+        settings.strengths,
+        source.picture,
     )
 
 

@@ -6,6 +6,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -84,7 +85,7 @@ class Engine:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
-        self._landmarker = Landmarker(device.type) if uses_mesh(model.config) else None
+        self._landmarker = Landmarker(device.type)
         self._compiled = compiled
         if compiled:
             self._draw = Compiled(self._model.render, device)
@@ -124,11 +125,14 @@ class Engine:
 
     def _meshes(self, pictures: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """The meshes of faces in pictures, as an argument for a model that uses them."""
-        if self._landmarker is None:
+        if not uses_mesh(self._model.config):
             return {}
+        return {"mesh": self._find_meshes(pictures).to(self.device)}
+
+    def _find_meshes(self, pictures: Sequence[np.ndarray]) -> Tensor:
         points = crop_meshes(self._landmarker, pictures) - 0.5  # from edges to pixel centres
         mesh = torch.from_numpy(points * 2 / (self.image_size - 1)) - torch.tensor([1.0, 1.0, 0.0])
-        return {"mesh": torch.nan_to_num(mesh, nan=NOWHERE).to(self.device)}
+        return torch.nan_to_num(mesh, nan=NOWHERE)
 
     @torch.inference_mode()
     def encode(self, picture: np.ndarray) -> EncodedSource:
@@ -199,9 +203,16 @@ class Engine:
         anchor: Keypoints | None = None,
         adapt_scale: bool = True,
         strengths: Strengths = PLAIN,
+        picture: np.ndarray | None = None,
     ) -> Transfer:
-        """How these weights' keypoints are carried from driver to source; see `Transfer`."""
+        """How these weights' keypoints are carried from driver to source; see `Transfer`.
+
+        picture: of the source; its face mesh says how far lips and lids are apart.
+        """
         self.require_parts(strengths)
+        limited = self.has_landmarks and (mode == "relative" or strengths.changed)
+        if limited and source.mesh is None and picture is not None:
+            source = replace(source, mesh=self._find_meshes([picture]))
         return Transfer(mode, source, anchor, adapt_scale, self.has_landmarks, strengths)
 
     def render(self, source: EncodedSource, keypoints: Keypoints) -> np.ndarray:

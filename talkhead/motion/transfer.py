@@ -84,7 +84,8 @@ class Transfer:
 
     @cached_property
     def _expression(self) -> Expression:
-        return Expression(self.source, self.strengths)
+        start = self.source if self.mode == "absolute" else self._anchor
+        return Expression(self.source, start, self.strengths)
 
     @cached_property
     def _mesh(self) -> MeshTransfer | None:
