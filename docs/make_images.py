@@ -47,6 +47,9 @@ def main() -> None:
     relative = frames(engine, "relative", layout="side-by-side", size=256)[FRAME]
     absolute = frames(engine, "absolute", motion="absolute", size=256)[FRAME]
     save("motion.jpg", row(relative, absolute))
+    strengths = ({"mouth": 0.0}, {}, {"mouth": 2.0}, {"head": 0.0}, {"head": 2.0})
+    drawn = [frames(engine, "strength", size=256, **each)[TALKING] for each in strengths]
+    save("strengths.jpg", row(*drawn))
     save("crop.jpg", row(photo, talkhead.crop_face(photo, 256)))
     pasted = frames(engine, "pasted", paste_back=True)[FRAME]
     save("layouts.jpg", row(absolute, relative, pasted))

@@ -221,7 +221,7 @@ class Animator:
 
 
 def find_anchor(
-    driver: MotionSource, source: Keypoints, settings: RenderSettings, landmarks: bool
+    driver: MotionSource, source: Keypoints, settings: RenderSettings, landmarks: bool = False
 ) -> tuple[int | None, Keypoints | None]:
     """Number and keypoints of the driving frame that a source's motion is measured from, if any.
 

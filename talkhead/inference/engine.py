@@ -177,13 +177,12 @@ class Engine:
         if strengths.changed and not self.has_landmarks:
             raise TalkheadError(
                 f"these weights ({self.family}) do not know which keypoints belong to the mouth, "
-                f"the eyes or the head; leave out --{strengths.changed[0]}, or use weights that "
-                "were trained with landmarks, such as the bundled ones"
+                f"the eyes or the head; leave out --{strengths.changed[0]}, or use the bundled ones"
             )
         if strengths.gaze != 1 and not uses_mesh(self._model.config):
             raise TalkheadError(
-                "these weights have no keypoints at the irises, so the gaze has no strength of its "
-                "own; leave out --gaze, or use weights of a preset with a face mesh"
+                "these weights have no keypoints at the irises, so gaze has no strength of its own; "
+                "leave out --gaze"
             )
 
     @torch.inference_mode()
@@ -205,10 +204,7 @@ class Engine:
         strengths: Strengths = PLAIN,
         picture: np.ndarray | None = None,
     ) -> Transfer:
-        """How these weights' keypoints are carried from driver to source; see `Transfer`.
-
-        picture: of the source; its face mesh says how far lips and lids are apart.
-        """
+        """How these weights' keypoints are carried to a source, with that `picture`: `Transfer`."""
         self.require_parts(strengths)
         limited = self.has_landmarks and (mode == "relative" or strengths.changed)
         if limited and source.mesh is None and picture is not None:

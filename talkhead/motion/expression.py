@@ -94,7 +94,7 @@ class Expression:
             growth = theirs[:, point, 1, 1] / height - 1
             changed = wanted[:, point, 1, 1]
             changed = changed + growth * (changed - height)
-            wanted[:, point, 1, 1] = _bounded(changed, height, *bounds)
+            wanted[:, point, 1, 1] = bounded(changed, height, *bounds)
         change = drawn.camera[:, None] @ (wanted - local)
         if self._head != 1:
             change = change + (drawn.camera - view.camera)[:, None] @ local
@@ -188,13 +188,15 @@ def _brows(y: Tensor) -> Tensor:
 
 
 def _excess(value: Tensor, own: Tensor, least: Tensor | float, most: float) -> Tensor:
-    """By how much values lie beyond bounds that are widened to hold the source's own."""
-    return value - _bounded(value, own, least, most)
+    """By how much values lie beyond `bounded`."""
+    return value - bounded(value, own, least, most)
 
 
-def _bounded(value: Tensor, own: Tensor, least: Tensor | float, most: float) -> Tensor:
+def bounded(value: Tensor, own: Tensor, least: Tensor | float, most: Tensor | float) -> Tensor:
+    """Values within bounds that are widened to hold the source's own."""
     low = torch.minimum(own, torch.as_tensor(least, dtype=own.dtype))
-    return torch.minimum(torch.maximum(value, low), own.clamp(min=most))
+    high = torch.maximum(own, torch.as_tensor(most, dtype=own.dtype))
+    return torch.minimum(torch.maximum(value, low), high)
 
 
 def inverse(cameras: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from talkhead.choices import TransferMode
 from talkhead.errors import TalkheadError
 from talkhead.motion.expression import Expression
 from talkhead.motion.head_pose import HeadRotation
+from talkhead.motion.mesh_expression import MeshExpression
 from talkhead.motion.mesh_transfer import MeshTransfer
-from talkhead.structs import PLAIN, Keypoints, Strengths
+from talkhead.structs import PLAIN, Keypoints, Strengths, known
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,10 @@ class Transfer:
         moved = driving if self.mode == "absolute" else self._relative(driving)
         if not self.landmarks or (self.mode == "absolute" and not self.strengths.changed):
             return moved
-        return self._expression(moved)
+        changed = self._expression(moved)
+        if moved.mesh is None or self._mesh_expression is None:
+            return changed
+        return replace(changed, mesh=self._mesh_expression(moved.mesh))
 
     def _relative(self, driving: Keypoints) -> Keypoints:
         moved = _move(driving, self._anchor, self.source, self.scale, self._tilt)
@@ -86,6 +90,13 @@ class Transfer:
     def _expression(self) -> Expression:
         start = self.source if self.mode == "absolute" else self._anchor
         return Expression(self.source, start, self.strengths)
+
+    @cached_property
+    def _mesh_expression(self) -> MeshExpression | None:
+        mesh = self.source.mesh
+        if mesh is None or not bool(known(mesh).all()):
+            return None
+        return MeshExpression(mesh.float(), self.strengths)
 
     @cached_property
     def _mesh(self) -> MeshTransfer | None:
