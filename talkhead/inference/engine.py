@@ -181,8 +181,8 @@ class Engine:
             )
         if strengths.gaze != 1 and not uses_mesh(self._model.config):
             raise TalkheadError(
-                "these weights have no keypoints at the irises, so gaze has no strength of its own; "
-                "leave out --gaze"
+                "these weights have no keypoints at the irises, so gaze has no strength of its "
+                "own; leave out --gaze"
             )
 
     @torch.inference_mode()

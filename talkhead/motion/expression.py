@@ -152,9 +152,9 @@ def local_maps(keypoints: Keypoints, view: HeadView | None = None) -> Tensor | N
 
 
 # Differences that count alike when faces are compared: of the opening, the width and the droop of
-# the mouth, of the height of each brow and each eye; and of the axes of heads (ten degrees).
+# the mouth, of the height of each brow and each eye; and of the axes of heads (six degrees).
 ALIKE = (0.03, 0.04, 0.015, 0.025, 0.025, 0.15, 0.15)
-AXIS_ALIKE = 0.17
+AXIS_ALIKE = 0.1
 
 
 def expression_and_pose(keypoints: Keypoints) -> Tensor:
