@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 PORTRAIT, DRIVING = ROOT / "examples" / "portrait.jpg", ROOT / "examples" / "driving.mp4"
 IMAGES = Path(__file__).parent / "images"
 FRAME = 42  # of the driving video, shown in still pictures
+TALKING = 24  # one in which the driver speaks
 HEIGHT = 256
 
 
