@@ -65,8 +65,10 @@ def assemble(
 
 
 def publish_result(workspace: Workspace, path: Path, overwrite: bool) -> None:
-    """Bring out what `assemble` made. Raises TalkheadError where it would replace what it should
-    not."""
+    """Bring out what `assemble` made.
+
+    Raises TalkheadError where it would replace what it should not.
+    """
     if pattern := pattern_to_write(path):
         made, aside = workspace.folder / PICTURES, workspace.folder / REPLACED
         publish_pictures(made, pattern, aside, overwrite)
