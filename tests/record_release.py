@@ -1,7 +1,7 @@
 """Record what an installed release draws, and compare two recordings.
 
 python tests/record_release.py record v01.npz [WEIGHTS]   with the release's Python
-python tests/record_release.py compare v01.npz v02.npz    exits 1 where they differ by more than 1e-4
+python tests/record_release.py compare v01.npz v02.npz    exits 1 where they differ
 
 Uses nothing of the tests and only what every release has: `talkhead.Engine` and weights, those that
 are bundled or a file. Pictures are smooth noise, so that nothing has to be carried along.
