@@ -78,6 +78,7 @@ class Engine:
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
         self._landmarker = Landmarker(device.type) if uses_mesh(model.config) else None
+        self._workers: Workers | None = None
         self._compiled = compiled
         if compiled:
             self._draw = Compiled(self._model.render, device)
@@ -184,26 +185,25 @@ class Engine:
     def begin(self, source: EncodedSource, keypoints: Keypoints) -> PendingBatch:
         """Like `render`, for pictures that are wanted later: a GPU draws them meanwhile."""
         driving = keypoints.map(lambda tensor: upload(tensor, self.device))
-        if self._workers is None or len(driving) == 1:
+        workers = self._side_by_side() if len(driving) > 1 else None
+        if workers is None:
             drawn = self._drawn(source, driving)
         else:
-            pieces = self._workers.map(lambda piece: self._drawn(source, piece), driving)
+            pieces = workers.map(lambda piece: self._drawn(source, piece), driving)
             levels, finite = zip(*pieces, strict=True)
             drawn = torch.cat(levels), torch.stack(finite).all()
         return PendingBatch(
             Download(drawn, self._copies), lambda: self._render_again(source, driving)
         )
 
-    @cached_property
-    def _workers(self) -> Workers | None:
+    def _side_by_side(self) -> Workers | None:
         """What draws parts of a batch side by side; None where the device does so itself."""
-        if (
-            self.device.type != "cpu"
-            or self._compiled
-            or min(self.batch_size, torch.get_num_threads()) == 1
-        ):
+        several = min(self.batch_size, torch.get_num_threads()) > 1
+        if not several or self.device.type != "cpu" or self._compiled:
             return None
-        return Workers(self.batch_size)
+        if self._workers is None or self._workers.frames != self.batch_size:
+            self._workers = Workers(self.batch_size)
+        return self._workers
 
     def _drawn(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, Tensor]:
         """Pictures uint8 (B, S, S, 3), and whether all numbers behind them are finite."""

@@ -26,6 +26,7 @@ class Workers:
 
     def __init__(self, frames: int) -> None:
         threads = torch.get_num_threads()
+        self.frames = frames
         self.count = min(frames, threads)
         self._share = threads // self.count
         self._met = threading.Barrier(self.count)

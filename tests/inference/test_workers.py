@@ -48,9 +48,7 @@ def test_nothing_is_kept_for_gradients(three_threads: None) -> None:
     ]
 
 
-def test_a_batch_side_by_side_is_the_batch_together(
-    three_threads: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_side_by_side_is_the_batch_together(three_threads: None) -> None:
     engine = Engine(mini("codebook"), torch.device("cpu"), batch_size=4)
     size = engine.image_size
     source = engine.encode(np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8))
@@ -58,10 +56,26 @@ def test_a_batch_side_by_side_is_the_batch_together(
     shifts = torch.linspace(-0.1, 0.1, 4)[:, None, None]
     keypoints = Keypoints(still.value + shifts, still.jacobian)
     parts = engine.render(source, keypoints)
-    monkeypatch.setitem(engine.__dict__, "_workers", None)
+    torch.set_num_threads(1)
     together = engine.render(source, keypoints)
     assert np.abs(parts.astype(int) - together).max() <= 1
     assert len({picture.tobytes() for picture in parts}) == 4
+
+
+def test_another_batch_size_makes_other_parts(
+    three_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(mini("codebook"), torch.device("cpu"), batch_size=1)
+    size = engine.image_size
+    source = engine.encode(np.zeros((size, size, 3), np.uint8))
+    still = source.keypoints.expand(3).map(torch.Tensor.contiguous)
+    drawn: list[int] = []
+    draw = engine.model.render
+    monkeypatch.setattr(engine, "_draw", lambda state, k: (drawn.append(len(k)), draw(state, k))[1])
+    engine.render(source, still)
+    engine.batch_size = 3
+    engine.render(source, still)
+    assert drawn == [3, 1, 1, 1]
 
 
 def test_numbers_that_are_none_are_told_from_any_part(three_threads: None) -> None:
