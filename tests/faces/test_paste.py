@@ -67,7 +67,7 @@ def test_motion_dies_out_towards_the_photo_so_that_no_seam_is_left(crop: Crop) -
     photo = np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)  # a seam would be an edge
     square, window = draw(photo, crop, torch.full((1, 2, SIZE, SIZE), 1.5))
     pasted = Paster(photo, crop, 4096)(square).astype(int)
-    assert np.abs(pasted - photo).max() > 3  # something moved
+    assert np.abs(pasted - photo).max() > 2  # something moved
     for axis in (0, 1):
         assert np.abs(np.diff(pasted, axis=axis)).max() <= 4  # the photo's own steps are 1
     if not crop.angle:
