@@ -70,6 +70,19 @@ def test_a_larger_picture_reduced_is_the_models_own(family: str) -> None:
     assert np.abs(cut(drawn, whole, size) - expected).mean() < 1
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_detail_is_no_further_from_the_truth_than_enlarging(family: str) -> None:
+    engine = engine_of(family)
+    size = engine.image_size
+    truth = photo(2 * size)
+    source = engine.encode(cut(truth, Crop(0, 0, 2 * size), size))
+    small = engine.render(source, source.keypoints)[0]
+    drawn = engine.render(engine.add_detail(source, truth), source.keypoints)[0]
+    enlarged = cut(small, Crop(0, 0, size), 2 * size)
+    off, before = (np.abs(each.astype(int) - truth).mean() for each in (drawn, enlarged))
+    assert off < before + 0.5  # levels
+
+
 def test_detail_of_a_source_that_is_kept_is_all_there() -> None:
     large = torch.from_numpy(photo(2 * SIZE)).permute(2, 0, 1)[None].float() / 255
     small = rescale(large, SIZE)
