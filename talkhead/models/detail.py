@@ -131,8 +131,7 @@ def trusted(flow: Tensor) -> Tensor:
     Measured with the bundled weights, same identity, against enlarging: the distance in
     EfficientNet's features falls by 6 to 10 % for talking heads (0.366 to 0.331, 0.458 to 0.429)
     and rises by 1 % for one that turns far (0.497 to 0.504; 0.511 without this share). L1 and SSIM,
-    which reward blur, are worse by up to 2 %. Half of all detail is better in L1 and SSIM, too,
-    where the head hardly turns, but then half of the sharpness is gone.
+    which reward blur, are worse by up to 2 %.
     """
     way = flow.norm(dim=1, keepdim=True) / flow.shape[-1]
     return 1 - rise(way, TRUST_FALLS, TRUST_ENDS)
