@@ -41,7 +41,7 @@ def save(name: str, picture: np.ndarray) -> None:
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     engine = talkhead.Engine.load()
-    gif = talkhead.RenderSettings(layout="side-by-side", size=192, frames=50)
+    gif = talkhead.RenderSettings(layout="side-by-side", size=144, frames=50)
     talkhead.Animator(engine)(PORTRAIT, DRIVING, IMAGES / "example.gif", gif, overwrite=True)
     photo = talkhead.read_image(PORTRAIT)
     relative = frames(engine, "relative", layout="side-by-side", size=256)[FRAME]

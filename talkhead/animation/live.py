@@ -184,8 +184,11 @@ class LiveAnimator:
 
 @dataclass(frozen=True)
 class TimedCrop:
-    """A cropped driving picture, the one that moves the portrait (the last with the face), its
-    time in the video, and when it came (`perf_counter`)."""
+    """A cropped driving picture, and when it came.
+
+    The picture, the one that moves the portrait (the last with the face), its time in the video,
+    and `perf_counter` at its arrival.
+    """
 
     picture: np.ndarray
     moving: np.ndarray

@@ -41,10 +41,10 @@ class MeshTransfer:
 
 
 def align(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotation (B, 3, 3), growth (B, 1, 1) and shift (B, 1, 3) of the skull from one mesh to
-    another: end = growth (start - m) rotation^T + m + shift, with m the middle of `start`.
+    """Rotation (B, 3, 3), growth (B, 1, 1) and shift (B, 1, 3) of the skull between meshes.
 
-    Least squares over the points that expressions leave alone (Umeyama 1991).
+    end = growth (start - m) rotation^T + m + shift, with m the middle of `start`. Least squares
+    over the points that expressions leave alone (Umeyama 1991).
     """
     first, second = _middle(start), _middle(end)
     a, b = start[:, RIGID_POINTS] - first, end[:, RIGID_POINTS] - second

@@ -171,6 +171,7 @@ async def put_media(studio: Studio, session: Session, request: Request) -> Respo
 
 
 async def take_example(studio: Studio, session: Session, request: Request) -> Response:
+    """Use an example file as portrait or driving video."""
     role = _role(request)
     name = (await request.json())["name"]
     path = example(role, name)
@@ -258,6 +259,7 @@ async def strip(studio: Studio, session: Session, request: Request) -> Response:
 
 
 async def add_render(studio: Studio, session: Session, request: Request) -> Response:
+    """Put a render into the queue; answers its number."""
     settings = await _settings(request)
     render = await run_in_threadpool(_add_render, studio, session, settings)
     return JSONResponse({"number": render})
@@ -278,6 +280,7 @@ def _add_render(studio: Studio, session: Session, settings: RenderSettings) -> i
 
 
 async def stop_render(studio: Studio, session: Session, request: Request) -> Response:
+    """End a render; what is drawn is kept."""
     studio.renders.stop(session, request.path_params["number"])
     return JSONResponse({})
 
