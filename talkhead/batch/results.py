@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from talkhead.animation.paths import stamps
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import write_text
-from talkhead.io.owned import OwnedFolder, read_own
+from talkhead.io.owned import OwnedFolder, delete_own, read_own
 from talkhead.schema import read_dataclass, read_json
 from talkhead.video.pictures import pattern_to_write
 
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 TABLE = "results.jsonl"
 NOTES = ".talkhead-batch"
+HALF_NOTE = re.compile(r"\.[0-9a-f]{32}\.\d+\.part\.json")  # of a worker that was killed
 SAVE_SECONDS = 2.0  # between two savings of the table; notes hold what it lacks
 
 
@@ -155,6 +157,7 @@ class Results:
             if self._rows:
                 self._save()
         finally:
+            delete_own(self._owned.path, HALF_NOTE)
             if self._owned.is_empty():
                 self._owned.remove()
             self._owned.release()

@@ -287,7 +287,9 @@ def test_a_batch_that_was_killed_before_it_said_so_owns_its_output(
     begun = {**result, "status": "begun", "stamp": ""}
     (tmp_path / "results" / NOTES / ".talkhead").write_text("talkhead batch\n")
     write_note(tmp_path / "results", Result(**begun))
+    (tmp_path / "results" / NOTES / f".{'0' * 32}.77.part.json").touch()  # half a note
     assert run(jobs).done == 1
+    assert not (tmp_path / "results" / NOTES).exists()
     assert files(tmp_path) == whole
 
 
