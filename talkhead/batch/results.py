@@ -63,8 +63,7 @@ class Result:
         return self.status == "failed" and self.work == work
 
     def has_made(self, folder: Path, work: str) -> bool:
-        """Whether that work was begun and has made its output since, but was killed before it
-        said so."""
+        """Whether that work was begun and has made its output, but could not say so any more."""
         begun = self.status == "begun" and self.work == work
         return begun and stamp(folder / self.output) not in ("", self.stamp)
 
