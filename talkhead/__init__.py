@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from talkhead.inference.engine import Engine
     from talkhead.io.image import read_image
     from talkhead.motion.template import MotionTemplate
+    from talkhead.preparation.options import PrepareOptions
+    from talkhead.preparation.prepare import PrepareReport, prepare
     from talkhead.structs import Face
     from talkhead.synthetic.options import SynthOptions
     from talkhead.synthetic.synth import synth
@@ -49,6 +51,8 @@ _HOMES = {
     "LiveAnimator": "talkhead.animation.live",
     "LiveReport": "talkhead.animation.live",
     "MotionTemplate": "talkhead.motion.template",
+    "PrepareOptions": "talkhead.preparation.options",
+    "PrepareReport": "talkhead.preparation.prepare",
     "RenderReport": "talkhead.animation.animator",
     "RenderSettings": "talkhead.animation.settings",
     "SynthOptions": "talkhead.synthetic.options",
@@ -63,6 +67,7 @@ _HOMES = {
     "evaluate": "talkhead.evaluation.run",
     "find_faces": "talkhead.faces.finder",
     "inspect": "talkhead.figures.inspect",
+    "prepare": "talkhead.preparation.prepare",
     "read_image": "talkhead.io.image",
     "reenact": "talkhead.animation.animator",
     "synth": "talkhead.synthetic.synth",
@@ -83,6 +88,8 @@ __all__ = [
     "LiveAnimator",
     "LiveReport",
     "MotionTemplate",
+    "PrepareOptions",
+    "PrepareReport",
     "RenderReport",
     "RenderSettings",
     "SynthOptions",
@@ -99,6 +106,7 @@ __all__ = [
     "evaluate",
     "find_faces",
     "inspect",
+    "prepare",
     "read_image",
     "reenact",
     "synth",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.data.landmarks import MESH, find_landmarks, in_square, read_landmarks
+from talkhead.data.manifest import read_manifest
 from talkhead.errors import TalkheadError
 from talkhead.video import VideoInfo, probe
 from talkhead.video.media import VIDEO_SUFFIXES
@@ -24,11 +25,24 @@ HELD_OUT = 20  # without test clips one identity in so many is held out for vali
 
 
 @dataclass(frozen=True)
+class Known:
+    """What a manifest says of a clip, so that nobody needs to open it.
+
+    frames: their number, at a steady rate. size: side of its pictures. landmarks: their file.
+    """
+
+    frames: int
+    size: int
+    landmarks: Path
+
+
+@dataclass(frozen=True)
 class Clip:
     """A video file or a folder of frames, and whose face it shows."""
 
     path: Path
     identity: str
+    known: Known | None = None
 
     @property
     def name(self) -> str:
@@ -48,9 +62,10 @@ def find_clips(
 ) -> Split:
     """All clips below the roots.
 
-    A root with `train/` (and `test/`) is split as it says; elsewhere, and where no root has test
-    clips, every twentieth identity is kept for testing. With `hold_out` these identities are, and
-    no test/ counts. Clips of identities in `exclude` are left out.
+    A prepared set holds the clips of its manifest, none of which is opened. A root with `train/`
+    (and `test/`) is split as it says; elsewhere, and where no root has test clips, every twentieth
+    identity is kept for testing. With `hold_out` these identities are, and no test/ counts. Clips
+    of identities in `exclude` are left out.
 
     Raises TalkheadError for a missing root, a folder of still pictures, or when nothing is left.
     """
@@ -60,6 +75,9 @@ def find_clips(
         if not root.is_dir():
             what = "is a file" if root.is_file() else "does not exist"
             raise TalkheadError(f"{root} {what}; --data takes a folder of clips")
+        if (listed := _listed(root)) is not None:
+            train += listed
+            continue
         if (root / "test").is_dir() and not (root / "train").is_dir():
             raise TalkheadError(f"{root} has test/ but no train/; --data takes what to learn from")
         train += clips_below(root / "train" if (root / "train").is_dir() else root)
@@ -91,6 +109,21 @@ def find_clips(
     if not train:
         raise TalkheadError("every identity is held out for validation; hold out fewer")
     return Split(tuple(train), tuple(test))
+
+
+def _listed(root: Path) -> list[Clip] | None:
+    """The clips of a manifest; None where there is none."""
+    entries = read_manifest(root)
+    if entries is None:
+        return None
+    return [
+        Clip(
+            root / entry.clip,
+            entry.identity,
+            Known(entry.frames, entry.size, root / entry.landmarks),
+        )
+        for entry in entries
+    ]
 
 
 def clips_below(base: Path) -> list[Clip]:
@@ -138,6 +171,12 @@ def identity_of(path: Path, base: Path) -> str:
     return parts[0] if len(parts) > 1 else name.split("-")[0]
 
 
+def landmark_path(folder: Path, clip: Clip) -> Path | None:
+    """The landmark file of a clip: in the folder, or else where its manifest says."""
+    found = find_landmarks(folder, clip.path, clip.name) if folder.is_dir() else None
+    return found or (clip.known.landmarks if clip.known else None)
+
+
 def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.ndarray | None:
     """Landmarks float32 (F, 478, 2 or 3) of a clip, None where there is no file for it.
 
@@ -145,12 +184,14 @@ def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.nd
     the file has it, is in the same unit from anywhere. Raises TalkheadError for a file of something
     else or of a number of frames other than the clip's.
     """
-    path = find_landmarks(folder, clip.path, clip.name)
+    known, path = clip.known, landmark_path(folder, clip)
     if path is None:
         return None
     points = read_landmarks(path, (MESH,)).meshes
     if frames is not None and len(points) != frames:
         raise TalkheadError(f"{path} has landmarks of {len(points)} frames, the clip has {frames}")
+    if known:
+        return 2 * in_square(points, known.size, known.size) - 1
     info = probe(clip.path)
     return 2 * in_square(points, info.width, info.height) - 1
 

@@ -50,7 +50,7 @@ from talkhead.training.phases.pretrain_keypoints import (
 )
 from talkhead.training.phases.rescale_jacobians import rescale_jacobians
 from talkhead.training.phases.sharpen import sharpen
-from talkhead.training.plan import choose_compute, plan
+from talkhead.training.plan import choose_compute, plan, with_own_landmarks
 from talkhead.training.recipes.recipe import LandmarkStart, Recipe
 from talkhead.version import __version__
 
@@ -61,8 +61,9 @@ SEEDING_BATCHES = 4
 
 def inspect_data(options: TrainOptions, progress: Progress | None = None) -> DataReport:
     """What `--check-data` says."""
-    options = replace(options, landmarks=landmark_folder(options))
     split = find_clips(options.data, options.exclude, options.hold_out)
+    options = with_own_landmarks(options)
+    options = replace(options, landmarks=landmark_folder(options))
     report = (lambda done, all_: progress("opening clips", done, all_)) if progress else None
     found = check_data(split, options.landmarks, options.workers, report)
     if not found.clips:
@@ -79,6 +80,7 @@ def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome 
     Raises TalkheadError for bad data or options, a full disk, a batch too large for memory.
     KeyboardInterrupt (Ctrl-C) is raised after everything was saved.
     """
+    options = with_own_landmarks(options)
     model_config, recipe = plan(options)
     kind = options.device
     if kind == "auto":
@@ -108,7 +110,8 @@ def _train(
     """The run of one process."""
     with preparing() as progress:
         processes.wait()
-        options = own_landmarks(options, compute, processes, progress)
+        split = find_clips(options.data, options.exclude, options.hold_out)
+        options = own_landmarks(options, split, compute, processes, progress)
         # What is quick and may be refused comes before the data, which may take long to read.
         before = read(options.output, model_config, recipe) if options.resume else None
         torch.manual_seed(options.seed)
@@ -117,7 +120,7 @@ def _train(
         if options.init and not options.resume:
             new = initialise(model, options.init, options.init_parts)
         perceptual = load_perceptual(options.perceptual, options.vgg, recipe, compute.device)
-        split, library = read_data(options, model_config, compute, processes, progress)
+        library = read_data(options, split, model_config, compute, processes, progress)
         teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
         judge = None
         if recipe.weights.face_mesh and not recipe.motion_only:
@@ -207,13 +210,17 @@ def landmark_folder(options: TrainOptions) -> Path | None:
 
 
 def own_landmarks(
-    options: TrainOptions, compute: Compute, processes: ProcessGroup, progress: Progress | None
+    options: TrainOptions,
+    split: Split,
+    compute: Compute,
+    processes: ProcessGroup,
+    progress: Progress | None,
 ) -> TrainOptions:
     """With `--landmarks auto`: find the landmarks of clips and portraits that are not known yet."""
     folder = landmark_folder(options)
     if options.landmarks == AUTO and folder is not None:
-        split = find_clips(options.data, options.exclude, options.hold_out)
-        share = [clip.path for clip in split.train[processes.rank :: processes.size]]
+        unknown = [clip.path for clip in split.train if clip.known is None]
+        share = unknown[processes.rank :: processes.size]
         stills = options.portraits if processes.is_main else None
         pictures = portrait_files(stills) if stills else []
         make_landmarks(share, folder, pictures, str(compute.device), progress)
@@ -224,13 +231,13 @@ def own_landmarks(
 
 def read_data(
     options: TrainOptions,
+    split: Split,
     model_config: ModelConfig,
     compute: Compute,
     processes: ProcessGroup,
     progress: Progress | None,
-) -> tuple[Split, Library]:
-    """Find and open the clips."""
-    split = find_clips(options.data, options.exclude, options.hold_out)
+) -> Library:
+    """Open the clips."""
     library = load_library(
         split.train,
         model_config.image_size,
@@ -246,7 +253,7 @@ def read_data(
     unmarked = sum(landmarks is None for landmarks in library.landmarks)
     if options.landmarks and unmarked:
         log.warning("%d of %d clips have no landmark file", unmarked, len(library.clips))
-    return split, library
+    return library
 
 
 def read_portraits(

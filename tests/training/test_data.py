@@ -18,13 +18,8 @@ from talkhead.data.clips import find_clips, identity_of, load_landmarks
 from talkhead.data.landmarks import find_landmarks, in_square, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.training.data.batches import NOWHERE, Batches
-from talkhead.training.data.library import (
-    ArrayFrames,
-    Library,
-    StreamedFrames,
-    load_library,
-    read_clip,
-)
+from talkhead.training.data.frames import ArrayFrames, StreamedFrames
+from talkhead.training.data.library import Library, load_library, read_clip
 from talkhead.training.data.pairs import Pairs
 from talkhead.training.data.prefetch import in_processes
 from talkhead.training.recipes.recipe import Augmentation, Recipe

@@ -14,6 +14,7 @@ import torch
 from talkhead.training.data.landmark_teacher import mean_face, openings
 from talkhead.training.data.library import Library
 from talkhead.training.data.mesh_warp import warp_mesh
+from talkhead.training.data.meshes import sampled
 
 FRAMES = 60  # of every clip, at most, that say how faces open
 LEAST, MOST = np.array([0.4, 0.0]), np.array([1.0, 0.8])  # shares of mouth and eyes that are shut
@@ -38,7 +39,7 @@ class MouthCloser:
     @classmethod
     def fit(cls, library: Library) -> MouthCloser:
         """Learn from landmarks how faces move as they open: a regression within clips."""
-        found = (landmarks for landmarks in library.landmarks if landmarks is not None)
+        found = (each[:] for each in sampled([m for m in library.landmarks if m is not None]))
         known = (landmarks[np.isfinite(landmarks).all((1, 2))][..., :2] for landmarks in found)
         clips = [
             landmarks[:: -(-len(landmarks) // FRAMES)] for landmarks in known if len(landmarks) > 1

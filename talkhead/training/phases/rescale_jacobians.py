@@ -21,6 +21,7 @@ from talkhead.topology import EXPRESSIVE_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
+from talkhead.training.data.meshes import sampled
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +71,9 @@ def rescale_jacobians(
 
 def _samples(library: Library) -> Iterator[tuple[Tensor, Tensor]]:
     """Pictures uint8 (n, S, S, 3) and marks (n, 478, 2) of every clip with at least two known."""
-    for frames, landmarks in zip(library.frames, library.landmarks, strict=True):
-        if landmarks is None:
-            continue
+    pairs = zip(library.frames, library.landmarks, strict=True)
+    for frames, meshes in sampled([(f, m) for f, m in pairs if m is not None]):
+        landmarks = meshes[:]
         known = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
         if len(known) > 1:
             some = known[:: -(-len(known) // FRAMES)]
