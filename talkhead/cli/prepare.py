@@ -29,5 +29,5 @@ def prepare(
         options = replace(options, videos=tuple(videos), overwrite=console.overwrite)
         report = run(options, progress=progress)
         console.show(asdict(report), "\n".join(report.lines()))
-        if report.failed:
+        if report.failed or not report.clips:
             raise typer.Exit(1)

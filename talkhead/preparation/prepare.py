@@ -13,17 +13,18 @@ from pathlib import Path
 from talkhead.data.manifest import MANIFEST, write_manifest
 from talkhead.errors import TalkheadError
 from talkhead.io.owned import OwnedFolder, delete_own
-from talkhead.preparation.extract import CLIPS, LANDMARKS, REJECTED, Extract, extract
+from talkhead.preparation.extract import CLIPS, LANDMARKS, REJECTED
 from talkhead.preparation.journal import JOURNAL, Journal, Record, clips_of
 from talkhead.preparation.lists import read_list
 from talkhead.preparation.options import PrepareOptions
 from talkhead.preparation.quality import REASONS
-from talkhead.preparation.sources import Source, find_sources
+from talkhead.preparation.report import REPORT, write_report
+from talkhead.preparation.sources import find_sources
+from talkhead.preparation.workers import extract_all
 from talkhead.progress import Progress, shown
 
 log = logging.getLogger(__name__)
 
-REPORT = "report.html"
 FILES = re.compile(r".*#.*\.(mp4|npz|jpg)|\..*\.part\.(mp4|npz|jpg)")
 
 
@@ -49,6 +50,18 @@ class PrepareReport:
     rejected: dict[str, int]
     failed: dict[str, str]
 
+    def facts(self) -> dict[str, str]:
+        """What the report says first."""
+        return {
+            "videos": str(self.videos),
+            "minutes of them": f"{self.minutes:.1f}",
+            "minutes without a face": f"{self.faceless:.1f}",
+            "clips": str(self.clips),
+            "minutes of them ": f"{self.clip_minutes:.1f}",
+            "frames of them": str(self.frames),
+            "identities": str(self.identities),
+        }
+
     def lines(self) -> list[str]:
         """For people."""
         text = [
@@ -60,11 +73,14 @@ class PrepareReport:
             for why, count in self.rejected.items()
         ]
         if self.faceless:
-            text.append(f"without a face: {self.faceless:.1f} minutes")
+            text.append(f"without a face that is large enough: {self.faceless:.1f} minutes")
         if self.failed:
             width = max(map(len, self.failed))
             text.append(f"{len(self.failed)} videos could not be prepared:")
-            text += [f"{video:<{width}}  {why}" for video, why in self.failed.items()]
+            text += [
+                f"{video:<{width}}  {why.removeprefix(video).strip()}"
+                for video, why in self.failed.items()
+            ]
         return text
 
 
@@ -75,14 +91,15 @@ def prepare(options: PrepareOptions, *, progress: Progress | bool | None = False
     can be added. A video that fails is named in the report, and the others are done.
 
     Raises TalkheadError where there is no video, for a folder of something else or one made with
-    other settings, for a full disk, and when nothing at all has come of it.
+    other settings, and for a full disk.
     """
     with _training_set(options) as journal, shown(progress) as tell:
         listed = read_list(options.listed) if options.listed else None
         sources, failed = find_sources(options.videos, listed, journal.names)
         waiting = [source for source in sources if not journal.has(source)]
+        before = len(journal.records)
         try:
-            for done, (source, made) in enumerate(_extracts(waiting, options), start=1):
+            for done, (source, made) in enumerate(extract_all(waiting, options), start=1):
                 if isinstance(made, str):
                     log.warning("%s", made)
                     failed[str(source.path)] = made
@@ -92,22 +109,10 @@ def prepare(options: PrepareOptions, *, progress: Progress | bool | None = False
                     tell("preparing videos", done, len(waiting))
         finally:
             write_manifest(options.output, clips_of(journal.records))
-        report = _report(options, journal.records, len(waiting) - len(failed), failed)
+        report = _report(options, journal.records, len(journal.records) - before, failed)
         _sweep(options.output, journal.records)
+        write_report(options.output, journal.records, report.facts(), failed)
     return report
-
-
-def _extracts(
-    sources: list[Source], options: PrepareOptions
-) -> Iterator[tuple[Source, Extract | str]]:
-    from talkhead.faces.finder import FaceFinder
-
-    finder = FaceFinder(options.device)
-    for source in sources:
-        try:
-            yield source, extract(source, options, finder)
-        except TalkheadError as error:
-            yield source, str(error)
 
 
 def _report(
