@@ -54,7 +54,7 @@ def read_dataclass(kind: type[T], values: Any) -> T:
     """
     if not isinstance(values, dict):
         raise TalkheadError(f"{kind.__name__} is {shown(values)}, not an object")
-    hints = _hints(kind)
+    hints = _hints(cast("Any", kind))
     for name in values:
         if name not in hints:
             raise TalkheadError(f"{kind.__name__} has no setting {shown(name)}")

@@ -12,7 +12,9 @@ import numpy as np
 
 from talkhead.data.landmarks import MESH, find_landmarks, in_square, read_landmarks
 from talkhead.data.manifest import read_manifest
+from talkhead.data.meshes import StoredMeshes
 from talkhead.errors import TalkheadError
+from talkhead.io.window import Place
 from talkhead.video import VideoInfo, probe
 from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import PICTURE_SUFFIXES
@@ -28,12 +30,15 @@ HELD_OUT = 20  # without test clips one identity in so many is held out for vali
 class Known:
     """What a manifest says of a clip, so that nobody needs to open it.
 
-    frames: their number, at a steady rate. size: side of its pictures. landmarks: their file.
+    frames: their number. fps: their steady rate. size: side of its pictures.
+    place, landmarks: where both are.
     """
 
     frames: int
+    fps: float
     size: int
-    landmarks: Path
+    place: Place
+    landmarks: Place
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def _listed(root: Path) -> list[Clip] | None:
         Clip(
             root / entry.clip,
             entry.identity,
-            Known(entry.frames, entry.size, root / entry.landmarks),
+            Known(entry.frames, entry.fps, entry.size, *entry.places(root)),
         )
         for entry in entries
     ]
@@ -171,10 +176,13 @@ def identity_of(path: Path, base: Path) -> str:
     return parts[0] if len(parts) > 1 else name.split("-")[0]
 
 
-def landmark_path(folder: Path, clip: Clip) -> Path | None:
-    """The landmark file of a clip: in the folder, or else where its manifest says."""
+def stored_meshes(folder: Path, clip: Clip) -> StoredMeshes | None:
+    """The landmarks of a clip of a prepared set: in the folder, or else where its manifest says."""
+    if clip.known is None:
+        return None
     found = find_landmarks(folder, clip.path, clip.name) if folder.is_dir() else None
-    return found or (clip.known.landmarks if clip.known else None)
+    place = Place(found) if found else clip.known.landmarks
+    return StoredMeshes(place, clip.known.frames, clip.known.size)
 
 
 def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.ndarray | None:
@@ -184,14 +192,15 @@ def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.nd
     the file has it, is in the same unit from anywhere. Raises TalkheadError for a file of something
     else or of a number of frames other than the clip's.
     """
-    known, path = clip.known, landmark_path(folder, clip)
+    stored = stored_meshes(folder, clip)
+    if stored is not None:
+        return stored[:]
+    path = find_landmarks(folder, clip.path, clip.name)
     if path is None:
         return None
     points = read_landmarks(path, (MESH,)).meshes
     if frames is not None and len(points) != frames:
         raise TalkheadError(f"{path} has landmarks of {len(points)} frames, the clip has {frames}")
-    if known:
-        return 2 * in_square(points, known.size, known.size) - 1
     info = probe(clip.path)
     return 2 * in_square(points, info.width, info.height) - 1
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from talkhead.errors import TalkheadError, shown
 from talkhead.io.atomic import write_text
+from talkhead.io.window import Place
 from talkhead.schema import Finite, Range, read_dataclass, read_json
 
 MANIFEST = "manifest.jsonl"
@@ -28,6 +29,8 @@ class ClipEntry:
     box:        left, top and side of the square in the video's pixels.
     size:       side of the clip in pixels. fps: frames per second. frames: their number.
     quality:    what was measured (see `preparation.quality`).
+    shard:      the tar file that holds both files, where the set is packed, with their first bytes
+                and lengths in it.
     """
 
     clip: str
@@ -41,11 +44,21 @@ class ClipEntry:
     fps: Annotated[float, Range(0, 1000)]
     frames: Annotated[int, Range(1, 1_000_000_000)]
     quality: dict[str, Finite]
+    shard: str | None = None
+    clip_bytes: tuple[Bytes, Bytes] | None = None
+    landmarks_bytes: tuple[Bytes, Bytes] | None = None
 
     def __post_init__(self) -> None:
-        for name in (self.clip, self.landmarks):
+        for name in (self.clip, self.landmarks, self.shard or "shard"):
             if not name or name.startswith("/") or ".." in name.split("/") or "\0" in name:
                 raise TalkheadError(f"{shown(name)} lies outside of the training set")
+
+    def places(self, folder: Path) -> tuple[Place, Place]:
+        """Where clip and landmarks are."""
+        if self.shard is None or self.clip_bytes is None or self.landmarks_bytes is None:
+            return Place(folder / self.clip), Place(folder / self.landmarks)
+        shard = folder / self.shard
+        return Place(shard, *self.clip_bytes), Place(shard, *self.landmarks_bytes)
 
 
 def read_manifest(folder: Path) -> tuple[ClipEntry, ...] | None:
@@ -74,7 +87,7 @@ def read_manifest(folder: Path) -> tuple[ClipEntry, ...] | None:
 def _entry(values: Any) -> ClipEntry:
     """A line's clip. What `read_dataclass` checks takes seconds for 20,000 lines, so it only says
     what is wrong where a quick look finds that something is."""
-    if isinstance(values, dict) and values.keys() == _KINDS.keys():
+    if isinstance(values, dict) and values.keys() == _KINDS.keys():  # not packed
         sound = all(type(values[name]) in kinds for name, kinds in _KINDS.items())
         if sound and values["frames"] > 0 and values["size"] > 0 and len(values["box"]) == 3:
             return ClipEntry(**{**values, "box": tuple(values["box"])})
@@ -93,5 +106,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 def write_manifest(folder: Path, entries: Iterable[ClipEntry]) -> None:
     """Whole or not at all. Raises OSError."""
-    lines = (json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
+    plain = ({k: v for k, v in asdict(e).items() if v is not None} for e in entries)
+    lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in plain)
     write_text(folder / MANIFEST, "".join(lines))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from talkhead.faces.finder import FaceFinder
 
 
+SIDES = (128, 256, 512)  # of the picture that the detector sees, in pixels
+SMALLEST = 16  # pixels of that picture that a face must have
+
+
 @dataclass(frozen=True, eq=False)
 class Sighting:
     """A followed face in one frame.
@@ -51,7 +55,7 @@ class PeopleTracker:
     cut: whether a new shot begins with the last frame.
     """
 
-    EVERY = 12  # frames between two searches while somebody is followed
+    EVERY = 25  # frames between two searches while somebody is followed
     ALONE = 5  # ... and while nobody is
     APART = 0.5  # of a face's height: two that are nearer are one
 
@@ -111,12 +115,23 @@ class PeopleTracker:
     def _search(self, rgb: np.ndarray, known: list[Sighting]) -> list[Sighting]:
         """Faces anywhere in the frame that are not followed yet."""
         new: list[Sighting] = []
-        for face in self._finder.find(rgb, every=True):
-            if face.height >= self._least and not self._is_known(face, [*known, *new]):
-                self._count += 1
-                self._followed[self._count] = _Followed(face, Appearance.of(rgb, face.points))
-                new.append(Sighting(self._count, face, region_of_points(face.points)))
+        for side in self._sides(max(rgb.shape[:2])):
+            regions = self._finder.propose(rgb, side)
+            for region, look in zip(
+                regions, self._finder.landmarker.look(rgb, regions), strict=True
+            ):
+                face = Face(look.points, look.presence)
+                sure = face.presence >= self._finder.PRESENCE and plausible(face.points)
+                if sure and face.height >= self._least and not self._is_known(face, [*known, *new]):
+                    self._count += 1
+                    self._followed[self._count] = _Followed(face, Appearance.of(rgb, face.points))
+                    new.append(Sighting(self._count, face, region))
         return new
+
+    def _sides(self, length: int) -> list[int]:
+        """At which sizes a frame of that length is searched, so that no face is too small."""
+        sides = [side for side in SIDES if SMALLEST * length / side > self._least]
+        return list(SIDES[: len(sides) + 1])
 
     def _is_known(self, face: Face, seen: list[Sighting]) -> bool:
         return any(

@@ -10,12 +10,13 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.lib import format as npy
 
 from talkhead.errors import TalkheadError, shown, told
+from talkhead.io.window import Place, Window
 
 LARGEST = 2 << 30  # bytes of one array: the mesh of a face for three hours at 30 frames a second
 KINDS = "biufU"  # of numbers and texts, as numpy calls them: no Python objects, no raw bytes
@@ -40,13 +41,13 @@ def read_arrays(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise TalkheadError(f"it is no sound archive of arrays: {told(error)}") from error
 
 
-def read_rows(file: Path, name: str, numbers: Sequence[int]) -> np.ndarray:
+def read_rows(place: Place, name: str, numbers: Sequence[int]) -> np.ndarray:
     """Some rows of one array, without reading the others where the file is not packed.
 
     Raises TalkheadError like `read_arrays`, and for a row that is not there.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
+        with Window(place) as window, zipfile.ZipFile(cast("IO[bytes]", window)) as archive:
             part = archive.getinfo(f"{name}.npy")
             if part.compress_type != zipfile.ZIP_STORED:
                 return _read(archive, part)[list(numbers)]

@@ -42,14 +42,14 @@ class Cutter:
     What it holds is a frame, so memory does not grow with the video. Use as a context manager:
     pieces that are not complete when it is left are dropped.
 
-    frames: all frames of the video, numbered.
+    frames: all frames of the video, numbered from 0.
     """
 
     def __init__(self, frames: Iterable[tuple[int, np.ndarray]], size: int, rate: Fraction) -> None:
         self._frames = iter(frames)
         self._size = size
         self._rate = rate
-        self._next: tuple[int, np.ndarray] | None = next(self._frames, None)
+        self._next = 0  # the number of the frame to be read next
         self._waiting: list[Piece] = []
         self._open: list[_Open] = []
 
@@ -64,13 +64,15 @@ class Cutter:
     def cut(self, pieces: Iterable[Piece], before: int) -> None:
         """Write more pieces. Frames below `before` are in no piece that is still to come."""
         self._waiting += pieces
-        while self._next is not None and self._next[0] < before and (self._waiting or self._open):
-            number, rgb = self._next
+        while self._next < before and (self._waiting or self._open):
+            number, rgb = next(self._frames, (self._next, None))
+            if rgb is None:
+                return
             self._begin(number)
             for each in self._open:
                 each.write(cut(rgb, each.piece.crop, self._size))
-            self._next = next(self._frames, None)
-            self._finish(number + 1)
+            self._next = number + 1
+            self._finish(self._next)
 
     def finish(self, pieces: Iterable[Piece]) -> None:
         """Write the last pieces. Raises TalkheadError when the video ends before they do."""

@@ -21,7 +21,7 @@ from talkhead.schema import read_dataclass, read_json
 
 JOURNAL = "sources.jsonl"
 # What clips do not depend on, or what may be another for each video.
-_FREE = {"output", "videos", "listed", "device", "workers", "overwrite"}
+_FREE = {"output", "videos", "listed", "shard_size", "device", "workers", "overwrite"}
 
 
 @dataclass(frozen=True)

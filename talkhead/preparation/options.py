@@ -57,6 +57,14 @@ class PrepareOptions:
         Annotated[float, Range(0, 1)],
         Option("Movement inside the face, in face heights: leaves out still pictures.", FACE),
     ] = 0.003
+    shard_size: Annotated[
+        Count | None,
+        Option(
+            "Also pack the set into tar files of about N MB in its folder shards/, for file "
+            "servers and object stores.",
+            OUTPUT,
+        ),
+    ] = None
     device: Annotated[str, Option("Where faces are found: cpu or cuda.", DEVICE)] = "cpu"
     workers: Annotated[Count, Option("Number of processes.", DEVICE)] = 1
     overwrite: bool = False

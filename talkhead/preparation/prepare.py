@@ -19,6 +19,7 @@ from talkhead.preparation.lists import read_list
 from talkhead.preparation.options import PrepareOptions
 from talkhead.preparation.quality import REASONS
 from talkhead.preparation.report import REPORT, write_report
+from talkhead.preparation.shards import pack
 from talkhead.preparation.sources import find_sources
 from talkhead.preparation.workers import extract_all
 from talkhead.progress import Progress, shown
@@ -111,6 +112,8 @@ def prepare(options: PrepareOptions, *, progress: Progress | bool | None = False
             write_manifest(options.output, clips_of(journal.records))
         report = _report(options, journal.records, len(journal.records) - before, failed)
         _sweep(options.output, journal.records)
+        if options.shard_size:
+            pack(options.output, clips_of(journal.records), options.shard_size)
         write_report(options.output, journal.records, report.facts(), failed)
     return report
 

@@ -16,9 +16,10 @@ from talkhead.faces.crop import resize
 from talkhead.io.atomic import write_text
 from talkhead.io.image import to_jpeg
 from talkhead.io.page import page, picture, table
+from talkhead.io.window import Place
 from talkhead.preparation.journal import Record, clips_of
 from talkhead.preparation.quality import REASONS
-from talkhead.video.clip import Place, read_frames
+from talkhead.video.clip import read_frames
 
 log = logging.getLogger(__name__)
 

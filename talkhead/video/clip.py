@@ -9,20 +9,20 @@ would take 4 ms and twice the room.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import atomic_path
+from talkhead.io.window import Place, Window
 from talkhead.video.formats import CODECS, Encoding
 from talkhead.video.opening import limit_pixels, open_untrusted
 from talkhead.video.pixels import FrameToRgb, RgbToFrame
@@ -76,73 +76,42 @@ def _as_os_error(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-@dataclass(frozen=True)
-class Place:
-    """Bytes of a file: all of it, or `length` bytes from `offset` on."""
-
-    path: Path
-    offset: int = 0
-    length: int | None = None
-
-
-class _Window:
-    """The bytes of a place as a file for FFmpeg, which is told of nothing beyond."""
-
-    def __init__(self, place: Place) -> None:
-        self._file = place.path.open("rb")
-        self._offset = place.offset
-        self._length = (
-            os.fstat(self._file.fileno()).st_size if place.length is None else place.length
-        )
-        self._at = 0
-
-    def read(self, count: int) -> bytes:
-        count = max(0, min(count, self._length - self._at))
-        found = os.pread(self._file.fileno(), count, self._offset + self._at)
-        self._at += len(found)
-        return found
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
-        if base + offset < 0:
-            return -1
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def read_frames(place: Place, numbers: Sequence[int]) -> list[np.ndarray]:
     """Frames of a clip of steady rate by their numbers from 0, uint8 (H, W, 3), in that order.
 
     Raises TalkheadError for a file that is missing, damaged, or too short.
     """
     try:
-        window = _Window(place)
-    except OSError as error:
-        raise TalkheadError(f"cannot read {place.path} ({error.strerror})") from error
-    try:
-        with open_untrusted(window, CONTAINER, format=CONTAINER) as container:
+        with (
+            Window(place) as window,
+            open_untrusted(window, CONTAINER, format=CONTAINER) as container,
+        ):
             stream = container.streams.video[0]
             stream.thread_count = 1
             limit_pixels(stream, place.path)
-            step = 1 / (Fraction(stream.average_rate or 0) * Fraction(stream.time_base or 0))
-            found = {n: _frame_at(container, stream, round(n * step)) for n in sorted(set(numbers))}
+            found = dict(_frames_at(container, stream, sorted(set(numbers))))
             return [found[number] for number in numbers]
-    except (av.FFmpegError, OSError, IndexError, ZeroDivisionError) as error:
-        raise TalkheadError(f"{place.path} is damaged, or no clip ({error})") from error
-    finally:
-        window.close()
+    except (av.FFmpegError, IndexError, ZeroDivisionError) as error:
+        raise TalkheadError(f"{place} is damaged, or no clip ({error})") from error
+    except OSError as error:
+        raise TalkheadError(f"{place} cannot be read ({error.strerror})") from error
 
 
-def _frame_at(container: InputContainer, stream: VideoStream, time: int) -> np.ndarray:
-    """The frame that is shown at a time, in the stream's units."""
-    container.seek(time, stream=stream)
-    for frame in container.decode(stream):
-        if frame.pts is not None and frame.pts >= time:
-            return FrameToRgb().rgb(frame)
-    raise IndexError("it ends before that frame")
+def _frames_at(
+    container: InputContainer, stream: VideoStream, numbers: Sequence[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Frames by ascending numbers; from the key frame before, or on from the last where that is
+    near."""
+    step = 1 / (Fraction(stream.average_rate or 0) * Fraction(stream.time_base or 0))
+    developer, last = FrameToRgb(), -GROUP - 1
+    decoded: Iterator[VideoFrame] = iter(())
+    for number in numbers:
+        time = round(number * step)
+        if number > last + GROUP:
+            container.seek(time, stream=stream)
+            decoded = container.decode(stream)
+        frame = next((f for f in decoded if f.pts is not None and f.pts >= time), None)
+        if frame is None:
+            raise IndexError(f"it ends before frame {number}")
+        yield number, developer.rgb(frame)
+        last = number

@@ -54,7 +54,7 @@ def test_several_roots_frame_folders_exclusion_and_held_out_people(tmp_path: Pat
     split = find_clips(roots, exclude=["bert"], hold_out=["carl"])
     assert [clip.identity for clip in split.train] == ["anna", "dora"]
     assert [clip.identity for clip in split.test] == ["carl"]
-    assert read_clip(split.train[0].path, SIZE).shape == (3, SIZE, SIZE, 3)
+    assert read_clip(split.train[0], SIZE).shape == (3, SIZE, SIZE, 3)
     with pytest.raises(TalkheadError, match="zoe"):
         find_clips(roots, hold_out=["zoe"])
 

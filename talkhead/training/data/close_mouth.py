@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from talkhead.data.meshes import sampled
 from talkhead.training.data.landmark_teacher import mean_face, openings
 from talkhead.training.data.library import Library
 from talkhead.training.data.mesh_warp import warp_mesh
-from talkhead.training.data.meshes import sampled
 
 FRAMES = 60  # of every clip, at most, that say how faces open
 LEAST, MOST = np.array([0.4, 0.0]), np.array([1.0, 0.8])  # shares of mouth and eyes that are shut

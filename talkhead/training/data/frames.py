@@ -13,8 +13,9 @@ from torch import Tensor
 from talkhead.data.clips import MIN_FRAMES, Clip, frame_count
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
+from talkhead.io.window import Place
 from talkhead.video import VideoReader, probe
-from talkhead.video.clip import Place, read_frames
+from talkhead.video.clip import read_frames
 
 
 class Frames(Protocol):
@@ -59,8 +60,8 @@ class IndexedFrames:
     Nothing is opened before that.
     """
 
-    def __init__(self, path: Path, count: int, size: int) -> None:
-        self._path = path
+    def __init__(self, place: Place, count: int, size: int) -> None:
+        self._place = place
         self._count = count
         self._size = size
 
@@ -68,7 +69,7 @@ class IndexedFrames:
         return self._count
 
     def take(self, indices: Sequence[int]) -> Tensor:
-        pictures = read_frames(Place(self._path), indices)
+        pictures = read_frames(self._place, indices)
         return torch.from_numpy(np.stack([cut_centre(each, self._size) for each in pictures]))
 
 
@@ -103,5 +104,5 @@ class StreamedFrames:
 def frames_on_demand(clip: Clip, size: int) -> IndexedFrames | StreamedFrames:
     """Frames of a clip that is not opened yet."""
     if clip.known is not None:
-        return IndexedFrames(clip.path, clip.known.frames, size)
+        return IndexedFrames(clip.known.place, clip.known.frames, size)
     return StreamedFrames(clip.path, size)

@@ -14,7 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from talkhead.data.clips import MIN_FRAMES, Clip, frame_count, load_landmarks, warn_about
+from talkhead.data.clips import (
+    MIN_FRAMES,
+    Clip,
+    frame_count,
+    load_landmarks,
+    stored_meshes,
+    warn_about,
+)
+from talkhead.data.meshes import Meshes
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.io.atomic import atomic_path
@@ -26,7 +34,6 @@ from talkhead.training.data.frames import (
     StreamedFrames,
     frames_on_demand,
 )
-from talkhead.training.data.meshes import Meshes, stored_meshes
 from talkhead.video import VideoReader, probe
 
 log = logging.getLogger(__name__)
@@ -90,7 +97,7 @@ def load_library(
     def open_clip(clip: Clip) -> tuple[Frames, Meshes | None] | str:
         try:
             if clip.known is not None and mode == "none":  # nothing is opened
-                meshes = stored_meshes(landmarks, clip, clip.known) if landmarks else None
+                meshes = stored_meshes(landmarks, clip) if landmarks else None
                 return frames_on_demand(clip, size), meshes
             frames = open_frames(clip, size, mode, device)
             exact = None if isinstance(frames, StreamedFrames) else len(frames)
@@ -156,14 +163,17 @@ def open_frames(clip: Clip, size: int, mode: str, device: torch.device | None) -
         return frames_on_demand(clip, size)
     if mode == "gpu":
         assert device is not None
-        return DeviceFrames(read_clip(clip.path, size), device)
+        return DeviceFrames(read_clip(clip, size), device)
     if mode == "memory":
-        return ArrayFrames(read_clip(clip.path, size))
-    return ArrayFrames(_from_disk(clip.path, size, Path(mode)))
+        return ArrayFrames(read_clip(clip, size))
+    return ArrayFrames(_from_disk(clip, size, Path(mode)))
 
 
-def read_clip(path: Path, size: int) -> np.ndarray:
+def read_clip(clip: Clip, size: int) -> np.ndarray:
     """All frames, uint8 (F, S, S, 3). Raises TalkheadError for a broken or too short clip."""
+    if clip.known is not None:
+        return frames_on_demand(clip, size).take(range(clip.known.frames)).numpy()
+    path = clip.path
     with VideoReader(path) as reader:
         frames = [cut_centre(frame.rgb, size) for frame in reader]
     if len(frames) < MIN_FRAMES:
@@ -171,13 +181,15 @@ def read_clip(path: Path, size: int) -> np.ndarray:
     return np.stack(frames)
 
 
-def _from_disk(path: Path, size: int, folder: Path) -> np.ndarray:
+def _from_disk(clip: Clip, size: int, folder: Path) -> np.ndarray:
     """Frames mapped from `folder`, where they are put the first time."""
-    stat = path.stat()
+    path = clip.known.place.path if clip.known else clip.path
+    stat, start = path.stat(), clip.known.place.offset if clip.known else 0
     key = f"{path.resolve()} {stat.st_mtime_ns} {stat.st_size} {size}"
+    key += f" {start}" if start else ""
     file = folder / f"{path.stem[:40]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
     if not file.is_file():
-        pixels = read_clip(path, size)
+        pixels = read_clip(clip, size)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_path(file) as partial:

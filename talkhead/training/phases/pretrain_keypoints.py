@@ -13,6 +13,7 @@ from torch import Tensor
 
 from talkhead.data.clips import Clip
 from talkhead.data.landmarks import MESH, PORTRAITS, in_square, read_landmarks
+from talkhead.data.meshes import sampled
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.io.image import read_image
@@ -23,7 +24,6 @@ from talkhead.training.data.batches import Batch, Batches
 from talkhead.training.data.frames import ArrayFrames, DeviceFrames
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
-from talkhead.training.data.meshes import sampled
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.optimizer import Average
 from talkhead.training.recipes.recipe import Augmentation, Recipe

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from talkhead.data.meshes import sampled
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
 from talkhead.topology import EXPRESSIVE_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
-from talkhead.training.data.meshes import sampled
 
 log = logging.getLogger(__name__)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from talkhead.data.clips import Clip, Known, landmark_path
 from talkhead.data.landmarks import MESH, in_square
 from talkhead.errors import TalkheadError
 from talkhead.io.arrays import read_rows
+from talkhead.io.window import Place
 
 SAMPLED = 500  # clips that stand for all where something is learned from their landmarks
 
@@ -35,8 +34,8 @@ class StoredMeshes:
     Raises TalkheadError, when asked for some, for a file that is damaged.
     """
 
-    def __init__(self, path: Path, count: int, size: int) -> None:
-        self._path = path
+    def __init__(self, place: Place, count: int, size: int) -> None:
+        self._place = place
         self._count = count
         self._size = size
 
@@ -52,18 +51,13 @@ class StoredMeshes:
         """Some frames, as of an array."""
         numbers = np.arange(self._count)[frames]
         try:
-            rows = read_rows(self._path, "points", numbers.reshape(-1).tolist())
+            rows = read_rows(self._place, "points", numbers.reshape(-1).tolist())
         except TalkheadError as error:
-            raise TalkheadError(f"{self._path} holds no landmarks ({error})") from error
+            raise TalkheadError(f"{self._place} holds no landmarks ({error})") from error
         if rows.shape[1:] != (MESH, 3):
-            raise TalkheadError(f"{self._path} holds rows of {rows.shape[1:]}, not ({MESH}, 3)")
+            raise TalkheadError(f"{self._place} holds rows of {rows.shape[1:]}, not ({MESH}, 3)")
         points = rows.astype(np.float32).reshape(*numbers.shape, MESH, 3)
         return 2 * in_square(points, self._size, self._size) - 1
-
-
-def stored_meshes(folder: Path, clip: Clip, known: Known) -> StoredMeshes:
-    """The landmarks of a clip of a prepared set."""
-    return StoredMeshes(landmark_path(folder, clip) or known.landmarks, known.frames, known.size)
 
 
 def sampled(items: Sequence[T]) -> Sequence[T]:
