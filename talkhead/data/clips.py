@@ -16,6 +16,7 @@ from talkhead.data.meshes import StoredMeshes
 from talkhead.errors import TalkheadError
 from talkhead.io.window import Place
 from talkhead.video import VideoInfo, probe
+from talkhead.video.clip import read_frames
 from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import PICTURE_SUFFIXES
 
@@ -243,10 +244,10 @@ def check_data(
 ) -> DataReport:
     """Open every clip, and say what is there. Decodes only the first frame of each."""
     clips = [*split.train, *split.test]
-    infos: dict[Clip, VideoInfo] = {}
+    infos: dict[Clip, _Header] = {}
     broken: dict[str, str] = {}
     with ThreadPoolExecutor(workers) as pool:
-        for number, (clip, info) in enumerate(zip(clips, pool.map(_probe, clips), strict=True)):
+        for number, (clip, info) in enumerate(zip(clips, pool.map(_header, clips), strict=True)):
             if isinstance(info, str):
                 broken[str(clip.path)] = info
             else:
@@ -255,8 +256,7 @@ def check_data(
                 progress(number + 1, len(clips))
     sizes: dict[str, int] = {}
     for info in infos.values():
-        size = f"{info.width}x{info.height}"
-        sizes[size] = sizes.get(size, 0) + 1
+        sizes[info.size] = sizes.get(info.size, 0) + 1
     train = [clip for clip in split.train if clip in infos]
     test = [clip for clip in split.test if clip in infos]
     has_landmarks = [c for c in train if landmarks and load_landmarks(landmarks, c) is not None]
@@ -265,22 +265,37 @@ def check_data(
         identities=len({clip.identity for clip in train}),
         test_clips=len(test),
         test_identities=len({clip.identity for clip in test}),
-        frames=sum(frame_count(infos[clip]) for clip in train),
-        seconds=sum(infos[clip].duration or 0.0 for clip in train),
+        frames=sum(infos[clip].frames for clip in train),
+        seconds=sum(infos[clip].seconds for clip in train),
         sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
         landmarks=len(has_landmarks),
         broken=broken,
     )
 
 
-def _probe(clip: Clip) -> VideoInfo | str:
+@dataclass(frozen=True)
+class _Header:
+    """What is known of a clip whose first frame decodes; size: such as 256x256."""
+
+    size: str
+    frames: int
+    seconds: float
+
+
+def _header(clip: Clip) -> _Header | str:
     """The clip's header, or why it cannot be used."""
+    known = clip.known
     try:
+        if known is not None:
+            read_frames(known.place, [0])
+            return _Header(f"{known.size}x{known.size}", known.frames, known.frames / known.fps)
         info = probe(clip.path)
     except TalkheadError as error:
         return str(error)
     count = frame_count(info)
-    return info if count >= MIN_FRAMES else f"too short: {count} frame, a pair needs two"
+    if count < MIN_FRAMES:
+        return f"too short: {count} frame, a pair needs two"
+    return _Header(f"{info.width}x{info.height}", count, info.duration or 0.0)
 
 
 def frame_count(info: VideoInfo) -> int:

@@ -41,7 +41,7 @@ class ClipEntry:
     end: Finite
     box: tuple[Number, Number, Number]
     size: Annotated[int, Range(1, 100_000)]
-    fps: Annotated[float, Range(0, 1000)]
+    fps: Annotated[float, Range(0.01, 1000)]
     frames: Annotated[int, Range(1, 1_000_000_000)]
     quality: dict[str, Finite]
     shard: str | None = None
@@ -89,7 +89,11 @@ def _entry(values: Any) -> ClipEntry:
     what is wrong where a quick look finds that something is."""
     if isinstance(values, dict) and values.keys() == _KINDS.keys():  # not packed
         sound = all(type(values[name]) in kinds for name, kinds in _KINDS.items())
-        if sound and values["frames"] > 0 and values["size"] > 0 and len(values["box"]) == 3:
+        if (
+            sound
+            and all(values[n] > 0 for n in ("frames", "size", "fps"))
+            and len(values["box"]) == 3
+        ):
             return ClipEntry(**{**values, "box": tuple(values["box"])})
     return read_dataclass(ClipEntry, values)
 

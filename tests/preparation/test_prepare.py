@@ -129,7 +129,7 @@ def test_a_line_that_was_not_completed_does_not_count(
 
     monkeypatch.setattr("talkhead.preparation.workers.extract", watch)
     again = prepare(PrepareOptions(out, (videos,), **EASY))
-    assert seen == ["photo.mp4"]
+    assert seen == ["photo.mp4", "broken.mp4"]  # what failed is tried again
     assert again.rejected == before.rejected
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from media import moving_picture
 
-from talkhead.data.clips import find_clips
+from talkhead.data.clips import check_data, find_clips
 from talkhead.data.manifest import ClipEntry, read_manifest, write_manifest
 from talkhead.preparation.shards import pack
 from talkhead.training.data.library import load_library
@@ -58,6 +58,8 @@ def test_clips_and_landmarks_are_read_where_they_lie_in_tar_files(folder: Path) 
         assert meshes[0] is not None
         assert meshes[1] is not None
         assert np.array_equal(meshes[0][[5, 11]], meshes[1][[5, 11]])
+    report = check_data(find_clips([folder / "shards"]))
+    assert (report.frames, report.sizes, report.broken) == (36, {"64x64": 3}, {})
     memory = load_library(find_clips([folder / "shards"]).train, 64, cache="memory")
     assert torch.equal(memory.frames[2].take([11, 2]), packed.frames[2].take([11, 2]))
 
