@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from talkhead.choices import USUAL_RATE
 from talkhead.data.manifest import ClipEntry
 from talkhead.errors import TalkheadError
 from talkhead.faces.finder import FaceFinder
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 
 CLIPS, LANDMARKS, REJECTED = "clips", "landmarks", "rejected"
 FASTEST = 30  # frames per second of a clip, about: of quicker videos every second frame is taken
-USUAL_RATE = Fraction(25)
 PICTURES = 4  # of rejected stretches, that are kept of each video
 SMALLEST = 0.5  # of the height of the smallest face that is taken: smaller ones are not followed
 
@@ -94,7 +94,7 @@ class _Video:
             VideoReader(path, start=start, end=end) as ahead,
             VideoReader(path, start=start, end=end) as behind,
         ):
-            every, rate = _steps(ahead.info.rate or USUAL_RATE)
+            every, rate = _steps(ahead.info.rate or Fraction(USUAL_RATE))
             small = SMALLEST * FACE_SHARE * options.size / options.max_enlargement
             stretches = Stretches(self._finder, small, max(1, int(options.longest * rate)))
             pictures = ((number, frame.rgb) for number, frame in _numbered(behind, every))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.report.charts import ranking
 from talkhead.evaluation.report.tables import number
+from talkhead.evaluation.results import Evaluation, Row
 from talkhead.io.page import picture
 
 SHOWN = 3  # worst and best cases, each
