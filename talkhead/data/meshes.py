@@ -12,7 +12,7 @@ from talkhead.errors import TalkheadError
 from talkhead.io.arrays import read_rows
 from talkhead.io.window import Place
 
-SAMPLED = 500  # clips that stand for all where something is learned from their landmarks
+SAMPLED = 200  # clips that stand for all where something is learned from their landmarks
 
 T = TypeVar("T")
 
