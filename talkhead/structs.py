@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -152,6 +152,24 @@ class Keypoints:
 
 
 @dataclass(frozen=True)
+class Strengths:
+    """How much of the driver's motion is drawn, by parts: 0 none, 1 as it is, 2 twice."""
+
+    mouth: float = 1.0
+    eyes: float = 1.0
+    head: float = 1.0
+    gaze: float = 1.0
+
+    @property
+    def changed(self) -> list[str]:
+        """The parts whose motion is not drawn as it is."""
+        return [part.name for part in fields(self) if getattr(self, part.name) != 1]
+
+
+PLAIN = Strengths()
+
+
+@dataclass(frozen=True)
 class DenseMotion:
     """Where every pixel of the result comes from, at the motion grid's size.
 
@@ -206,12 +224,14 @@ class RenderParts:
     kept:      (B, 1, S, S) in [0, 1], the share of the warped source itself in each pixel; zero
                where a model does not blend.
     occlusion: (B, 1, S, S) in [0, 1]; 1 where the warped source is to be trusted.
+    shown:     (B, 3, S, S), the warped source itself; the image where a model does not blend.
     """
 
     image: Tensor
     flow: Tensor
     kept: Tensor
     occlusion: Tensor
+    shown: Tensor
 
     def __len__(self) -> int:
         return self.image.shape[0]
@@ -219,7 +239,11 @@ class RenderParts:
     def __getitem__(self, items: slice) -> RenderParts:
         """A part of the batch."""
         return RenderParts(
-            self.image[items], self.flow[items], self.kept[items], self.occlusion[items]
+            self.image[items],
+            self.flow[items],
+            self.kept[items],
+            self.occlusion[items],
+            self.shown[items],
         )
 
     def split(self, size: int) -> Iterator[RenderParts]:

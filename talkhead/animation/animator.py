@@ -8,13 +8,21 @@ import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import torch
 
-from talkhead.animation.driving import MotionSource, TemplateMotion, VideoMotion, batches
+from talkhead.animation.driving import (
+    MotionSource,
+    TemplateMotion,
+    VideoMotion,
+    batches,
+    motion_settings,
+)
 from talkhead.animation.paths import check_output, stamps
 from talkhead.animation.portrait import Portrait, load_portrait
-from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.renderer import FrameRenderer, check_abilities
 from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
@@ -27,7 +35,7 @@ from talkhead.io.atomic import is_same
 from talkhead.motion.anchor import AnchorSearch
 from talkhead.motion.template import MotionTemplate, read_driving, save_motion
 from talkhead.progress import Progress, shown
-from talkhead.structs import Keypoints
+from talkhead.structs import PLAIN, Keypoints, Strengths
 from talkhead.version import __version__
 from talkhead.video import VideoWriter
 
@@ -112,7 +120,8 @@ class Animator:
         work = fingerprint(self.engine, paths, driving, settled)
         with _writer(output, driver, settings, sound, trim, work, overwrite) as writer:
             resumed = writer.frames_done
-            found = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
+            known = self.engine.has_landmarks
+            found = [find_anchor(driver, s.encoded.keypoints, settings, known) for s in sources]
             numbers, anchors = zip(*found, strict=True)
             frames, stopped = self._render(sources, driver, anchors, writer, settled)
             if stopped:
@@ -152,8 +161,7 @@ class Animator:
         self, paths: Sequence[Path], settings: RenderSettings
     ) -> tuple[list[Portrait], RenderSettings]:
         """Sources as they are drawn, and the settings with the size that this is."""
-        if settings.motion == "avd":
-            self.engine.require_avd()
+        check_abilities(self.engine, settings)
         finder = self._finder(settings.detector)
         sources = [load_portrait(path, self.engine, settings, finder) for path in paths]
         settled = settle_size(settings, sources, self.engine.image_size)
@@ -197,7 +205,7 @@ class Animator:
                     "else; record it again with --motion-out"
                 )
             return TemplateMotion(driving, self.engine.batch_size, settings)
-        key = (driving, settings, *stamps([driving]))
+        key = (driving, motion_settings(settings), *stamps([driving]))
         if key not in self._drivers:
             self._drivers.clear()
             finder = self._finder(settings.detector)
@@ -251,16 +259,19 @@ def _writer(
 
 
 def find_anchor(
-    driver: MotionSource, source: Keypoints, settings: RenderSettings
+    driver: MotionSource, source: Keypoints, settings: RenderSettings, landmarks: bool = False
 ) -> tuple[int | None, Keypoints | None]:
-    """Number and keypoints of the driving frame that a source's motion is measured from, if any."""
+    """Number and keypoints of the driving frame that a source's motion is measured from, if any.
+
+    landmarks: the keypoints are points of a head that are known by name.
+    """
     if settings.motion != "relative":
         return None, None
     if settings.anchor == "first":
         return 0, driver.first()
     keypoints = driver.motion().keypoints
     if settings.anchor == "auto":
-        search = AnchorSearch(source)
+        search = AnchorSearch(source, landmarks)
         search.update(keypoints)
         return search.best, search.keypoints
     number = int(settings.anchor)
@@ -271,8 +282,21 @@ def find_anchor(
     return number, keypoints[number : number + 1]
 
 
+class Drawing(Protocol):
+    """What tells an `Engine` from those that draw other pixels."""
+
+    @property
+    def weights(self) -> str: ...
+
+    @property
+    def precision(self) -> torch.dtype: ...
+
+
 def fingerprint(
-    engine: Engine, paths: Sequence[Path], driving: Path | MotionTemplate, settings: RenderSettings
+    engine: Drawing,
+    paths: Sequence[Path],
+    driving: Path | MotionTemplate,
+    settings: RenderSettings,
 ) -> str:
     """Changes when anything changes that the pixels depend on, which sound does not."""
     shown = {k: v for k, v in asdict(settings).items() if k not in ("sound", "track")}
@@ -292,6 +316,7 @@ def reenact(
     frames: Iterable[np.ndarray],
     engine: Engine,
     motion: TransferMode = "relative",
+    strengths: Strengths = PLAIN,
 ) -> Iterator[np.ndarray]:
     """For those who have their own reader: square faces in, the moved source out, in order.
 
@@ -302,7 +327,9 @@ def reenact(
     transfer = None
     for batch in batches(frames, engine.batch_size):
         keypoints = engine.detect(batch)
-        transfer = transfer or engine.transfer(motion, encoded.keypoints, keypoints[:1])
+        transfer = transfer or engine.transfer(
+            motion, encoded.keypoints, keypoints[:1], strengths=strengths, picture=source
+        )
         yield from engine.render(encoded, transfer(keypoints))
 
 

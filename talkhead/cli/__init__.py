@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from talkhead.cli.animate import animate
+from talkhead.cli.batch import batch
 from talkhead.cli.benchmark import benchmark
 from talkhead.cli.evaluate import ablate, evaluate
 from talkhead.cli.inspect import inspect
@@ -32,23 +33,24 @@ app = typer.Typer(
 )
 
 
-def print_version(wanted: bool) -> None:
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"talkhead {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def common(
+def _common(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     pass
 
 
 app.command()(animate)
+app.command()(batch)
 app.command()(prepare)
 app.command()(train)
 app.command()(benchmark)

@@ -6,6 +6,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,11 +25,20 @@ from talkhead.inference.batch_size import DEFAULT_BATCH, best_batch
 from talkhead.inference.compile import Compiled
 from talkhead.inference.fusion import fold
 from talkhead.inference.transport import Download, upload
+from talkhead.inference.workers import Workers
 from talkhead.models import Network
 from talkhead.models.detail import SourceDetail
 from talkhead.models.tpsmm import TpsmmModel
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import NOWHERE, Keypoints, PhotoWindow, RenderParts, SourceState
+from talkhead.structs import (
+    NOWHERE,
+    PLAIN,
+    Keypoints,
+    PhotoWindow,
+    RenderParts,
+    SourceState,
+    Strengths,
+)
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +86,8 @@ class Engine:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
-        self._landmarker = Landmarker(device.type) if uses_mesh(model.config) else None
+        self._landmarker = Landmarker(device.type)
+        self._workers: Workers | None = None
         self._compiled = compiled
         if compiled:
             self._draw = Compiled(self._model.render, device)
@@ -116,11 +127,14 @@ class Engine:
 
     def _meshes(self, pictures: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """The meshes of faces in pictures, as an argument for a model that uses them."""
-        if self._landmarker is None:
+        if not uses_mesh(self._model.config):
             return {}
+        return {"mesh": self._find_meshes(pictures).to(self.device)}
+
+    def _find_meshes(self, pictures: Sequence[np.ndarray]) -> Tensor:
         points = crop_meshes(self._landmarker, pictures) - 0.5  # from edges to pixel centres
         mesh = torch.from_numpy(points * 2 / (self.image_size - 1)) - torch.tensor([1.0, 1.0, 0.0])
-        return {"mesh": torch.nan_to_num(mesh, nan=NOWHERE).to(self.device)}
+        return torch.nan_to_num(mesh, nan=NOWHERE)
 
     @torch.inference_mode()
     def encode(self, picture: np.ndarray) -> EncodedSource:
@@ -155,6 +169,24 @@ class Engine:
                 "motion, or TPSMM weights converted from a release with an avd_network"
             )
 
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether its keypoints are points of a head that are known by name."""
+        return has_landmarks(self._model.config)
+
+    def require_parts(self, strengths: Strengths) -> None:
+        """Raise TalkheadError unless these weights know the parts whose strength is changed."""
+        if strengths.changed and not self.has_landmarks:
+            raise TalkheadError(
+                f"these weights ({self.family}) do not know which keypoints belong to the mouth, "
+                f"the eyes or the head; leave out --{strengths.changed[0]}, or use the bundled ones"
+            )
+        if strengths.gaze != 1 and not uses_mesh(self._model.config):
+            raise TalkheadError(
+                "these weights have no keypoints at the irises, so gaze has no strength of its "
+                "own; leave out --gaze"
+            )
+
     @torch.inference_mode()
     def disentangle(self, source: EncodedSource, driving: Keypoints) -> Keypoints:
         """The pose of a batch of driving keypoints on the source's face, by TPSMM's AVD network."""
@@ -171,9 +203,15 @@ class Engine:
         source: Keypoints,
         anchor: Keypoints | None = None,
         adapt_scale: bool = True,
+        strengths: Strengths = PLAIN,
+        picture: np.ndarray | None = None,
     ) -> Transfer:
-        """How these weights' keypoints are carried from driver to source; see `Transfer`."""
-        return Transfer(mode, source, anchor, adapt_scale, has_landmarks(self._model.config))
+        """How these weights' keypoints are carried to a source, with that `picture`: `Transfer`."""
+        self.require_parts(strengths)
+        limited = self.has_landmarks and (mode == "relative" or strengths.changed)
+        if limited and source.mesh is None and picture is not None:
+            source = replace(source, mesh=self._find_meshes([picture]))
+        return Transfer(mode, source, anchor, adapt_scale, self.has_landmarks, strengths)
 
     def render(self, source: EncodedSource, keypoints: Keypoints) -> np.ndarray:
         """The source moved to a batch of keypoints: uint8 (B, S, S, 3)."""
@@ -183,16 +221,34 @@ class Engine:
     def begin(self, source: EncodedSource, keypoints: Keypoints) -> PendingBatch:
         """Like `render`, for pictures that are wanted later: a GPU draws them meanwhile."""
         driving = keypoints.map(lambda tensor: upload(tensor, self.device))
-        whole = fill_up(driving, self.batch_size) if self._compiled else driving
-        if source.detail is None:
-            images = self._draw(source.state, whole)[: len(driving)]
-            drawn = to_levels(images), torch.isfinite(images).all()
+        workers = self._side_by_side() if len(driving) > 1 else None
+        if workers is None:
+            drawn = self._drawn(source, driving)
         else:
-            parts = self._draw_parts(source.state, whole)
-            drawn = lay_in(source.detail, parts[: len(driving)])
+            pieces = workers.map(lambda piece: self._drawn(source, piece), driving)
+            levels, finite = zip(*pieces, strict=True)
+            drawn = torch.cat(levels), torch.stack(finite).all()
         return PendingBatch(
             Download(drawn, self._copies), lambda: self._render_again(source, driving)
         )
+
+    def _side_by_side(self) -> Workers | None:
+        """What draws parts of a batch side by side; None where the device does so itself."""
+        several = min(self.batch_size, torch.get_num_threads()) > 1
+        if not several or self.device.type != "cpu" or self._compiled:
+            return None
+        if self._workers is None or self._workers.frames != self.batch_size:
+            self._workers = Workers(self.batch_size)
+        return self._workers
+
+    def _drawn(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, Tensor]:
+        """Pictures uint8 (B, S, S, 3), and whether all numbers behind them are finite."""
+        whole = fill_up(driving, self.batch_size) if self._compiled else driving
+        if source.detail is None:
+            images = self._draw(source.state, whole)[: len(driving)]
+            return to_levels(images), torch.isfinite(images).all()
+        parts = self._draw_parts(source.state, whole)
+        return lay_in(source.detail, parts[: len(driving)])
 
     @torch.inference_mode()
     def _render_again(self, source: EncodedSource, driving: Keypoints) -> np.ndarray:
