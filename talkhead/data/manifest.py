@@ -85,8 +85,11 @@ def read_manifest(folder: Path) -> tuple[ClipEntry, ...] | None:
 
 
 def _entry(values: Any) -> ClipEntry:
-    """A line's clip. What `read_dataclass` checks takes seconds for 20,000 lines, so it only says
-    what is wrong where a quick look finds that something is."""
+    """The clip of one line.
+
+    What `read_dataclass` checks takes seconds for 20,000 lines, so it only says what is wrong where
+    a quick look finds that something is.
+    """
     if isinstance(values, dict) and values.keys() == _KINDS.keys():  # not packed
         sound = all(type(values[name]) in kinds for name, kinds in _KINDS.items())
         if (

@@ -26,8 +26,11 @@ _FREE = {"output", "videos", "listed", "shard_size", "device", "workers", "overw
 
 @dataclass(frozen=True)
 class Record:
-    """A video that is done. source: where it really is; name: its name in the names of clips;
-    work: hash of its state and of what was wanted of it."""
+    """A video that is done.
+
+    source: where it really is. name: its name in the names of clips. work: hash of its state and of
+    what was wanted of it.
+    """
 
     source: str
     name: str

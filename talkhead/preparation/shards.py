@@ -1,7 +1,6 @@
-"""Pack a training set into tar files: few large files, which servers and object stores like better
-than very many small ones.
+"""Pack a training set into tar files.
 
-Members are stored as they are, so training reads clips and landmarks where they lie in a tar file,
+Servers and object stores like few large files better than very many small ones. Members are stored as they are, so training reads clips and landmarks where they lie in a tar file,
 by the byte ranges that the manifest of the shards names.
 """
 

@@ -54,8 +54,10 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
 
 
 def with_own_landmarks(options: TrainOptions) -> TrainOptions:
-    """With `--landmarks` decided: where nothing is said, those of a prepared set are used, if they
-    can teach the model."""
+    """With `--landmarks` decided.
+
+    Where nothing is said, those of a prepared set are used, if they can teach the model.
+    """
     if options.landmarks is not None:
         return replace(options, landmarks=None) if options.landmarks == NONE else options
     if not any((root / MANIFEST).is_file() for root in options.data):

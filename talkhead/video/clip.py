@@ -100,8 +100,10 @@ def read_frames(place: Place, numbers: Sequence[int]) -> list[np.ndarray]:
 def _frames_at(
     container: InputContainer, stream: VideoStream, numbers: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Frames by ascending numbers; from the key frame before, or on from the last where that is
-    near."""
+    """Frames by ascending numbers.
+
+    Each is decoded from the key frame before, or on from the last one where that is near.
+    """
     step = 1 / (Fraction(stream.average_rate or 0) * Fraction(stream.time_base or 0))
     developer, last = FrameToRgb(), -GROUP - 1
     decoded: Iterator[VideoFrame] = iter(())
