@@ -1,7 +1,8 @@
 """Pack a training set into tar files.
 
-Servers and object stores like few large files better than very many small ones. Members are stored as they are, so training reads clips and landmarks where they lie in a tar file,
-by the byte ranges that the manifest of the shards names.
+Servers and object stores like few large files better than very many small ones. Members are stored
+as they are, so training reads clips and landmarks where they lie in a tar file, by the byte ranges
+that the manifest of the shards names.
 """
 
 from __future__ import annotations
