@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from talkhead.inference.engine import Engine
     from talkhead.io.image import read_image
     from talkhead.motion.template import MotionTemplate
+    from talkhead.preparation.options import PrepareOptions
+    from talkhead.preparation.prepare import PrepareReport, prepare
     from talkhead.structs import Face
     from talkhead.synthetic.options import SynthOptions
     from talkhead.synthetic.synth import synth
@@ -54,6 +56,8 @@ _HOMES = {
     "LiveAnimator": "talkhead.animation.live",
     "LiveReport": "talkhead.animation.live",
     "MotionTemplate": "talkhead.motion.template",
+    "PrepareOptions": "talkhead.preparation.options",
+    "PrepareReport": "talkhead.preparation.prepare",
     "RenderReport": "talkhead.animation.animator",
     "RenderSettings": "talkhead.animation.settings",
     "SynthOptions": "talkhead.synthetic.options",
@@ -69,6 +73,7 @@ _HOMES = {
     "evaluate": "talkhead.evaluation.evaluate",
     "find_faces": "talkhead.faces.finder",
     "inspect": "talkhead.figures.inspect",
+    "prepare": "talkhead.preparation.prepare",
     "read_image": "talkhead.io.image",
     "reenact": "talkhead.animation.animator",
     "synth": "talkhead.synthetic.synth",
@@ -91,6 +96,8 @@ __all__ = [
     "LiveAnimator",
     "LiveReport",
     "MotionTemplate",
+    "PrepareOptions",
+    "PrepareReport",
     "RenderReport",
     "RenderSettings",
     "SynthOptions",
@@ -108,6 +115,7 @@ __all__ = [
     "evaluate",
     "find_faces",
     "inspect",
+    "prepare",
     "read_image",
     "reenact",
     "synth",

@@ -7,6 +7,7 @@ What may stand where is said once, by a dataclass's type hints: `int`, `float | 
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
@@ -53,7 +54,7 @@ def read_dataclass(kind: type[T], values: Any) -> T:
     """
     if not isinstance(values, dict):
         raise TalkheadError(f"{kind.__name__} is {shown(values)}, not an object")
-    hints = type_hints(kind, include_extras=True)
+    hints = _hints(cast("Any", kind))
     for name in values:
         if name not in hints:
             raise TalkheadError(f"{kind.__name__} has no setting {shown(name)}")
@@ -62,6 +63,12 @@ def read_dataclass(kind: type[T], values: Any) -> T:
         if required and field.name not in values:
             raise TalkheadError(f"{kind.__name__} lacks {field.name!r}")
     return kind(**{name: fitting(hints[name], value, name) for name, value in values.items()})
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """What the fields of a dataclass may hold; worked out once, since lists hold thousands."""
+    return type_hints(kind, include_extras=True)
 
 
 def fitting(kind: Any, value: Any, name: str) -> Any:

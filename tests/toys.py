@@ -13,7 +13,8 @@ from miniatures import FAMILIES, mini_config
 from talkhead.config import CodebookConfig, McnetConfig, ModelConfig
 from talkhead.data.clips import Clip
 from talkhead.training.data.batches import Batch, Batches
-from talkhead.training.data.library import ArrayFrames, Library
+from talkhead.training.data.frames import ArrayFrames
+from talkhead.training.data.library import Library
 from talkhead.training.options import TrainOptions
 from talkhead.training.recipes.recipe import Recipe
 

@@ -14,6 +14,7 @@ from talkhead.cli.benchmark import benchmark
 from talkhead.cli.evaluate import ablate, evaluate
 from talkhead.cli.inspect import inspect
 from talkhead.cli.malloc import keep_freed_memory
+from talkhead.cli.prepare import prepare
 from talkhead.cli.studio import studio
 from talkhead.cli.synth import synth
 from talkhead.cli.train import train
@@ -50,6 +51,7 @@ def _common(
 
 app.command()(animate)
 app.command()(batch)
+app.command()(prepare)
 app.command()(train)
 app.command()(benchmark)
 app.command()(evaluate)

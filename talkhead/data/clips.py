@@ -12,8 +12,12 @@ import numpy as np
 
 from talkhead.choices import USUAL_RATE
 from talkhead.data.landmarks import MESH, find_landmarks, in_square, read_landmarks
+from talkhead.data.manifest import read_manifest
+from talkhead.data.meshes import StoredMeshes
 from talkhead.errors import TalkheadError
+from talkhead.io.window import Place
 from talkhead.video import VideoInfo, probe
+from talkhead.video.clip import read_frames
 from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import PICTURE_SUFFIXES
 
@@ -25,11 +29,27 @@ HELD_OUT = 20  # without test clips one identity in so many is held out for vali
 
 
 @dataclass(frozen=True)
+class Known:
+    """What a manifest says of a clip, so that nobody needs to open it.
+
+    frames: their number. fps: their steady rate. size: side of its pictures.
+    place, landmarks: where both are.
+    """
+
+    frames: int
+    fps: float
+    size: int
+    place: Place
+    landmarks: Place
+
+
+@dataclass(frozen=True)
 class Clip:
     """A video file or a folder of frames, and whose face it shows."""
 
     path: Path
     identity: str
+    known: Known | None = None
 
     @property
     def name(self) -> str:
@@ -49,9 +69,10 @@ def find_clips(
 ) -> Split:
     """All clips below the roots.
 
-    A root with `train/` (and `test/`) is split as it says; elsewhere, and where no root has test
-    clips, every twentieth identity is kept for testing. With `hold_out` these identities are, and
-    no test/ counts. Clips of identities in `exclude` are left out.
+    A prepared set holds the clips of its manifest, none of which is opened. A root with `train/`
+    (and `test/`) is split as it says; elsewhere, and where no root has test clips, every twentieth
+    identity is kept for testing. With `hold_out` these identities are, and no test/ counts. Clips
+    of identities in `exclude` are left out.
 
     Raises TalkheadError for a missing root, a folder of still pictures, or when nothing is left.
     """
@@ -61,6 +82,9 @@ def find_clips(
         if not root.is_dir():
             what = "is a file" if root.is_file() else "does not exist"
             raise TalkheadError(f"{root} {what}; --data takes a folder of clips")
+        if (listed := _listed(root)) is not None:
+            train += listed
+            continue
         if (root / "test").is_dir() and not (root / "train").is_dir():
             raise TalkheadError(f"{root} has test/ but no train/; --data takes what to learn from")
         train += clips_below(root / "train" if (root / "train").is_dir() else root)
@@ -94,6 +118,21 @@ def find_clips(
     return Split(tuple(train), tuple(test))
 
 
+def _listed(root: Path) -> list[Clip] | None:
+    """The clips of a manifest; None where there is none."""
+    entries = read_manifest(root)
+    if entries is None:
+        return None
+    return [
+        Clip(
+            root / entry.clip,
+            entry.identity,
+            Known(entry.frames, entry.fps, entry.size, *entry.places(root)),
+        )
+        for entry in entries
+    ]
+
+
 def find_test_clips(data: Path) -> list[Clip]:
     """Clips to be judged on: all below the folder, or below its `test` where there is one.
 
@@ -107,7 +146,8 @@ def find_test_clips(data: Path) -> list[Clip]:
             f"{data} has train/ but no test/; to be judged on what was learned from, give --data "
             f"{data / 'train'}"
         )
-    clips = clips_below(folder)
+    listed = _listed(folder)
+    clips = clips_below(folder) if listed is None else listed
     if not clips:
         raise TalkheadError(
             f"{folder} holds no clips; expected videos ({' '.join(sorted(VIDEO_SUFFIXES))}) or "
@@ -180,6 +220,15 @@ def identity_of(path: Path, base: Path) -> str:
     return parts[0] if len(parts) > 1 else name.split("-")[0]
 
 
+def stored_meshes(folder: Path, clip: Clip) -> StoredMeshes | None:
+    """The landmarks of a clip of a prepared set: in the folder, or else where its manifest says."""
+    if clip.known is None:
+        return None
+    found = find_landmarks(folder, clip.path, clip.name) if folder.is_dir() else None
+    place = Place(found) if found else clip.known.landmarks
+    return StoredMeshes(place, clip.known.frames, clip.known.size)
+
+
 def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.ndarray | None:
     """Landmarks float32 (F, 478, 2 or 3) of a clip, None where there is no file for it.
 
@@ -187,6 +236,9 @@ def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.nd
     the file has it, is in the same unit from anywhere. Raises TalkheadError for a file of something
     else or of a number of frames other than the clip's.
     """
+    stored = stored_meshes(folder, clip)
+    if stored is not None:
+        return stored[:]
     path = find_landmarks(folder, clip.path, clip.name)
     if path is None:
         return None
@@ -235,10 +287,10 @@ def check_data(
 ) -> DataReport:
     """Open every clip, and say what is there. Decodes only the first frame of each."""
     clips = [*split.train, *split.test]
-    infos: dict[Clip, VideoInfo] = {}
+    infos: dict[Clip, _Header] = {}
     broken: dict[str, str] = {}
     with ThreadPoolExecutor(workers) as pool:
-        for number, (clip, info) in enumerate(zip(clips, pool.map(_probe, clips), strict=True)):
+        for number, (clip, info) in enumerate(zip(clips, pool.map(_header, clips), strict=True)):
             if isinstance(info, str):
                 broken[str(clip.path)] = info
             else:
@@ -247,8 +299,7 @@ def check_data(
                 progress(number + 1, len(clips))
     sizes: dict[str, int] = {}
     for info in infos.values():
-        size = f"{info.width}x{info.height}"
-        sizes[size] = sizes.get(size, 0) + 1
+        sizes[info.size] = sizes.get(info.size, 0) + 1
     train = [clip for clip in split.train if clip in infos]
     test = [clip for clip in split.test if clip in infos]
     has_landmarks = [c for c in train if landmarks and load_landmarks(landmarks, c) is not None]
@@ -257,22 +308,37 @@ def check_data(
         identities=len({clip.identity for clip in train}),
         test_clips=len(test),
         test_identities=len({clip.identity for clip in test}),
-        frames=sum(frame_count(infos[clip]) for clip in train),
-        seconds=sum(infos[clip].duration or 0.0 for clip in train),
+        frames=sum(infos[clip].frames for clip in train),
+        seconds=sum(infos[clip].seconds for clip in train),
         sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
         landmarks=len(has_landmarks),
         broken=broken,
     )
 
 
-def _probe(clip: Clip) -> VideoInfo | str:
+@dataclass(frozen=True)
+class _Header:
+    """What is known of a clip whose first frame decodes; size: such as 256x256."""
+
+    size: str
+    frames: int
+    seconds: float
+
+
+def _header(clip: Clip) -> _Header | str:
     """The clip's header, or why it cannot be used."""
+    known = clip.known
     try:
+        if known is not None:
+            read_frames(known.place, [0])
+            return _Header(f"{known.size}x{known.size}", known.frames, known.frames / known.fps)
         info = probe(clip.path)
     except TalkheadError as error:
         return str(error)
     count = frame_count(info)
-    return info if count >= MIN_FRAMES else f"too short: {count} frame, a pair needs two"
+    if count < MIN_FRAMES:
+        return f"too short: {count} frame, a pair needs two"
+    return _Header(f"{info.width}x{info.height}", count, info.duration or 0.0)
 
 
 def frame_count(info: VideoInfo) -> int:

@@ -66,7 +66,7 @@ class FaceTracker:
         self._following = False
         self._missing = 0  # frames since then
         self._strange = 0
-        self._shot = _Shot()
+        self._shot = Shot()
         self._warned = False
         self.jumped = False
         self.lost = 0
@@ -123,7 +123,7 @@ class FaceTracker:
         appearance = Appearance.of(rgb, face.points)
         distance = self._person.distance(appearance)
         self._strange = self._strange + 1 if distance > self.OTHER else 0
-        hopped = _is_far(face, last, self.STEP, self.GROWTH) and distance > self.SAME
+        hopped = is_far(face, last, self.STEP, self.GROWTH) and distance > self.SAME
         if hopped or self._strange >= self.STRANGE:
             self._strange = 0
             return None  # perhaps someone else's, who passed in front
@@ -192,7 +192,7 @@ class FaceTracker:
             self._warned = True
 
 
-class _Shot:
+class Shot:
     """Notices scene cuts from thumbnails, and frames of another size."""
 
     SIDE = 160  # longer side of the grey copy, pixels
@@ -227,7 +227,7 @@ class _Shot:
         return False
 
 
-def _is_far(face: Face, other: Face, step: float, growth: float) -> bool:
+def is_far(face: Face, other: Face, step: float, growth: float) -> bool:
     """Whether two faces are further apart, or differ more in size, than one face between frames."""
     way = math.dist(face.centre, other.centre)
     sizes = face.height / other.height

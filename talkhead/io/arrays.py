@@ -10,12 +10,13 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.lib import format as npy
 
 from talkhead.errors import TalkheadError, shown, told
+from talkhead.io.window import Place, Window
 
 LARGEST = 2 << 30  # bytes of one array: the mesh of a face for three hours at 30 frames a second
 KINDS = "biufU"  # of numbers and texts, as numpy calls them: no Python objects, no raw bytes
@@ -38,6 +39,69 @@ def read_arrays(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         # RuntimeError: what is encrypted; NotImplementedError: what is packed in another way
         raise TalkheadError(f"it is no sound archive of arrays: {told(error)}") from error
+
+
+def read_rows(place: Place, name: str, numbers: Sequence[int]) -> np.ndarray:
+    """Some rows of one array, without reading the others where the file is not packed.
+
+    Raises TalkheadError like `read_arrays`, and for a row that is not there.
+    """
+    try:
+        with Window(place) as window, zipfile.ZipFile(cast("IO[bytes]", window)) as archive:
+            part = archive.getinfo(f"{name}.npy")
+            if part.compress_type != zipfile.ZIP_STORED:
+                return _read(archive, part)[list(numbers)]
+            with archive.open(part) as stream:
+                shape, in_columns, dtype = _read_header(stream, part)
+                begin = stream.tell()
+            if in_columns or dtype.kind not in "iuf" or not shape:
+                return _read(archive, part)[list(numbers)]
+            start = _first_byte(archive, part) + begin
+            return _rows_at(archive.fp, start, shape, dtype, numbers)
+    except FileNotFoundError as error:
+        raise TalkheadError("there is no such file") from error
+    except OSError as error:
+        raise TalkheadError(f"it cannot be read: {error.strerror or told(error)}") from error
+    except KeyError as error:
+        raise TalkheadError(f"it has no {name!r}") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        RuntimeError,
+        IndexError,
+    ) as error:
+        raise TalkheadError(f"it is no sound archive of arrays: {told(error)}") from error
+
+
+def _first_byte(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> int:
+    """Where a part begins in its file, which its local header says."""
+    assert archive.fp is not None
+    archive.fp.seek(part.header_offset + 26)
+    lengths = archive.fp.read(4)
+    return (
+        part.header_offset + 30 + sum(int.from_bytes(lengths[i : i + 2], "little") for i in (0, 2))
+    )
+
+
+def _rows_at(
+    file: IO[bytes] | None,
+    start: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    numbers: Sequence[int],
+) -> np.ndarray:
+    assert file is not None
+    count = int(np.prod(shape[1:]))
+    rows = []
+    for number in numbers:
+        if not 0 <= number < shape[0]:
+            raise IndexError(f"there is no row {number}")
+        file.seek(start + number * count * dtype.itemsize)
+        row = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+        rows.append(row.reshape(shape[1:]))  # ValueError where the file ends before
+    return np.stack(rows)
 
 
 def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> np.ndarray:

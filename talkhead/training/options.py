@@ -22,7 +22,7 @@ from talkhead.schema import Range
 
 Minutes = Annotated[float, Range(0, 1_000_000)]
 
-AUTO = Path("auto")  # in place of a folder of landmarks
+AUTO, NONE = Path("auto"), Path("none")  # in place of a folder of landmarks
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ class TrainOptions:
         Path | None,
         Option(
             "Start keypoints from landmarks: auto (found by the face mesh once and kept beside the "
-            "data), or a folder of CLIP.npz files.",
+            "data), a folder of CLIP.npz files, or none. Default: those of a prepared set, if the "
+            "model can use them.",
             DATA,
         ),
     ] = None

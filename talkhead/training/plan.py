@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import torch
 
 from talkhead import config
 from talkhead.config import KeypointConfig, ModelConfig, TpsmmConfig, uses_mesh
+from talkhead.data.manifest import MANIFEST
 from talkhead.device import PRECISIONS, choose_device
 from talkhead.errors import TalkheadError
 from talkhead.models.sizes import check_sizes
 from talkhead.topology import HEAD_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.landmark_teacher import FREE_STARTS
-from talkhead.training.options import TrainOptions
+from talkhead.training.options import AUTO, NONE, TrainOptions
 from talkhead.training.recipes.overrides import apply_settings
 from talkhead.training.recipes.presets import recipe_for, recipe_named, with_landmarks
 from talkhead.training.recipes.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 
 def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
@@ -47,6 +51,23 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
     elif lean := [name for name, leans in leanings(recipe).items() if leans]:
         raise TalkheadError(f"recipe.{lean[0]} needs --landmarks auto (or a folder)")
     return model_config, recipe
+
+
+def with_own_landmarks(options: TrainOptions) -> TrainOptions:
+    """With `--landmarks` decided.
+
+    Where nothing is said, those of a prepared set are used, if they can teach the model.
+    """
+    if options.landmarks is not None:
+        return replace(options, landmarks=None) if options.landmarks == NONE else options
+    if not any((root / MANIFEST).is_file() for root in options.data):
+        return options
+    try:
+        plan(replace(options, landmarks=AUTO))
+    except TalkheadError as error:
+        log.info("the landmarks of the clips are not used: %s", error)
+        return options
+    return replace(options, landmarks=AUTO)
 
 
 def leanings(recipe: Recipe) -> dict[str, bool]:

@@ -20,6 +20,7 @@ from talkhead.training.distributed import ProcessGroup
 from talkhead.training.loop.trainer import Trainer
 from talkhead.training.options import AUTO, TrainOptions
 from talkhead.training.phases.pretrain_keypoints import load_portraits, portrait_files
+from talkhead.training.plan import with_own_landmarks
 from talkhead.training.recipes.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,9 @@ log = logging.getLogger(__name__)
 
 def inspect_data(options: TrainOptions, progress: Progress | None = None) -> DataReport:
     """What `--check-data` says."""
-    options = replace(options, landmarks=landmark_folder(options))
     split = find_clips(options.data, options.exclude, options.hold_out)
+    options = with_own_landmarks(options)
+    options = replace(options, landmarks=landmark_folder(options))
     report = (lambda done, all_: progress("opening clips", done, all_)) if progress else None
     found = check_data(split, options.landmarks, options.workers, report)
     if not found.clips:
@@ -51,13 +53,17 @@ def landmark_folder(options: TrainOptions) -> Path | None:
 
 
 def own_landmarks(
-    options: TrainOptions, compute: Compute, processes: ProcessGroup, progress: Progress | None
+    options: TrainOptions,
+    split: Split,
+    compute: Compute,
+    processes: ProcessGroup,
+    progress: Progress | None,
 ) -> TrainOptions:
     """With `--landmarks auto`: find the landmarks of clips and portraits that are not known yet."""
     folder = landmark_folder(options)
     if options.landmarks == AUTO and folder is not None:
-        split = find_clips(options.data, options.exclude, options.hold_out)
-        share = [clip.path for clip in split.train[processes.rank :: processes.size]]
+        unknown = [clip.path for clip in split.train if clip.known is None]
+        share = unknown[processes.rank :: processes.size]
         stills = options.portraits if processes.is_main else None
         pictures = portrait_files(stills) if stills else []
         make_landmarks(share, folder, pictures, str(compute.device), progress)
@@ -68,13 +74,13 @@ def own_landmarks(
 
 def read_data(
     options: TrainOptions,
+    split: Split,
     model_config: ModelConfig,
     compute: Compute,
     processes: ProcessGroup,
     progress: Progress | None,
-) -> tuple[Split, Library]:
-    """Find and open the clips."""
-    split = find_clips(options.data, options.exclude, options.hold_out)
+) -> Library:
+    """Open the clips."""
     library = load_library(
         split.train,
         model_config.image_size,
@@ -90,7 +96,7 @@ def read_data(
     unmarked = sum(landmarks is None for landmarks in library.landmarks)
     if options.landmarks and unmarked:
         log.warning("%d of %d clips have no landmark file", unmarked, len(library.clips))
-    return split, library
+    return library
 
 
 def read_portraits(

@@ -16,7 +16,7 @@ import torch
 from talkhead import config
 from talkhead.checkpoint import Provenance
 from talkhead.config import ModelConfig
-from talkhead.data.clips import Split
+from talkhead.data.clips import Split, find_clips
 from talkhead.errors import TalkheadError
 from talkhead.faces.mesh import FaceMesh478
 from talkhead.models import build
@@ -54,7 +54,7 @@ from talkhead.training.phases.pretrain_keypoints import (
 )
 from talkhead.training.phases.rescale_jacobians import rescale_jacobians
 from talkhead.training.phases.sharpen import sharpen
-from talkhead.training.plan import choose_compute, plan
+from talkhead.training.plan import choose_compute, plan, with_own_landmarks
 from talkhead.training.recipes.recipe import LandmarkStart, Recipe
 from talkhead.training.run_data import make_batches, own_landmarks, read_data, read_portraits
 from talkhead.version import __version__
@@ -72,6 +72,7 @@ def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome 
     Raises TalkheadError for bad data or options, a full disk, a batch too large for memory.
     KeyboardInterrupt (Ctrl-C) is raised after everything was saved.
     """
+    options = with_own_landmarks(options)
     model_config, recipe = plan(options)
     kind = options.device
     if kind == "auto":
@@ -114,7 +115,8 @@ def _train(
     """The run of one process."""
     with preparing() as progress:
         processes.wait()
-        options = own_landmarks(options, compute, processes, progress)
+        split = find_clips(options.data, options.exclude, options.hold_out)
+        options = own_landmarks(options, split, compute, processes, progress)
         # What is quick and may be refused comes before the data, which may take long to read.
         before = read(options.output, model_config, recipe) if options.resume else None
         torch.manual_seed(options.seed)
@@ -123,7 +125,7 @@ def _train(
         if options.init and not options.resume:
             new = initialise(model, options.init, options.init_parts)
         perceptual = load_perceptual(options.perceptual, options.vgg, recipe, compute.device)
-        split, library = read_data(options, model_config, compute, processes, progress)
+        library = read_data(options, split, model_config, compute, processes, progress)
         teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
         objective = Objective(recipe, perceptual, teacher, load_mesh_judge(recipe, compute))
         trainer = Trainer(model, recipe, objective, compute, processes, options.seed)

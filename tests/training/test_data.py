@@ -18,13 +18,8 @@ from talkhead.data.clips import find_clips, identity_of, load_landmarks
 from talkhead.data.landmarks import find_landmarks, in_square, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.training.data.batches import NOWHERE, Batches
-from talkhead.training.data.library import (
-    ArrayFrames,
-    Library,
-    StreamedFrames,
-    load_library,
-    read_clip,
-)
+from talkhead.training.data.frames import ArrayFrames, StreamedFrames
+from talkhead.training.data.library import Library, load_library, read_clip
 from talkhead.training.data.pairs import Pairs
 from talkhead.training.data.prefetch import in_processes
 from talkhead.training.recipes.recipe import Augmentation, Recipe
@@ -59,7 +54,7 @@ def test_several_roots_frame_folders_exclusion_and_held_out_people(tmp_path: Pat
     split = find_clips(roots, exclude=["bert"], hold_out=["carl"])
     assert [clip.identity for clip in split.train] == ["anna", "dora"]
     assert [clip.identity for clip in split.test] == ["carl"]
-    assert read_clip(split.train[0].path, SIZE).shape == (3, SIZE, SIZE, 3)
+    assert read_clip(split.train[0], SIZE).shape == (3, SIZE, SIZE, 3)
     with pytest.raises(TalkheadError, match="zoe"):
         find_clips(roots, hold_out=["zoe"])
 

@@ -13,9 +13,10 @@ from talkhead.structs import NOWHERE
 from talkhead.topology import LEFT_EAR, LOWER_LIP, OVAL, RIGHT_EAR, UPPER_LIP
 from talkhead.training.data.batches import Batches
 from talkhead.training.data.close_mouth import MouthCloser, draw_shares
+from talkhead.training.data.frames import ArrayFrames
 from talkhead.training.data.head_turn import FARTHEST, NOD, draw_angles, turn_head, yaw_of
 from talkhead.training.data.landmark_teacher import openings
-from talkhead.training.data.library import ArrayFrames, Library
+from talkhead.training.data.library import Library
 from talkhead.training.data.mesh_warp import warp_mesh
 from talkhead.training.losses.terms import disocclusion_map
 from talkhead.training.recipes.recipe import Augmentation, Recipe

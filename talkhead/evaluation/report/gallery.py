@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
-from pathlib import Path
 
 from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.report.charts import ranking
 from talkhead.evaluation.report.tables import number
 from talkhead.evaluation.results import Evaluation, Row
+from talkhead.io.page import picture
 
 SHOWN = 3  # worst and best cases, each
 
@@ -48,9 +47,6 @@ def _figure(row: Row, case: str, metric: str) -> str:
         f"{number(scores.values[metric][place], digits)}; "
         f"{number(scores.mean(metric), digits)} on average of the case"
     )
-    return f"<figure>{_image(row.pictures[case])}<figcaption>{escape(text)}</figcaption></figure>"
-
-
-def _image(file: Path) -> str:
-    data = base64.b64encode(file.read_bytes()).decode()
-    return f'<img alt="{escape(file.stem)}" src="data:image/jpeg;base64,{data}">'
+    file = row.pictures[case]
+    shown = picture(file.read_bytes(), file.stem)
+    return f"<figure>{shown}<figcaption>{escape(text)}</figcaption></figure>"

@@ -24,32 +24,7 @@ from talkhead.evaluation.report.tables import (
 from talkhead.evaluation.results import Evaluation, Row
 from talkhead.evaluation.statistics import Score
 from talkhead.io.atomic import check_file, write_text
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2rem auto; max-width: 1200px;
-  padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: .4rem; } h2 { font-size: 1.25rem; margin-top: 2.6rem; }
-h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
-table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
-th, td { padding: .35rem .55rem; border-bottom: 1px solid #ddd; text-align: right;
-  vertical-align: top; white-space: nowrap; }
-th { border-bottom: 2px solid #999; vertical-align: bottom; white-space: normal; }
-th:first-child, td:first-child { text-align: left; }
-table.text th, table.text td { text-align: left; white-space: normal; }
-td small { color: #666; display: block; } td small.better { color: #00704f; }
-td small.worse { color: #b3261e; } td.best { font-weight: 600; } td.best small { font-weight: 400; }
-td.published { font-style: italic; color: #555; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); gap: 0 2rem; }
-svg { width: 100%; max-width: 640px; font: 14px system-ui, sans-serif; display: block; }
-img { width: 100%; max-width: 1024px; display: block; }
-.heads { display: flex; max-width: 1024px; font-size: 13px; color: #555; }
-.heads span { flex: 1; text-align: center; }
-.key { margin-right: 1rem; white-space: nowrap; } .key i { display: inline-block; width: .8em;
-  height: .8em; border-radius: 50%; margin-right: .35em; }
-p.note, figcaption { color: #555; font-size: 13px; } figure { margin: 0 0 .8rem; }
-summary { cursor: pointer; font-weight: 600; margin: .8rem 0; }
-"""
-
+from talkhead.io.page import page, table
 
 REPORTS = ("report.html", "report.md", "scores.json", "frames.csv", "clips.csv")
 
@@ -104,22 +79,7 @@ def html_report(evaluation: Evaluation) -> str:
         "<h2>Definitions</h2>",
         _definitions(evaluation.columns),
     ]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
-        f'</title><meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
-        f"<body>\n{chr(10).join(parts)}\n</body></html>\n"
-    )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """Cells are HTML; one that begins with <td is taken whole."""
-    top = "".join(f"<th>{text}</th>" for text in head)
-    lines = [
-        "".join(text if text.startswith("<td") else f"<td>{text}</td>" for text in row)
-        for row in rows
-    ]
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class=wide><table class="{kind}"><tr>{top}</tr>{body}</table></div>'
+    return page(title, parts)
 
 
 def _score_table(evaluation: Evaluation) -> str:
@@ -135,7 +95,7 @@ def _score_table(evaluation: Evaluation) -> str:
     for row in evaluation.rows:
         cells = [_score_cell(row, metric, _best(evaluation.rows, metric)) for metric in metrics]
         rows.append([escape(row.name), *cells])
-    return _table(["", *(escape(heading(metric)) for metric in metrics)], rows)
+    return table(["", *(escape(heading(metric)) for metric in metrics)], rows)
 
 
 def _score_cell(row: Row, metric: Metric, best: float | None) -> str:
@@ -199,9 +159,9 @@ def _cases(evaluation: Evaluation) -> list[str]:
                 line.append(text)
             lines.append(line)
         head = ["", "frames", *(escape(heading(metric)) for metric in metrics)]
-        table = _table(head, lines)
+        scores = table(head, lines)
         opened = " open" if len(lines) <= MAX_CLIPS else ""
-        parts.append(f"<details{opened}><summary>{escape(row.name)}</summary>{table}</details>")
+        parts.append(f"<details{opened}><summary>{escape(row.name)}</summary>{scores}</details>")
     return parts
 
 
@@ -209,13 +169,13 @@ def _left_out(evaluation: Evaluation) -> list[str]:
     parts = []
     if failed := evaluation.failed():
         rows = [[escape(name), escape(str(why))] for name, why in failed.items()]
-        parts += ["<h2>Left out</h2>", _table(["case", "why"], rows, "text")]
+        parts += ["<h2>Left out</h2>", table(["case", "why"], rows, "text")]
     if short := evaluation.short():
         rows = [[escape(name), escape(why)] for name, why in short.items()]
-        parts += ["<h2>Scored in part</h2>", _table(["case", "why"], rows, "text")]
+        parts += ["<h2>Scored in part</h2>", table(["case", "why"], rows, "text")]
     if evaluation.skipped:
         rows = [[METRICS[n].title, escape(why)] for n, why in evaluation.skipped.items()]
-        parts += ["<h2>Not computed</h2>", _table(["metric", "what is missing"], rows, "text")]
+        parts += ["<h2>Not computed</h2>", table(["metric", "what is missing"], rows, "text")]
     return parts
 
 
@@ -223,7 +183,7 @@ def _facts(evaluation: Evaluation) -> str:
     facts = {k: v for k, v in evaluation.description.items() if k != "protocol_is"}
     about = {row.name: f"{row.about} ({row.key})" for row in evaluation.rows}
     rows = [[escape(str(k).replace("_", " ")), escape(str(v))] for k, v in (facts | about).items()]
-    return _table(["", ""], rows, "text")
+    return table(["", ""], rows, "text")
 
 
 def _definitions(names: Sequence[str]) -> str:
@@ -233,4 +193,4 @@ def _definitions(names: Sequence[str]) -> str:
         cells = [heading(metric), metric.name, metric.definition, metric.values]
         rows.append([escape(text) for text in (*cells, metric.library, network)])
     head = ["metric", "name", "definition", "picture values", "computed by", "network"]
-    return _table(head, rows, "text")
+    return table(head, rows, "text")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from talkhead.data.meshes import sampled
 from talkhead.training.data.landmark_teacher import mean_face, openings
 from talkhead.training.data.library import Library
 from talkhead.training.data.mesh_warp import warp_mesh
@@ -38,11 +39,10 @@ class MouthCloser:
     @classmethod
     def fit(cls, library: Library) -> MouthCloser:
         """Learn from landmarks how faces move as they open: a regression within clips."""
-        found = (landmarks for landmarks in library.landmarks if landmarks is not None)
+        some = sampled([each for each in library.landmarks if each is not None])
+        found = (each[:: -(-len(each) // FRAMES)] for each in some)
         known = (landmarks[np.isfinite(landmarks).all((1, 2))][..., :2] for landmarks in found)
-        clips = [
-            landmarks[:: -(-len(landmarks) // FRAMES)] for landmarks in known if len(landmarks) > 1
-        ]
+        clips = [landmarks for landmarks in known if len(landmarks) > 1]
         face = _complex(mean_face(torch.from_numpy(np.concatenate(clips))).numpy())
         square, product = np.zeros((2, 2)), np.zeros((2, len(face)), complex)
         for meshes in clips:

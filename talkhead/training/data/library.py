@@ -10,18 +10,30 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from talkhead.choices import USUAL_RATE
-from talkhead.data.clips import MIN_FRAMES, Clip, frame_count, load_landmarks, warn_about
+from talkhead.data.clips import (
+    MIN_FRAMES,
+    Clip,
+    frame_count,
+    load_landmarks,
+    stored_meshes,
+    warn_about,
+)
+from talkhead.data.meshes import Meshes
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.io.atomic import atomic_path
 from talkhead.progress import Progress
+from talkhead.training.data.frames import (
+    ArrayFrames,
+    DeviceFrames,
+    Frames,
+    StreamedFrames,
+    frames_on_demand,
+)
 from talkhead.video import VideoReader, probe
 
 log = logging.getLogger(__name__)
@@ -30,70 +42,6 @@ MODES = ("auto", "memory", "gpu", "none")
 MEMORY_SHARE = 0.5  # of the machine's memory that frames may take
 GPU_SHARE = 0.4  # of the GPU's free memory that frames may take
 PROBED = 24  # clips that are looked into to estimate the size of all
-
-
-class Frames(Protocol):
-    """The frames of one clip, uint8 RGB, S x S."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, indices: Sequence[int]) -> Tensor:
-        """Frames (n, S, S, 3) by number. Raises TalkheadError when the file breaks there."""
-        ...
-
-
-class ArrayFrames:
-    """Decoded frames in memory, or mapped from a file."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels = pixels
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def take(self, indices: Sequence[int]) -> Tensor:
-        return torch.from_numpy(self.pixels[list(indices)])
-
-
-class DeviceFrames:
-    """Decoded frames on the GPU."""
-
-    def __init__(self, pixels: np.ndarray, device: torch.device) -> None:
-        self.pixels = torch.from_numpy(pixels).to(device)
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def take(self, indices: Sequence[int]) -> Tensor:
-        return self.pixels[list(indices)]
-
-
-class StreamedFrames:
-    """A clip that is decoded anew for every pair; its header is read when first needed."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        self.path = path
-        self.size = size
-        self._count: int | None = None
-        self._rate = float(USUAL_RATE)
-
-    def __len__(self) -> int:
-        if self._count is None:
-            info = probe(self.path)
-            self._rate = float(info.rate or USUAL_RATE)
-            self._count = frame_count(info)
-            if self._count < MIN_FRAMES:
-                raise TalkheadError(f"{self.path} is too short: {self._count} frame")
-        return self._count
-
-    def take(self, indices: Sequence[int]) -> Tensor:
-        len(self)  # the rate is known after it
-        frames = []
-        for index in indices:
-            start = max(0.0, (index - 0.5) / self._rate)
-            with VideoReader(self.path, start=start, frames=1, rate=self._rate) as reader:
-                frames.append(cut_centre(next(iter(reader)).rgb, self.size))
-        return torch.from_numpy(np.stack(frames))
 
 
 @dataclass(frozen=True)
@@ -106,7 +54,7 @@ class Library:
 
     clips: tuple[Clip, ...]
     frames: tuple[Frames, ...]
-    landmarks: tuple[np.ndarray | None, ...]
+    landmarks: tuple[Meshes | None, ...]
     broken: dict[str, str]
 
     @property
@@ -137,7 +85,8 @@ def load_library(
     """Make the frames of clips available.
 
     cache: "memory", "gpu", "none" (decode for every pair), a folder for decoded frames, or "auto":
-        memory or the GPU if they fit, else none. `processes` share this machine's memory.
+        none for prepared sets, else memory or the GPU if they fit, else none. `processes` share
+        this machine's memory.
 
     Unusable clips are skipped, with one warning; TalkheadError if none is left.
     """
@@ -145,8 +94,11 @@ def load_library(
     if mode == "gpu" and (device is None or device.type != "cuda"):
         raise TalkheadError("--cache gpu needs a CUDA device; use memory or a folder")
 
-    def open_clip(clip: Clip) -> tuple[Frames, np.ndarray | None] | str:
+    def open_clip(clip: Clip) -> tuple[Frames, Meshes | None] | str:
         try:
+            if clip.known is not None and mode == "none":  # nothing is opened
+                meshes = stored_meshes(landmarks, clip) if landmarks else None
+                return frames_on_demand(clip, size), meshes
             frames = open_frames(clip, size, mode, device)
             exact = None if isinstance(frames, StreamedFrames) else len(frames)
             return frames, load_landmarks(landmarks, clip, exact) if landmarks else None
@@ -155,7 +107,7 @@ def load_library(
         except TalkheadError as error:
             return str(error)
 
-    kept: list[tuple[Clip, Frames, np.ndarray | None]] = []
+    kept: list[tuple[Clip, Frames, Meshes | None]] = []
     broken: dict[str, str] = {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for number, (clip, opened) in enumerate(
@@ -180,8 +132,11 @@ def choose_cache(
 ) -> str:
     """Where all frames fit, by the headers of a few clips.
 
-    Memory before the GPU: from there processes can prepare pairs, and a batch crosses in a moment.
+    Clips of a prepared set are quick to read at random places, so they stay where they are. Else
+    memory before the GPU: from there processes can prepare pairs, and a batch crosses in a moment.
     """
+    if all(clip.known is not None for clip in clips):
+        return "none"
     counts = []
     for clip in clips[:: max(1, len(clips) // PROBED)]:
         with contextlib.suppress(TalkheadError):  # reported when all clips are opened
@@ -196,7 +151,7 @@ def choose_cache(
             return "gpu"
     log.warning(
         "the frames (%.0f GB) do not fit into memory and are decoded for every pair; "
-        "--cache FOLDER on a fast disk is quicker",
+        "`talkhead prepare`, or --cache FOLDER on a fast disk, is quicker",
         need / 1e9,
     )
     return "none"
@@ -205,17 +160,20 @@ def choose_cache(
 def open_frames(clip: Clip, size: int, mode: str, device: torch.device | None) -> Frames:
     """The frames of one clip, kept as the mode says."""
     if mode == "none":
-        return StreamedFrames(clip.path, size)
+        return frames_on_demand(clip, size)
     if mode == "gpu":
         assert device is not None
-        return DeviceFrames(read_clip(clip.path, size), device)
+        return DeviceFrames(read_clip(clip, size), device)
     if mode == "memory":
-        return ArrayFrames(read_clip(clip.path, size))
-    return ArrayFrames(_from_disk(clip.path, size, Path(mode)))
+        return ArrayFrames(read_clip(clip, size))
+    return ArrayFrames(_from_disk(clip, size, Path(mode)))
 
 
-def read_clip(path: Path, size: int) -> np.ndarray:
+def read_clip(clip: Clip, size: int) -> np.ndarray:
     """All frames, uint8 (F, S, S, 3). Raises TalkheadError for a broken or too short clip."""
+    if clip.known is not None:
+        return frames_on_demand(clip, size).take(range(clip.known.frames)).numpy()
+    path = clip.path
     with VideoReader(path) as reader:
         frames = [cut_centre(frame.rgb, size) for frame in reader]
     if len(frames) < MIN_FRAMES:
@@ -223,13 +181,15 @@ def read_clip(path: Path, size: int) -> np.ndarray:
     return np.stack(frames)
 
 
-def _from_disk(path: Path, size: int, folder: Path) -> np.ndarray:
+def _from_disk(clip: Clip, size: int, folder: Path) -> np.ndarray:
     """Frames mapped from `folder`, where they are put the first time."""
-    stat = path.stat()
+    path = clip.known.place.path if clip.known else clip.path
+    stat, start = path.stat(), clip.known.place.offset if clip.known else 0
     key = f"{path.resolve()} {stat.st_mtime_ns} {stat.st_size} {size}"
+    key += f" {start}" if start else ""
     file = folder / f"{path.stem[:40]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
     if not file.is_file():
-        pixels = read_clip(path, size)
+        pixels = read_clip(clip, size)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_path(file) as partial:

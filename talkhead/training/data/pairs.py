@@ -77,22 +77,22 @@ class Pairs:
             try:
                 two = list(self._choose(rng, clip, len(self.library.frames[clip])))
                 pixels = self.library.frames[clip].take(two)
+                return Pair(pixels, self._landmarks(clip, two))
             except TalkheadError as error:
                 if clip not in self._broken:
                     self._broken.add(clip)
                     log.warning("skipped %s", error)
-                continue
-            landmarks = self.library.landmarks[clip]
-            if (
-                landmarks is None
-                or max(two) >= len(landmarks)
-                or not np.isfinite(landmarks[two]).all()
-            ):
-                return Pair(pixels, None)
-            return Pair(pixels, landmarks[two])
         raise TalkheadError(
             f"{ATTEMPTS} clips in a row could not be read; run with --check-data to see which"
         )
+
+    def _landmarks(self, clip: int, frames: list[int]) -> np.ndarray | None:
+        """Of some frames of a clip, where those of all are known."""
+        landmarks = self.library.landmarks[clip]
+        if landmarks is None or max(frames) >= len(landmarks):
+            return None
+        found = landmarks[frames]
+        return found if np.isfinite(found).all() else None
 
     def _choose(self, rng: np.random.Generator, clip: int, count: int) -> tuple[int, int]:
         """Two frames, drawn with replacement; perhaps the most different of several choices."""
@@ -107,7 +107,8 @@ class Pairs:
             return int(source), int(driving)
         if chance < how.far_pairs:
             drivings = drivings[:2]
-            change = np.abs(landmarks[drivings] - landmarks[source])[..., :2].mean((1, 2))
+            meshes = landmarks[[source, *drivings]]
+            change = np.abs(meshes[1:] - meshes[0])[..., :2].mean((1, 2))
         else:
             opened = openings(landmarks[[source, *drivings]])[:, rng.integers(2)]
             change = np.abs(opened[1:] - opened[0])

@@ -17,7 +17,7 @@ from talkhead.data.landmarks import MESH
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
 from talkhead.structs import NOWHERE
-from talkhead.training.data.library import StreamedFrames
+from talkhead.training.data.frames import frames_on_demand
 from talkhead.training.loop.partial_models import MotionOnly, partial_model
 from talkhead.training.recipes.recipe import Recipe
 
@@ -108,7 +108,7 @@ def validation_pairs(
     chosen = clips[:: max(1, -(-len(clips) // MAX_CLIPS))]
     sources, drivings, meshes = [], [], []
     for clip in chosen:
-        frames = StreamedFrames(clip.path, size)
+        frames = frames_on_demand(clip, size)
         try:
             count = len(frames)
             # Headers count about right only, so the very last frames are left alone.

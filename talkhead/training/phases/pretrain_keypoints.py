@@ -13,6 +13,7 @@ from torch import Tensor
 
 from talkhead.data.clips import Clip
 from talkhead.data.landmarks import MESH, PORTRAITS, in_square, read_landmarks
+from talkhead.data.meshes import sampled
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.io.image import read_image
@@ -20,8 +21,9 @@ from talkhead.models import Network
 from talkhead.topology import HEAD_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batch, Batches
+from talkhead.training.data.frames import ArrayFrames, DeviceFrames
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
-from talkhead.training.data.library import ArrayFrames, DeviceFrames, Library
+from talkhead.training.data.library import Library
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.optimizer import Average
 from talkhead.training.recipes.recipe import Augmentation, Recipe
@@ -55,8 +57,7 @@ def fit_teacher(library: Library) -> LandmarkTeacher:
     """A teacher with the mean face of the library's landmarks. TalkheadError without any."""
     meshes = [
         landmarks[:: max(1, len(landmarks) // 8)]
-        for landmarks in library.landmarks
-        if landmarks is not None
+        for landmarks in sampled([each for each in library.landmarks if each is not None])
     ]
     known = [torch.from_numpy(m[np.isfinite(m).all((1, 2))][..., :2]) for m in meshes]
     if not known or not sum(len(m) for m in known):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from talkhead.data.meshes import sampled
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
 from talkhead.topology import EXPRESSIVE_GROUPS
@@ -70,9 +71,9 @@ def rescale_jacobians(
 
 def _samples(library: Library) -> Iterator[tuple[Tensor, Tensor]]:
     """Pictures uint8 (n, S, S, 3) and marks (n, 478, 2) of every clip with at least two known."""
-    for frames, landmarks in zip(library.frames, library.landmarks, strict=True):
-        if landmarks is None:
-            continue
+    pairs = zip(library.frames, library.landmarks, strict=True)
+    for frames, meshes in sampled([(f, m) for f, m in pairs if m is not None]):
+        landmarks = meshes[:]
         known = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
         if len(known) > 1:
             some = known[:: -(-len(known) // FRAMES)]

@@ -1,0 +1,1 @@
+"""Ordinary videos into a training set: faces followed, cut out, judged, listed."""
