@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from talkhead.benchmark.benchmark import benchmark
     from talkhead.benchmark.options import BenchmarkOptions
     from talkhead.conversion.convert import convert
+    from talkhead.evaluation.evaluate import evaluate
     from talkhead.evaluation.options import EvaluateOptions
-    from talkhead.evaluation.run import evaluate
     from talkhead.faces.finder import find_faces
     from talkhead.faces.framing import crop_face
     from talkhead.faces.tracker import FaceTracker
@@ -60,7 +60,7 @@ _HOMES = {
     "benchmark": "talkhead.benchmark.benchmark",
     "convert": "talkhead.conversion.convert",
     "crop_face": "talkhead.faces.framing",
-    "evaluate": "talkhead.evaluation.run",
+    "evaluate": "talkhead.evaluation.evaluate",
     "find_faces": "talkhead.faces.finder",
     "inspect": "talkhead.figures.inspect",
     "read_image": "talkhead.io.image",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+USUAL_RATE = 25  # frames per second, where neither a file nor a person says
+
 TransferMode = Literal["relative", "absolute"]
 MotionMode = Literal["relative", "absolute", "avd"]
 Detector = Literal["auto", "yunet", "sfd", "blazeface", "centre"]

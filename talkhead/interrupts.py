@@ -15,6 +15,7 @@ ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 PATIENCE = 10.0  # seconds that saving may take before a further signal ends the program at once
+AGAIN = 0.002  # seconds after which a signal that came too early is sent once more
 
 
 class Interrupted(KeyboardInterrupt):
@@ -23,6 +24,13 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+class CalledFromC:
+    """Base of objects whose methods a library in C calls, which loses the exceptions they raise.
+
+    A signal that comes within such a method takes effect when it is over.
+    """
 
 
 class EndInOrder:
@@ -46,10 +54,12 @@ class EndInOrder:
                 signal.signal(number, self)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.number is None:
+        if self.number is None and frame and isinstance(frame.f_locals.get("self"), CalledFromC):
+            threading.Timer(AGAIN, signal.raise_signal, [number]).start()
+        elif self.number is None:
             self.number, self._came = number, time.monotonic()
             raise Interrupted(number)
-        if time.monotonic() - self._came > PATIENCE:
+        elif time.monotonic() - self._came > PATIENCE:
             os._exit(128 + number)
 
 

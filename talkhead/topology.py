@@ -38,7 +38,7 @@ OVAL = (  # the outline of the face
 )
 
 # The points of a head that keypoints are taught to be, each the mean of a group of mesh points, in
-# the order of `head.POINTS`.
+# the order of `motion.head_pose.POINTS`.
 HEAD_GROUPS: tuple[tuple[int, ...], ...] = (
     (FOREHEAD,),
     (CHIN,),

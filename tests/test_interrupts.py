@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.cli import app
 from talkhead.cli.batch import JOURNAL
-from talkhead.interrupts import ENDING, EndInOrder, Interrupted, held_off
+from talkhead.interrupts import ENDING, CalledFromC, EndInOrder, Interrupted, held_off
 from talkhead.printable import csv_text, markdown_text, printable
 from talkhead.video import VideoReader, VideoWriter
 
@@ -76,6 +76,18 @@ def test_signals_wait_for_the_end_of_what_must_not_stop_half_way(handlers: EndIn
         work()
     assert done == [True]
     assert signal.getsignal(signal.SIGTERM) is handlers
+
+
+def test_a_signal_in_what_c_calls_waits_for_its_end(handlers: EndInOrder) -> None:
+    class File(CalledFromC):
+        def read(self) -> str:
+            signal.raise_signal(signal.SIGTERM)
+            return "all of it"
+
+    assert File().read() == "all of it"
+    with pytest.raises(Interrupted) as stopped:
+        time.sleep(5)
+    assert stopped.value.number == signal.SIGTERM
 
 
 def test_what_is_under_way_ends_before_an_interruption_goes_on() -> None:

@@ -18,11 +18,12 @@ from typing import Any
 from talkhead.ablation.options import AblationOptions
 from talkhead.config import ModelConfig, preset
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.evaluate import Evaluation, score_methods
+from talkhead.evaluation.evaluate import score_methods
 from talkhead.evaluation.methods import Method, WeightsMethod
 from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.metrics.suite import build_metrics
 from talkhead.evaluation.protocols import plan_evaluation
+from talkhead.evaluation.results import Evaluation
 from talkhead.evaluation.shards import shard
 from talkhead.inference.engine import Engine
 from talkhead.progress import Preparing

@@ -99,63 +99,67 @@ class Animator:
         driving = Path(driving) if isinstance(driving, str) else driving
         if len(paths) != 1 and settings.layout != "grid":
             raise TalkheadError("several sources in one output need the layout `grid`")
-        read = [*paths, driving, *([self.engine.path] if self.engine.path else [])]
-        check_output(output, read, overwrite)
-        if motion_out is not None:
-            check_output(motion_out, read, overwrite)
-            if is_same(motion_out, output):
-                raise TalkheadError(f"{output} is also where the motion goes; rename one of them")
-        if settings.motion == "avd":
-            self.engine.require_avd()
+        self._check_outputs(output, motion_out, [*paths, driving], overwrite)
         started = time.perf_counter()
-        finder = self._finder(settings.detector)
-        sources = [load_portrait(path, self.engine, settings, finder) for path in paths]
-        settled = settle_size(settings, sources, self.engine.image_size)
-        sources = [add_detail(source, self.engine, settled) for source in sources]
-        self.engine.size_batches(sources[0].encoded)
+        sources, settled = self._portraits(paths, settings)
         driver = self._driver(driving, settings)
         if isinstance(driving, MotionTemplate):
             driving.check_like(sources[0].encoded.keypoints)
         if sound is None and isinstance(driving, Path) and settings.sound and driving.is_file():
             sound = driving
-        trim = isinstance(driver, VideoMotion) and driver.reader.trimmed
-        with VideoWriter(
-            output,
-            time_base=driver.time_base,
-            rate=driver.rate,
-            codec=settings.codec,
-            crf=settings.crf,
-            preset=settings.preset,
-            hardware=settings.hardware,
-            sound=sound,
-            track=settings.track,
-            trim=trim,
-            state={"work": fingerprint(self.engine, paths, driving, settled)},
-            overwrite=overwrite,
-        ) as writer:
+        video = driver if isinstance(driver, VideoMotion) else None
+        trim = video is not None and video.reader.trimmed
+        work = fingerprint(self.engine, paths, driving, settled)
+        with _writer(output, driver, settings, sound, trim, work, overwrite) as writer:
             resumed = writer.frames_done
-            anchors = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
-            frames, stopped = self._render(
-                sources, driver, [found for _, found in anchors], writer, settled
-            )
+            found = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
+            numbers, anchors = zip(*found, strict=True)
+            frames, stopped = self._render(sources, driver, anchors, writer, settled)
             if stopped:
                 writer.cut_sound()
         if motion_out is not None and not stopped:
             save_motion(motion_out, self._recorded(driver, driving, trim), overwrite)
-        framer = driver.framer if isinstance(driver, VideoMotion) else None
         return RenderReport(
             output=str(output),
             frames=frames,
             resumed=resumed,
             seconds=time.perf_counter() - started,
-            anchor=anchors[0][0],
+            anchor=numbers[0],
             detector=sources[0].detector,
-            lost=framer.lost if framer else 0,
-            cuts=framer.cuts if framer else 0,
-            video_track=driver.reader.info.track if isinstance(driver, VideoMotion) else None,
+            lost=video.framer.lost if video else 0,
+            cuts=video.framer.cuts if video else 0,
+            video_track=video.reader.info.track if video else None,
             sound_track=writer.sound_track,
             stopped=stopped,
         )
+
+    def _check_outputs(
+        self,
+        output: Path,
+        motion_out: Path | None,
+        inputs: Sequence[Path | MotionTemplate],
+        overwrite: bool,
+    ) -> None:
+        """Refuse to replace what is read, what is there unless told to, or one by the other."""
+        read = [*inputs, *([self.engine.path] if self.engine.path else [])]
+        check_output(output, read, overwrite)
+        if motion_out is not None:
+            check_output(motion_out, read, overwrite)
+            if is_same(motion_out, output):
+                raise TalkheadError(f"{output} is also where the motion goes; rename one of them")
+
+    def _portraits(
+        self, paths: Sequence[Path], settings: RenderSettings
+    ) -> tuple[list[Portrait], RenderSettings]:
+        """Sources as they are drawn, and the settings with the size that this is."""
+        if settings.motion == "avd":
+            self.engine.require_avd()
+        finder = self._finder(settings.detector)
+        sources = [load_portrait(path, self.engine, settings, finder) for path in paths]
+        settled = settle_size(settings, sources, self.engine.image_size)
+        sources = [add_detail(source, self.engine, settled) for source in sources]
+        self.engine.size_batches(sources[0].encoded)
+        return sources, settled
 
     def _render(
         self,
@@ -218,6 +222,32 @@ class Animator:
             weights=self.engine.weights,
             origin=driving.name if isinstance(driving, Path) else driving.origin,
         )
+
+
+def _writer(
+    output: Path,
+    driver: MotionSource,
+    settings: RenderSettings,
+    sound: Path | None,
+    trim: bool,
+    work: str,
+    overwrite: bool,
+) -> VideoWriter:
+    """The output at the driver's times; pieces of the same `work` are taken over."""
+    return VideoWriter(
+        output,
+        time_base=driver.time_base,
+        rate=driver.rate,
+        codec=settings.codec,
+        crf=settings.crf,
+        preset=settings.preset,
+        hardware=settings.hardware,
+        sound=sound,
+        track=settings.track,
+        trim=trim,
+        state={"work": work},
+        overwrite=overwrite,
+    )
 
 
 def find_anchor(

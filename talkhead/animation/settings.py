@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from talkhead.choices import Detector, Layout, MotionMode
+from talkhead.choices import USUAL_RATE, Detector, Layout, MotionMode
 from talkhead.errors import TalkheadError
 from talkhead.options import (
     FACE,
@@ -92,7 +92,7 @@ class RenderSettings:
     rate: Annotated[
         Annotated[float, Range(0.01, 1000)],
         Option("Frames per second of an image sequence or of --raw.", VIDEO),
-    ] = 25.0
+    ] = float(USUAL_RATE)
     sound: Annotated[bool, Option("Keep the driver's sound.", VIDEO)] = True
     track: Annotated[
         Index | None, Option("Sound track, from 0. Default: the one marked as default.", VIDEO)

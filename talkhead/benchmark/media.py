@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from talkhead.choices import USUAL_RATE
 from talkhead.io.image import write_image
 from talkhead.synthetic.head import Head, Identity, Scene
 from talkhead.synthetic.synth import Clip, write_clip
 from talkhead.video import VideoReader, VideoWriter
 
-RATE = Fraction(25)
+RATE = Fraction(USUAL_RATE)
 RENDERED = 24  # frames that are drawn; longer clips play them to and fro
 SEED = 86
 

@@ -45,8 +45,8 @@ def evaluate(
         plain_errors(console.debug, console.quiet),
         progress_bar(console.quiet or others) as progress,
     ):
+        from talkhead.evaluation.evaluate import evaluate as run
         from talkhead.evaluation.report.tables import as_json, markdown
-        from talkhead.evaluation.run import evaluate as run
 
         result = run(replace(options, overwrite=console.overwrite), progress=progress)
         if result is None:

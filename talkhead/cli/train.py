@@ -33,7 +33,7 @@ def train(
     console = replace(console, quiet=console.quiet or os.environ.get("RANK", "0") != "0")
     options = replace(options, overwrite=console.overwrite, quiet=console.quiet)
     with plain_errors(console.debug, console.quiet):
-        from talkhead.training.train import inspect_data
+        from talkhead.training.run_data import inspect_data
         from talkhead.training.train import train as run
 
         if check_data:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from talkhead.choices import USUAL_RATE
 from talkhead.data.landmarks import MESH, find_landmarks, in_square, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.video import VideoInfo, probe
@@ -32,7 +33,7 @@ class Clip:
 
     @property
     def name(self) -> str:
-        return self.path.name if self.path.is_dir() else self.path.stem
+        return clip_name(self.path)
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,45 @@ def find_clips(
     return Split(tuple(train), tuple(test))
 
 
+def find_test_clips(data: Path) -> list[Clip]:
+    """Clips to be judged on: all below the folder, or below its `test` where there is one.
+
+    Raises TalkheadError when there is no such folder or no clip in it.
+    """
+    if not data.is_dir():
+        raise TalkheadError(f"there is no folder {data}; give --data a folder of clips")
+    folder = test_folder(data)
+    if folder == data and (data / "train").is_dir():
+        raise TalkheadError(
+            f"{data} has train/ but no test/; to be judged on what was learned from, give --data "
+            f"{data / 'train'}"
+        )
+    clips = clips_below(folder)
+    if not clips:
+        raise TalkheadError(
+            f"{folder} holds no clips; expected videos ({' '.join(sorted(VIDEO_SUFFIXES))}) or "
+            "folders of pictures"
+        )
+    return clips
+
+
+def test_folder(data: Path) -> Path:
+    """`data/test` where it exists, else the folder itself."""
+    return data / "test" if (data / "test").is_dir() else data
+
+
 def clips_below(base: Path) -> list[Clip]:
-    """Videos and folders of frames below a folder, in the order of their paths."""
+    """Videos and folders of frames below a folder, in the order of their paths.
+
+    A folder of frames may be called `NAME.mp4`, as VoxCeleb's are.
+    """
     if not any(base.iterdir()):
         return []
     found = sorted(_walk(base, base), key=lambda clip: clip.path)
     if not found and any(file.suffix.lower() in PICTURE_SUFFIXES for file in base.iterdir()):
         raise TalkheadError(
-            f"{base} holds still pictures; training needs clips of moving faces "
-            "(videos, or one folder of frames per clip)"
+            f"{base} holds still pictures; expected are clips of moving faces (videos, or one "
+            "folder of frames per clip)"
         )
     return found
 
@@ -110,6 +141,8 @@ def _walk(folder: Path, base: Path) -> Iterator[Clip]:
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     videos = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES]
     pictures = any(e.suffix.lower() in PICTURE_SUFFIXES for e in entries)
+    if not entries:
+        log.warning("%s is empty and left out", folder)
     if pictures and not videos and folder != base:
         yield Clip(folder, identity_of(folder, base))
         return
@@ -118,6 +151,15 @@ def _walk(folder: Path, base: Path) -> Iterator[Clip]:
             yield from _walk(entry, base)
         elif entry in videos:
             yield Clip(entry, identity_of(entry, base))
+
+
+def clip_name(path: Path) -> str:
+    """The name without its ending; a dot inside of it is kept.
+
+    >>> clip_name(Path("test/id10280#NXj#001.5#200.mp4"))
+    'id10280#NXj#001.5#200'
+    """
+    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
 
 def identity_of(path: Path, base: Path) -> str:
@@ -131,7 +173,7 @@ def identity_of(path: Path, base: Path) -> str:
     >>> identity_of(Path("vox/anna/one.mp4"), Path("vox"))
     'anna'
     """
-    name = path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+    name = clip_name(path)
     if "#" in name:
         return name.split("#")[0]
     parts = path.relative_to(base).parts
@@ -237,7 +279,7 @@ def frame_count(info: VideoInfo) -> int:
     """About how many frames a clip has, by its header."""
     if info.frames:
         return info.frames
-    return round((info.duration or 0.0) * float(info.rate or 25))
+    return round((info.duration or 0.0) * float(info.rate or USUAL_RATE))
 
 
 def warn_about(broken: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from talkhead.data.clips import clip_name
 from talkhead.data.landmarks import DEEPEST, PORTRAITS
 from talkhead.errors import TalkheadError
 from talkhead.faces.finder import FaceFinder
@@ -18,7 +19,6 @@ from talkhead.progress import Progress
 from talkhead.structs import Face
 from talkhead.topology import MESH_POINTS
 from talkhead.video import VideoReader
-from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import picture_files
 
 log = logging.getLogger(__name__)
@@ -94,8 +94,7 @@ def make_landmarks(
 def landmark_file(folder: Path, clip: Path) -> Path:
     """The first place at which `find_landmarks` looks for a clip's file."""
     clip = clip.resolve()
-    name = clip.stem if clip.suffix.lower() in VIDEO_SUFFIXES else clip.name
-    return folder / Path(*clip.parent.parts[1:][-DEEPEST:]) / f"{name}.npz"
+    return folder / Path(*clip.parent.parts[1:][-DEEPEST:]) / f"{clip_name(clip)}.npz"
 
 
 def _stamp(paths: Sequence[Path]) -> str:

@@ -1,12 +1,7 @@
-"""Test clips on disk: finding them, and reading their frames as the models see them.
-
-A clip is a video file, or a folder of pictures (which may be called `NAME.mp4`, as VoxCeleb's
-frame folders are). Clips are taken as cut: nothing looks for a face.
-"""
+"""Frames of test clips as the models see them. Clips are taken as cut: nothing looks for a face."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -16,60 +11,14 @@ import numpy as np
 from talkhead.errors import TalkheadError, shown
 from talkhead.faces.crop import cut_centre
 from talkhead.video import VideoReader, probe
-from talkhead.video.media import VIDEO_SUFFIXES
-from talkhead.video.pictures import PICTURE_SUFFIXES, picture_files
-
-log = logging.getLogger(__name__)
+from talkhead.video.pictures import picture_files
 
 MOST_DIGITS = 9  # of a frame's number: a year at 30 frames a second
-
-
-def find_clips(data: Path) -> list[Path]:
-    """All clips of a folder by name; of its `test` folder where there is one (VoxCeleb layout).
-
-    Raises TalkheadError when there is no such folder or no clip in it.
-    """
-    if not data.is_dir():
-        raise TalkheadError(f"there is no folder {data}; give --data a folder of clips")
-    folder = test_folder(data)
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    clips = [path for path in entries if _is_clip(path)]
-    for path in entries:
-        if path.is_dir() and not any(path.iterdir()):
-            log.warning("%s is empty and left out", path)
-    if not clips:
-        raise TalkheadError(
-            f"{folder} holds no clips; expected videos ({' '.join(sorted(VIDEO_SUFFIXES))}) or "
-            "folders of pictures"
-        )
-    return clips
-
-
-def test_folder(data: Path) -> Path:
-    """`data/test` where it exists, else the folder itself."""
-    return data / "test" if (data / "test").is_dir() else data
-
-
-def _is_clip(path: Path) -> bool:
-    if path.is_dir():
-        return any(file.suffix.lower() in PICTURE_SUFFIXES for file in path.iterdir())
-    return path.suffix.lower() in VIDEO_SUFFIXES
-
-
-def clip_name(path: Path) -> str:
-    """The name without its ending; a dot inside of it is kept."""
-    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
 
 def file_name(case: str) -> str:
     """The name of a clip or case as a file's."""
     return quote(case, safe="#@ ")
-
-
-def identity(path: Path) -> str:
-    """Who is seen: the name up to the first `#` (VoxCeleb), else up to the first `-`."""
-    name = clip_name(path)
-    return name.split("#" if "#" in name else "-")[0]
 
 
 def frame_number(clip: Path, frame: str) -> int:
@@ -101,12 +50,13 @@ def read_frames(
     """Numbers and pictures uint8 (size, size, 3): the centre square of each frame, resized.
 
     numbers: which frames, increasing; None: every `every`-th from the first. Raises TalkheadError
-    when the clip cannot be read or ends too early.
+    when the clip cannot be read, ends too early or has a broken picture.
     """
     wanted = None if numbers is None else set(numbers)
     first = numbers[0] if numbers else 0
     last = None if numbers is None else numbers[-1]
-    with VideoReader(clip, skip=first, frames=None if last is None else last + 1) as reader:
+    end = None if last is None else last + 1
+    with VideoReader(clip, skip=first, frames=end, hold=False) as reader:
         seen = first
         for number, frame in enumerate(reader, start=first):
             seen = number + 1

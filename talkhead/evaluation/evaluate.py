@@ -1,99 +1,97 @@
-"""Evaluate methods on a test set and write scores and reports."""
+"""Evaluate weights: from options to scores of every method and a report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.methods import CopySource, Method
-from talkhead.evaluation.metrics.following import DISTANCE, SLOPES, LandmarkComparison, slope_score
-from talkhead.evaluation.metrics.perceptual import frechet_distance
-from talkhead.evaluation.metrics.registry import FID, METRICS, WITHOUT_FRAMES
-from talkhead.evaluation.metrics.suite import MetricSuite
-from talkhead.evaluation.protocols import PROTOCOLS, EvaluationSet
-from talkhead.evaluation.published import PublishedRow
-from talkhead.evaluation.scorer import CaseScores, Scorer
-from talkhead.evaluation.shards import shard
-from talkhead.evaluation.statistics import Score, ratio, summarise
-from talkhead.progress import Progress
+from talkhead.evaluation.case_files import CaseScores
+from talkhead.evaluation.methods import CopySource, Method, load_methods
+from talkhead.evaluation.metrics.following import LandmarkComparison
+from talkhead.evaluation.metrics.registry import METRICS
+from talkhead.evaluation.metrics.suite import MetricSuite, build_metrics, parse_metrics
+from talkhead.evaluation.options import EvaluateOptions
+from talkhead.evaluation.protocols import PROTOCOLS, EvaluationSet, plan_evaluation
+from talkhead.evaluation.published import PublishedRow, read_published
+from talkhead.evaluation.report.html import check_reports, write_report
+from talkhead.evaluation.results import Evaluation, Row, add_gains, add_motion, fid_scores, make_row
+from talkhead.evaluation.scorer import Scorer
+from talkhead.evaluation.shards import own_device, shard
+from talkhead.inference.engine import Engine
+from talkhead.progress import Progress, shown
 from talkhead.version import __version__
 
 
-@dataclass(frozen=True)
-class Row:
-    """One method's line in the table, with all it is made of.
+def evaluate(
+    options: EvaluateOptions, *, progress: Progress | bool | None = False
+) -> Evaluation | None:
+    """Score weights as the papers do, against doing nothing, and write the report.
 
-    gains:    by metric, the difference from doing nothing; ratios: the share of its error that
-              is left, for metrics where lower is better. pictures: by case, its strip.
-    followed: by case, what landmarks of the results say.
+    Under torchrun each process takes its share; the one that finds all done returns the whole and
+    writes the report, the others return None. Raises TalkheadError for data, weights and outputs
+    that cannot be used.
     """
+    evaluation_set = plan_evaluation(
+        options.protocol,
+        options.data,
+        pair_list=options.pair_list,
+        every=options.every,
+        seed=options.seed,
+        num_pairs=options.num_pairs,
+        limit=options.limit,
+    )
+    metrics = parse_metrics(options.metrics)
+    if shard()[0] == 0:
+        given = [*options.weights, options.pair_list, options.published, options.keypoints]
+        check_reports(options.output, [path for path in given if path], options.overwrite)
+    published = read_published(options.published, options.protocol) if options.published else ()
+    device = own_device(options.device)
+    methods, engines = load_methods(
+        list(options.weights) or [None], device, options.precision, options.batch_size, options.size
+    )
+    judge = _keypoint_judge(options, engines[0], device)
+    suite = build_metrics(
+        metrics, judge, options.landmarks, options.download, options.result_landmarks
+    )
+    with shown(progress) as tell:
+        result = score_methods(
+            evaluation_set,
+            methods,
+            suite,
+            options.output,
+            metrics=metrics,
+            size=options.size or engines[0].image_size,
+            batch_size=engines[0].batch_size,
+            description=_describe(options, methods[0].name),
+            progress=tell,
+            frames_out=options.frames_out,
+            overwrite=options.overwrite,
+            published=published,
+        )
+    if result is not None:
+        # Of several processes more than one may find all done, and each writes the same.
+        write_report(result, options.output, options.overwrite or shard()[1] > 1)
+    return result
 
-    name: str
-    key: str
-    about: str
-    scores: dict[str, Score]
-    cases: tuple[CaseScores, ...]
-    gains: dict[str, Score] = field(default_factory=dict)
-    ratios: dict[str, Score] = field(default_factory=dict)
-    pictures: dict[str, Path] = field(default_factory=dict)
-    followed: dict[str, LandmarkComparison] = field(default_factory=dict)
 
-    @property
-    def scored(self) -> list[CaseScores]:
-        """Cases that could be drawn."""
-        return [case for case in self.cases if case.error is None]
-
-    @property
-    def frames(self) -> int:
-        return sum(len(case.frames) for case in self.cases)
+def _keypoint_judge(options: EvaluateOptions, first: Engine, device: str) -> Engine:
+    if options.keypoints is None:
+        return first
+    return Engine.load(options.keypoints, device, options.precision, options.batch_size)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """All that a report is written from.
-
-    metrics:      names, in order; skipped: why others were not computed.
-    description:  facts about the run for whoever reads the table.
-    published:    rows of papers to stand beside.
-    """
-
-    evaluation_set: EvaluationSet
-    metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
-    description: dict[str, Any]
-    skipped: dict[str, str]
-    published: tuple[PublishedRow, ...] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Metrics of the table: those computed here and those that published rows have."""
-        given = {name for row in self.published for name in row.values}
-        return tuple(name for name in METRICS if name in self.metrics or name in given)
-
-    @property
-    def frame_metrics(self) -> tuple[str, ...]:
-        """Those with a value for every frame."""
-        return tuple(name for name in self.metrics if name not in WITHOUT_FRAMES)
-
-    @property
-    def case_metrics(self) -> tuple[str, ...]:
-        """Those with a value for every case."""
-        return tuple(name for name in self.metrics if name not in FID)
-
-    def failed(self) -> dict[str, str]:
-        """Cases that some method could not draw, and rows of the list that were left out."""
-        found = {case.case: case.error for row in self.rows for case in row.cases if case.error}
-        rows = (text.partition(": ") for text in self.evaluation_set.missing)
-        return {**found, **{f"list, {line}": why for line, _, why in rows}}
-
-    def short(self) -> dict[str, str]:
-        """Cases that were scored as far as their clip could be read."""
-        return {case.case: case.remark for case in self.rows[0].cases if case.remark}
+def _describe(options: EvaluateOptions, first: str) -> dict[str, Any]:
+    """What stands above the table."""
+    return {
+        "data": options.data.name,
+        **({"list": options.pair_list.name} if options.pair_list else {}),
+        **({"seed": options.seed} if options.protocol == "random-pairs" else {}),
+        "every": options.every,
+        "keypoints_by": options.keypoints.name if options.keypoints else first,
+    }
 
 
 def score_methods(
@@ -143,121 +141,56 @@ def score_methods(
         cases = scorer.results(method)
         if cases is None:
             return None
-        row = make_row(method, cases, scorer.metrics)
-        if suite.mesh is not None or suite.follower is not None:
-            row = add_motion(
-                row, evaluation_set, _follow(row, evaluation_set, scorer, suite, size), metrics
-            )
-        fid = fid_scores(scorer.features(method), metrics)
-        rows.append(replace(row, scores=row.scores | fid, pictures=pictures(scorer, row)))
-    rows = add_gains(rows)
-    facts = {
-        "talkhead": __version__,
-        "protocol": evaluation_set.protocol,
-        "protocol_is": PROTOCOLS[evaluation_set.protocol],
-        "picture_size": size,
-        **(description or {}),
-    }
+        rows.append(_row(method, cases, scorer, suite, metrics))
+    facts = _facts(evaluation_set, size) | (description or {})
     computed = tuple(name for name in METRICS if name in rows[0].scores)
-    result = Evaluation(evaluation_set, computed, tuple(rows), facts, suite.skipped, published)
+    compared = tuple(add_gains(rows))
+    result = Evaluation(evaluation_set, computed, compared, facts, suite.skipped, published)
     if not any(row.frames for row in rows):
         name, reason = next(iter(result.failed().items()))
         raise TalkheadError(f"no clip could be scored; {name}: {reason}")
     return result
 
 
-def pictures(scorer: Scorer, row: Row) -> dict[str, Path]:
-    """Strips of the cases that could be drawn."""
-    files = {case.case: scorer.picture(row.key, case.case) for case in row.scored}
-    return {case: file for case, file in files.items() if file.is_file()}
-
-
-def fid_scores(features: dict[str, np.ndarray] | None, metrics: Sequence[str]) -> dict[str, Score]:
-    """FID of a whole set. It is no mean, so it has no interval and no value per clip."""
-    if features is None:
-        return {}
-    others = {"fid": "driving", "fid_published_codebook": "source"}
+def _facts(evaluation_set: EvaluationSet, size: int) -> dict[str, Any]:
+    """What a report must say of every evaluation."""
     return {
-        name: Score(frechet_distance(features["results"], features[others[name]]))
-        for name in FID
-        if name in metrics
+        "talkhead": __version__,
+        "protocol": evaluation_set.protocol,
+        "protocol_is": PROTOCOLS[evaluation_set.protocol],
+        "picture_size": size,
     }
 
 
-def _follow(
-    row: Row, evaluation_set: EvaluationSet, scorer: Scorer, suite: MetricSuite, size: int
-) -> dict[str, LandmarkComparison]:
+def _row(
+    method: Method,
+    cases: Sequence[CaseScores],
+    scorer: Scorer,
+    suite: MetricSuite,
+    metrics: Sequence[str],
+) -> Row:
+    """All that the files of a method's cases say, in one row."""
+    row = make_row(method, cases, scorer.metrics)
+    if suite.mesh is not None or suite.follower is not None:
+        row = add_motion(row, scorer.evaluation_set, _followed(row, scorer, suite), metrics)
+    scores = dict(row.scores)
+    if suite.features is not None:
+        features = scorer.files.features(method.key, scorer.evaluation_set.cases)
+        scores |= fid_scores(features, metrics)
+    files = {case.case: scorer.files.picture(row.key, case.case) for case in row.scored}
+    pictures = {case: file for case, file in files.items() if file.is_file()}
+    return replace(row, scores=scores, pictures=pictures)
+
+
+def _followed(row: Row, scorer: Scorer, suite: MetricSuite) -> dict[str, LandmarkComparison]:
     """By case, landmarks of the driver and of the results: from files, or by the face mesh."""
-    driving = {case.name: case.driving for case in evaluation_set.cases}
+    driving = {case.name: case.driving for case in scorer.evaluation_set.cases}
     found = {
         scores.case: suite.follower.follow(
-            row.key, scores.case, driving[scores.case], scores.frames, size
+            row.key, scores.case, driving[scores.case], scores.frames, scorer.size
         )
         if suite.follower is not None
-        else scorer.followed(row.key, scores.case)
+        else scorer.files.followed(row.key, scores.case)
         for scores in row.cases
     }
     return {case: followed for case, followed in found.items() if followed is not None}
-
-
-def add_motion(
-    row: Row,
-    evaluation_set: EvaluationSet,
-    followed: dict[str, LandmarkComparison],
-    metrics: Sequence[str],
-) -> Row:
-    """What landmarks of the results say, in frames, cases and the whole row."""
-    clips: dict[str, list[LandmarkComparison]] = {}
-    cases = []
-    for scores in row.cases:
-        distance: tuple[float | None, ...] = (None,) * len(scores.frames)
-        slopes: dict[str, float | None] = dict.fromkeys(SLOPES)
-        found = followed.get(scores.case)
-        if found is not None:
-            clips.setdefault(scores.clip, []).append(found)
-            distance = tuple(float(d) if np.isfinite(d) else None for d in found.distance)
-            slopes = {part: found.slope(part) for part in SLOPES}
-        values = scores.values | {DISTANCE: distance}
-        cases.append(replace(scores, values=values, slopes=slopes))
-    apt = all(case.truth for case in evaluation_set.cases) and DISTANCE in metrics
-    row = make_row(row, cases, (*row.scores, *([DISTANCE] if apt else [])))
-    kept = {
-        part: slope_score(list(clips.values()), part, row.frames)
-        for part in SLOPES
-        if part in metrics
-    }
-    return replace(row, scores=row.scores | kept, followed=followed)
-
-
-def add_gains(rows: Sequence[Row]) -> list[Row]:
-    """Compare every method with the last one, which does nothing, on the frames of both."""
-    base = rows[-1]
-    metrics = [name for name in base.scores if name not in WITHOUT_FRAMES]
-    common = {case.case: case for case in base.scored}
-    done = []
-    for row in rows[:-1]:
-        pairs = [(case, common[case.case]) for case in row.scored if case.case in common]
-        gains, ratios = {}, {}
-        for metric in metrics:
-            clips: dict[str, list[np.ndarray]] = {}
-            for mine, theirs in pairs:
-                both = np.stack([mine.array(metric), theirs.array(metric)])
-                clips.setdefault(mine.clip, []).append(both)
-            together = {name: np.concatenate(parts, axis=1) for name, parts in clips.items()}
-            gains[metric] = summarise({name: a - b for name, (a, b) in together.items()})
-            if METRICS[metric].better == "lower":
-                ratios[metric] = ratio(list(together.values()))
-        done.append(replace(row, gains=gains, ratios=ratios))
-    return [*done, base]
-
-
-def make_row(method: Method | Row, cases: Sequence[CaseScores], metrics: Sequence[str]) -> Row:
-    """Summaries of one method's values; cases of one clip are taken together."""
-    scores = {}
-    for metric in metrics:
-        clips: dict[str, list[np.ndarray]] = {}
-        for case in cases:
-            if case.error is None:
-                clips.setdefault(case.clip, []).append(case.array(metric))
-        scores[metric] = summarise({name: np.concatenate(v) for name, v in clips.items()})
-    return Row(method.name, method.key, method.about, scores, tuple(cases))

@@ -10,15 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from talkhead.data.clips import Clip, clip_name, find_test_clips, test_folder
 from talkhead.errors import TalkheadError, shown
-from talkhead.evaluation.clips import (
-    clip_name,
-    find_clips,
-    frame_number,
-    frame_position,
-    identity,
-    test_folder,
-)
+from talkhead.evaluation.clips import frame_number, frame_position
 
 log = logging.getLogger(__name__)
 
@@ -95,17 +89,18 @@ def plan_evaluation(
     if (protocol in WITH_LIST) != (pair_list is not None):
         need = "needs" if pair_list is None else "takes no"
         raise TalkheadError(f"the protocol {protocol} {need} list of pairs (--list FILE.csv)")
-    clips = find_clips(data)
+    clips, folder = find_test_clips(data), test_folder(data)
     missing: tuple[str, ...] = ()
     if pair_list is not None:
         cases, missing = _read_list(protocol, pair_list, data, every)
     elif protocol == "reconstruction":
         cases = [
-            Case(clip_name(clip), clip_name(clip), (clip, 0), clip, None, every, None, True)
+            Case(name, name, (clip.path, 0), clip.path, None, every, None, True)
             for clip in clips
+            for name in [name_below(folder, clip.path)]
         ]
     else:
-        cases = _random_pairs(clips, seed, num_pairs, every)
+        cases = _random_pairs(clips, folder, seed, num_pairs, every)
     names = [case.name for case in cases]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -113,25 +108,41 @@ def plan_evaluation(
     return EvaluationSet(protocol, tuple(cases[:limit]), missing)
 
 
-def _random_pairs(clips: Sequence[Path], seed: int, count: int, every: int) -> list[Case]:
+def name_below(folder: Path, clip: Path) -> str:
+    """What a clip is called in reports: its path from the folder on, without its ending."""
+    return clip.with_name(clip_name(clip)).relative_to(folder).as_posix()
+
+
+def _random_pairs(
+    clips: Sequence[Clip], folder: Path, seed: int, count: int, every: int
+) -> list[Case]:
     """Distinct pairs of clips of different people, the same for the same seed and clips."""
-    people = {identity(clip) for clip in clips}
+    people = {clip.identity for clip in clips}
     if len(people) < 2:
         raise TalkheadError(
-            "random pairs need clips of at least two people; names say who is seen up to the "
-            f"first # or -, and here all say {people.pop()!r}"
+            "random pairs need clips of at least two people; folders say who is seen, or names up "
+            f"to the first # or -, and here all say {people.pop()!r}"
         )
-    pairs = [(a, b) for a in clips for b in clips if identity(a) != identity(b)]
+    pairs = [(a.path, b.path) for a in clips for b in clips if a.identity != b.identity]
     chosen = random.Random(seed).sample(pairs, min(count, len(pairs)))
     return [
-        Case(_pair_name(a, 0, b, None), clip_name(b), (a, 0), b, None, every, 0, False)
-        for a, b in chosen
+        Case(
+            _pair_name(folder, source, 0, driving, None),
+            name_below(folder, driving),
+            source=(source, 0),
+            driving=driving,
+            numbers=None,
+            every=every,
+            anchor=0,
+            truth=False,
+        )
+        for source, driving in chosen
     ]
 
 
-def _pair_name(source: Path, start: int, driving: Path, number: int | None) -> str:
+def _pair_name(folder: Path, source: Path, start: int, driving: Path, number: int | None) -> str:
     end = "" if number is None else f"@{number}"
-    return f"{clip_name(source)}@{start}--{clip_name(driving)}{end}"
+    return f"{name_below(folder, source)}@{start}--{name_below(folder, driving)}{end}"
 
 
 def _read_list(
@@ -201,9 +212,10 @@ def _read_row(protocol: str, row: list[str], data: Path, every: int) -> Case:
     anchor = None
     if protocol not in SAME_IDENTITY:
         anchor = _read_anchor(row[2], clip) if len(row) > 2 and row[2] else 0
+    folder = test_folder(data)
     return Case(
-        _pair_name(source[0], source[1] or 0, clip, number),
-        clip_name(clip),
+        _pair_name(folder, source[0], source[1] or 0, clip, number),
+        name_below(folder, clip),
         (source[0], source[1] or 0),
         clip,
         numbers,

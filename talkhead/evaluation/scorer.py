@@ -6,68 +6,31 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
 
 import numpy as np
 
 from talkhead.animation.driving import batches
-from talkhead.errors import TalkheadError, shown
+from talkhead.errors import TalkheadError
+from talkhead.evaluation.case_files import CaseFiles, CaseScores, Seen
 from talkhead.evaluation.clips import file_name, promised_frames, read_frames, read_picture
 from talkhead.evaluation.methods import Method
 from talkhead.evaluation.metrics.base import FrameBatch
-from talkhead.evaluation.metrics.following import LandmarkComparison
 from talkhead.evaluation.metrics.keypoints import MESH_KEY
 from talkhead.evaluation.metrics.registry import FID, METRICS
 from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import Case, EvaluationSet
-from talkhead.io.arrays import read_arrays
-from talkhead.io.atomic import atomic_path, check_folder, fitting_name, whole_folder, write_text
+from talkhead.evaluation.strip import Strip
+from talkhead.io.atomic import check_folder, fitting_name, whole_folder
 from talkhead.io.image import write_image
 from talkhead.progress import Progress
-from talkhead.schema import Finite, Range, read_dataclass, read_json
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2  # of stored scores; old ones are computed again
 FRAME_NAME = re.compile(r"\d{7,}\.png")
-FEATURES = ("source", "driving", "results")  # what FID compares
 SHORT_FRAMES = 2  # that headers may be wrong by
-
-
-@dataclass(frozen=True)
-class CaseScores:
-    """What one method got on one case.
-
-    frames: numbers of the driving frames; values: by metric, one per frame, None = not measured.
-    error:  why the case could not be drawn; then there are no frames.
-    remark: what is wrong with a clip that was scored all the same.
-    shown:  number of the frame in the case's picture.
-    slopes: by metric, for those that have one value for all frames of a case.
-    """
-
-    case: str
-    clip: str
-    frames: tuple[Annotated[int, Range(0, 10**9)], ...]
-    values: dict[str, tuple[Finite | None, ...]]
-    error: str | None = None
-    remark: str = ""
-    shown: int = 0
-    slopes: dict[str, Finite | None] = field(default_factory=dict)
-
-    def array(self, metric: str) -> np.ndarray:
-        """Values with NaN for frames that were not measured."""
-        return np.array([np.nan if v is None else v for v in self.values[metric]], dtype=float)
-
-    def mean(self, metric: str) -> float | None:
-        """Over the frames that were measured; None when none was."""
-        if metric in self.slopes:
-            return self.slopes[metric]
-        values = self.array(metric)
-        judged = values[np.isfinite(values)]
-        return float(judged.mean()) if len(judged) else None
 
 
 class Scorer:
@@ -101,7 +64,7 @@ class Scorer:
         self._mesh = suite.mesh
         able = {name for backend in self._backends for name in backend.metrics}
         self.metrics = tuple(name for name in apt if name in able)
-        self._size = size
+        self.size = size
         self._batch_size = batch_size
         self._shard = shard
         self._progress = progress
@@ -111,22 +74,30 @@ class Scorer:
         keys.append(MESH_KEY if self._mesh is not None else None)
         facts = [FORMAT, evaluation_set.protocol, size, self.metrics, keys]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
-        self._folder = folder / "cases" / f"{evaluation_set.protocol}-{digest}"
+        place = folder / "cases" / f"{evaluation_set.protocol}-{digest}"
+        self.files = CaseFiles(place, self.metrics)
 
     def score(self, method: Method) -> None:
         """Score this process's share of the cases that are not done yet."""
         number, count = self._shard
         share = self.evaluation_set.cases[number::count]
         for done, case in enumerate(share, start=1):
-            stored = self._stored(method, case)
+            stored = self.files.read(method.key, case)
             if stored is None or not self._is_complete(method, stored):
                 self._score_case(method, case)
             if self._progress is not None:
                 self._progress(f"scoring {method.name}", done, len(share))
 
+    def results(self, method: Method) -> list[CaseScores] | None:
+        """Scores of all cases in order; None while another process is still at work on some."""
+        cases = self.evaluation_set.cases
+        found = [self.files.read(method.key, case, failed=True) for case in cases]
+        done = [scores for scores in found if scores is not None]
+        return done if len(done) == len(found) else None
+
     def _is_complete(self, method: Method, scores: CaseScores) -> bool:
         """Whether all files that belong to these scores are there."""
-        features = self._path(method.key, scores.case, "npz")
+        features = self.files.path(method.key, scores.case, "npz")
         if self._features is not None and not features.is_file():
             return False
         if self._frames_out is None:
@@ -138,45 +109,8 @@ class Scorer:
         """Where the pictures of a case are kept."""
         return frames_out / method.key / fitting_name(file_name(case), "")
 
-    def results(self, method: Method) -> list[CaseScores] | None:
-        """Scores of all cases in order; None while another process is still at work on some."""
-        found = [self._stored(method, case, failed=True) for case in self.evaluation_set.cases]
-        done = [scores for scores in found if scores is not None]
-        return done if len(done) == len(found) else None
-
-    def picture(self, key: str, case: str) -> Path:
-        """Where the strip of a case lies: source, driving, result (and difference)."""
-        return self._path(key, case, "jpg")
-
-    def features(self, method: Method) -> dict[str, np.ndarray] | None:
-        """What FID compares, over all cases: features (N, D) of source, driving and results.
-
-        None where FID is not wanted; N is 0 where every case failed.
-        """
-        if self._features is None:
-            return None
-        files = [self._path(method.key, case.name, "npz") for case in self.evaluation_set.cases]
-        found = [_read_features(file) for file in files if file.is_file()]
-        none = np.empty((0, 0), np.float32)
-        return {
-            name: np.concatenate([each[name] for each in found]) if found else none
-            for name in FEATURES
-        }
-
-    def followed(self, key: str, case: str) -> LandmarkComparison | None:
-        """What the face mesh saw in driving frames and results; None where it did not look."""
-        file = self._path(key, case, "mesh.npz")
-        if not file.is_file():
-            return None
-        with np.load(file, allow_pickle=False) as stored:
-            return LandmarkComparison.of(stored["driving"], stored["results"])
-
-    def _path(self, key: str, case: str, ending: str) -> Path:
-        return self._folder / key / fitting_name(file_name(case), f".{ending}")
-
     def _score_case(self, method: Method, case: Case) -> None:
-        path = self._path(method.key, case.name, "json")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.files.path(method.key, case.name, "json").parent.mkdir(parents=True, exist_ok=True)
         if self._frames_out is not None:
             kept = self._kept(self._frames_out, method, case.name)
             check_folder(kept, self._overwrite, is_frame)
@@ -185,147 +119,64 @@ class Scorer:
         except TalkheadError as error:
             log.warning("%s: %s is left out: %s", method.name, case.name, error)
             scores = CaseScores(case.name, case.clip, (), {}, str(error))
-            for ending in ("npz", "mesh.npz"):  # of an earlier run
-                self._path(method.key, case.name, ending).unlink(missing_ok=True)
-        write_text(path, json.dumps({"inputs": _stamp(case), **asdict(scores)}))
+        self.files.write(method.key, case, scores)
 
     def _compute_case(self, method: Method, case: Case) -> CaseScores:
         """Score a case; its pictures, where they are kept, appear all at once."""
         if self._frames_out is None:
-            return self._judge(method, case, None)
+            return self._measure_case(method, case, None)
         target = self._kept(self._frames_out, method, case.name)
         with whole_folder(target, self._overwrite, is_frame) as folder:
-            return self._judge(method, case, folder)
+            return self._measure_case(method, case, folder)
 
-    def _judge(self, method: Method, case: Case, frames_out: Path | None) -> CaseScores:
-        source = read_picture(*case.source, self._size)
-        anchor = None
-        if case.anchor is not None:
-            anchor = read_picture(case.driving, case.anchor, self._size)
-        draw = method.start(source, anchor)
+    def _measure_case(self, method: Method, case: Case, frames_out: Path | None) -> CaseScores:
         strip = Strip(case.truth)
         frames: list[int] = []
         values: dict[str, list[float | None]] = {name: [] for name in self.metrics}
-        features: dict[str, list[np.ndarray]] = {"driving": [], "results": []}
-        meshes: dict[str, list[np.ndarray]] = {"driving": [], "results": []}
-        pictures = read_frames(case.driving, self._size, case.numbers, case.every)
+        features = Seen(self._features) if self._features else None
+        meshes = Seen(self._mesh) if self._mesh else None
+        for batch in self._draw_case(method, case):
+            for name, measured in self._measure(batch).items():
+                values[name] += measured
+            for seen in (features, meshes):
+                if seen is not None:
+                    seen.update(batch)
+            if frames_out is not None:
+                write_frames(frames_out, batch.numbers, batch.results)
+            frames += batch.numbers
+            strip.update(batch)
+        key, name = method.key, case.name
+        write_image(self.files.picture(key, name), strip.picture())
+        if features is not None and self._features is not None:
+            source = self._features(batch.source[None])
+            features.write(self.files.path(key, name, "npz"), source=source)
+        if meshes is not None:
+            meshes.write(self.files.path(key, name, "mesh.npz"))
+        kept = {name: tuple(column) for name, column in values.items()}
+        remark = "" if case.numbers else shortness(case, frames[-1])
+        return CaseScores(name, case.clip, tuple(frames), kept, remark=remark, shown=strip.frame)
+
+    def _draw_case(self, method: Method, case: Case) -> Iterator[FrameBatch]:
+        """Driving frames and the method's results, batch after batch."""
+        source, anchor = read_picture(*case.source, self.size), None
+        if case.anchor is not None:
+            anchor = read_picture(case.driving, case.anchor, self.size)
+        draw = method.start(source, anchor)
+        pictures = read_frames(case.driving, self.size, case.numbers, case.every)
         for batch in batches(pictures, self._batch_size):
             numbers = tuple(number for number, _ in batch)
             driving = np.stack([picture for _, picture in batch])
-            shots = FrameBatch(source, anchor, driving, draw(list(driving)), case.driving, numbers)
-            for backend in self._backends:
-                for name, judged in backend(shots).items():
-                    if name in values:
-                        values[name] += [float(v) if np.isfinite(v) else None for v in judged]
-            if frames_out is not None:
-                write_frames(frames_out, numbers, shots.results)
-            frames += numbers
-            strip.update(shots)
-            if self._features is not None:
-                features["driving"].append(self._features(shots.driving))
-                features["results"].append(self._features(shots.results))
-            if self._mesh is not None:
-                meshes["driving"].append(self._mesh(shots.driving)[..., :2])
-                meshes["results"].append(self._mesh(shots.results)[..., :2])
-        write_image(self.picture(method.key, case.name), strip.picture())
-        if self._features is not None:
-            found = {name: np.concatenate(parts) for name, parts in features.items()}
-            with atomic_path(self._path(method.key, case.name, "npz")) as partial:
-                np.savez(
-                    partial,
-                    source=self._features(source[None]),
-                    driving=found["driving"],
-                    results=found["results"],
-                )
-        if self._mesh is not None:
-            with atomic_path(self._path(method.key, case.name, "mesh.npz")) as partial:
-                np.savez(
-                    partial,
-                    driving=np.concatenate(meshes["driving"]),
-                    results=np.concatenate(meshes["results"]),
-                )
-        kept = {name: tuple(column) for name, column in values.items()}
-        return CaseScores(
-            *(case.name, case.clip, tuple(frames), kept),
-            remark="" if case.numbers else shortness(case, frames[-1]),
-            shown=strip.frame,
-        )
+            results = draw(list(driving))
+            yield FrameBatch(source, anchor, driving, results, case.driving, numbers)
 
-    def _stored(self, method: Method, case: Case, failed: bool = False) -> CaseScores | None:
-        """What an earlier run found out; None when inputs have changed since, or it failed."""
-        path = self._path(method.key, case.name, "json")
-        if not path.is_file():
-            return None
-        try:
-            stored = read_json(path.read_bytes())
-            if not isinstance(stored, dict):
-                raise TalkheadError("it is not an object")
-            current = stored.pop("inputs", None) == _stamp(case)
-            scores = read_dataclass(CaseScores, stored)
-            self._check(scores, case)
-        except TalkheadError as error:
-            log.warning("%s is damaged (%s); the case is scored again", path, error)
-            return None
-        return scores if current and (failed or not scores.error) else None
-
-    def _check(self, scores: CaseScores, case: Case) -> None:
-        """Raise TalkheadError for what was not written for this case and these metrics."""
-        if (scores.case, scores.clip) != (case.name, case.clip):
-            raise TalkheadError(f"it is of {shown(scores.case)}")
-        if scores.error:
-            return
-        if scores.values.keys() != set(self.metrics) or not scores.frames:
-            raise TalkheadError("it has not the scores that are wanted")
-        if any(len(column) != len(scores.frames) for column in scores.values.values()):
-            raise TalkheadError(f"it has not a score for each of {len(scores.frames)} frames")
-
-
-class Strip:
-    """Keeps the frame of a case whose driver has moved furthest: the same for all methods.
-
-    frame: its number.
-    """
-
-    def __init__(self, truth: bool) -> None:
-        self.frame = 0
-        self._truth = truth
-        self._start: np.ndarray | None = None
-        self._most = -1.0
-        self._cells: list[np.ndarray] = []
-
-    def update(self, batch: FrameBatch) -> None:
-        """Look at the next batch."""
-        if self._start is None:
-            self._start = (batch.source if self._truth else batch.driving[0]).astype(np.int16)
-        for number, driving, result in zip(
-            batch.numbers, batch.driving, batch.results, strict=True
-        ):
-            if (amount := float(np.abs(driving - self._start).mean())) > self._most:
-                self._most, self.frame = amount, number
-                self._cells = [batch.source, driving, result]
-                if self._truth:
-                    difference = np.abs(driving.astype(np.int16) - result)
-                    self._cells.append(np.minimum(3 * difference, 255).astype(np.uint8))
-
-    def picture(self) -> np.ndarray:
-        """Source, driving, result and, with a truth, three times the difference, in a row."""
-        return np.concatenate(self._cells, axis=1)
-
-
-def _read_features(file: Path) -> dict[str, np.ndarray]:
-    """Features (N, D) by name. Raises TalkheadError for a file that was not written here."""
-    try:
-        found = read_arrays(file, FEATURES)
-        widths = {array.shape[1:] for array in found.values()}
-        if found.keys() != set(FEATURES) or [len(width) for width in widths] != [1]:
-            raise TalkheadError("it holds other arrays")
-        if not all(a.dtype.kind == "f" and np.isfinite(a).all() for a in found.values()):
-            raise TalkheadError("it holds no finite numbers")
-    except TalkheadError as error:
-        raise TalkheadError(
-            f"{file} is damaged ({error}); delete it, and its case is scored again"
-        ) from error
-    return found
+    def _measure(self, batch: FrameBatch) -> dict[str, list[float | None]]:
+        """The wanted metrics of every frame, None where they cannot be measured."""
+        return {
+            name: [float(value) if np.isfinite(value) else None for value in column]
+            for backend in self._backends
+            for name, column in backend(batch).items()
+            if name in self.metrics
+        }
 
 
 def shortness(case: Case, last: int) -> str:
@@ -350,11 +201,3 @@ def write_frames(folder: Path, numbers: Sequence[int], pictures: np.ndarray) -> 
     """PNG files, exactly what is measured."""
     for number, picture in zip(numbers, pictures, strict=True):
         write_image(folder / frame_name(number), picture)
-
-
-def _stamp(case: Case) -> list[Any]:
-    """Changes when what is read changes."""
-    paths = [case.source[0], case.driving]
-    facts = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
-    numbers = list(case.numbers) if case.numbers else None
-    return [*map(list, facts), case.source[1], numbers, case.every, case.anchor]

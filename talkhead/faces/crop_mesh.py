@@ -1,4 +1,4 @@
-"""The mesh of batches of face crops, on their device and with gradients: for judging motion."""
+"""The mesh of face crops: for losses with gradients, for models, for metrics."""
 
 from __future__ import annotations
 
@@ -40,11 +40,32 @@ def crop_mesh(mesh: Callable[[Tensor], Tensor], crops: Tensor, looks: int = 2) -
     return factor * _back(mesh(_cut(images, regions)), regions)
 
 
+def crop_meshes(landmarker: Landmarker, crops: Sequence[np.ndarray]) -> np.ndarray:
+    """Points float32 (B, 478, 3) in pixels of square face crops, rgb uint8 (S, S, 3), for models.
+
+    Found as in landmark files, which models learn from: one look at the middle must be sure of a
+    face, a second where that saw it. NaN where no face is seen, or one of impossible proportions.
+    """
+    found = np.full((len(crops), MESH_POINTS, 3), np.nan, np.float32)
+    sides = [crop.shape[0] for crop in crops]
+    middles = [Region(CENTRE[0] * side, CENTRE[1] * side, SHARE * side) for side in sides]
+    looks = landmarker.look_each(crops, middles)
+    seen = [number for number, look in enumerate(looks) if look.presence >= PRESENT]
+    meshes = landmarker.refine([crops[n] for n in seen], [looks[n].region for n in seen])
+    for number, points in zip(seen, meshes, strict=True):
+        if plausible(points):
+            found[number] = points
+    return found
+
+
 class CropMesh:
-    """Meshes of many face crops, for judging: loads its networks when first used."""
+    """Meshes of many face crops, for metrics: loads its networks when first used.
+
+    It looks as a loss does, twice with the fine mesh, and half a pixel beside `crop_meshes`: scores
+    depend on it, so it stays as it is.
+    """
 
     BATCH = 16
-    PRESENCE = 0.5  # from which a crop holds a face
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
@@ -62,7 +83,7 @@ class CropMesh:
             part = torch.from_numpy(np.ascontiguousarray(pictures[start : start + self.BATCH]))
             images, factor = _averaged(part.to(self._device).permute(0, 3, 1, 2).float() / 255)
             points = crop_mesh(mesh, images)
-            present = judge(_cut(images, _regions(points)))[1].sigmoid() >= self.PRESENCE
+            present = judge(_cut(images, _regions(points)))[1].sigmoid() >= PRESENT
             points = points.where(present[:, None, None], torch.nan)
             found.append((factor * points).cpu().numpy())
         return np.concatenate(found)
@@ -72,23 +93,6 @@ def _averaged(crops: Tensor) -> tuple[Tensor, int]:
     """Large crops averaged down, and by how much."""
     factor = max(crops.shape[-1] // _COARSE, 1)
     return (F.avg_pool2d(crops, factor) if factor > 1 else crops), factor
-
-
-def crop_meshes(landmarker: Landmarker, crops: Sequence[np.ndarray]) -> np.ndarray:
-    """Points float32 (B, 478, 3) in pixels of square face crops, rgb uint8 (S, S, 3).
-
-    NaN where no face is seen: the first look must be sure of one, the second see its proportions.
-    """
-    found = np.full((len(crops), MESH_POINTS, 3), np.nan, np.float32)
-    for number, crop in enumerate(crops):
-        side = crop.shape[0]
-        middle = Region(CENTRE[0] * side, CENTRE[1] * side, SHARE * side)
-        (look,) = landmarker.look(crop, [middle])
-        if look.presence >= PRESENT:
-            (points,) = landmarker.refine([crop], [look.region])
-            if plausible(points):
-                found[number] = points
-    return found
 
 
 def _regions(points: Tensor) -> Tensor:

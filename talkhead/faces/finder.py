@@ -37,7 +37,7 @@ class Pass:
 
     side: int
     angles: tuple[float, ...] = (0.0,)
-    presence: float = 0.8
+    presence: float = 0.95
 
 
 class FaceFinder:
@@ -52,13 +52,13 @@ class FaceFinder:
     name = "mesh"  # in reports
     LARGEST = 1024  # longer side of the copy that is searched
     LEAST_SCORE, SURE = 0.3, 0.5  # of a proposal of the detector; the mesh decides
-    PRESENCE = 0.8  # of a mesh that confirms an unsure or turned one
+    PRESENCE = 0.95  # of a mesh that confirms an unsure or turned one
     UNSURE = 0.5  # presence below which the detector is asked again, closer
     LONG = 2.5  # sides of a picture whose ratio is larger are searched square by square
     MOST_SQUARES = 24
     MOST_PIXELS = 24 * 128**2  # that the detector sees in one pass: 0.1 s of one core
     PASSES: tuple[Pass, ...] = (
-        Pass(128, presence=0.5),
+        Pass(128, presence=0.8),
         Pass(256),  # small faces
         Pass(128, (QUARTER, -QUARTER, math.pi)),  # heads that lie or hang
         Pass(512),  # smaller ones

@@ -38,7 +38,7 @@ class Landmarker:
 
     BATCH = 32  # regions at a time
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
         self._stream = own_stream(self._device)
 
@@ -50,16 +50,20 @@ class Landmarker:
     def _fine_mesh(self) -> FaceMesh478:
         return FaceMesh478.load(self._device)
 
-    @torch.inference_mode()
     def look(self, rgb: np.ndarray, regions: Sequence[Region]) -> list[Look]:
         """468 points and presence in each region of one picture."""
+        return self.look_each([rgb] * len(regions), regions)
+
+    @torch.inference_mode()
+    def look_each(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> list[Look]:
+        """468 points and presence in one region of each picture."""
         looks = []
         for start in range(0, len(regions), self.BATCH):
-            part = regions[start : start + self.BATCH]
+            part = slice(start, start + self.BATCH)
             with self._stream():
-                points, logits = self._mesh(self._images([rgb] * len(part), part))
+                points, logits = self._mesh(self._images(pictures[part], regions[part]))
                 found, presence = points.cpu().numpy(), logits.sigmoid().tolist()
-            for face, region, sure in zip(found, part, presence, strict=True):
+            for face, region, sure in zip(found, regions[part], presence, strict=True):
                 looks.append(Look(region.to_picture(face, SIDE), sure))
         return looks
 

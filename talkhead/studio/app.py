@@ -42,21 +42,7 @@ def build(studio: Studio) -> Starlette:
     """The application; `studio` must have been entered."""
 
     def inside(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Find the session, and answer errors in a sentence with status 400."""
-
-        async def handle(request: Request) -> Response:
-            session = studio.sessions.get(request.path_params["session"])
-            if session is None:
-                raise HTTPException(410, "this page has ended; reload it")
-            try:
-                return await answer(studio, session, request)
-            except ClientDisconnect:
-                return Response(status_code=499)
-            except Exception as error:
-                sentence = sentence_of(error, session.folder)
-                return JSONResponse({"error": sentence}, status_code=400)
-
-        return handle
+        return _in_session(studio, answer)
 
     async def begin(_: Request) -> Response:
         return JSONResponse(_introduction(studio, studio.sessions.begin()))
@@ -106,6 +92,24 @@ def build(studio: Studio) -> Starlette:
         middleware=[Middleware(Guard, host=studio.choice.host, key=studio.choice.key)],
         lifespan=lifespan,
     )
+
+
+def _in_session(studio: Studio, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    """Find the session, and answer errors in a sentence with status 400."""
+
+    async def handle(request: Request) -> Response:
+        session = studio.sessions.get(request.path_params["session"])
+        if session is None:
+            raise HTTPException(410, "this page has ended; reload it")
+        try:
+            return await answer(studio, session, request)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception as error:
+            sentence = sentence_of(error, session.folder)
+            return JSONResponse({"error": sentence}, status_code=400)
+
+    return handle
 
 
 def _introduction(studio: Studio, session: Session) -> dict[str, Any]:

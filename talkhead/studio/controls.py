@@ -18,11 +18,13 @@ ADVANCED = (
     "adapt_scale", "crop_source", "crop_driving", "face", "driving_face", "detector", "start",
     "end", "frames", "sound", "track", "video_track", "codec", "crf", "preset",
 )  # fmt: skip
-# Values that are tried to learn whether a setting can be changed at all.
-PROBES: dict[type, tuple[object, ...]] = {
-    int: (1, 0, 256),
-    float: (0.5, 0.0),
-    str: ("none", "first"),
+WHOLE = (1, 0, 256)
+# By kind of control, values that are tried to learn whether a setting can be changed at all.
+PROBES: dict[str, tuple[object, ...]] = {
+    "whole": WHOLE,
+    "whole or word": WHOLE,
+    "number": (0.5, 0.0),
+    "text": ("none", "first"),
 }
 
 
@@ -30,8 +32,8 @@ PROBES: dict[type, tuple[object, ...]] = {
 class Control:
     """One setting as the page shows it, and as the command line spells it.
 
-    kind: choice, switch, whole, number or text. choices: the values of a choice. flag: such as
-    `--smooth`; off: the flag that turns a switch off. minimum, maximum: of a number.
+    kind: choice, switch, whole, "whole or word", number or text. choices: the values of a choice.
+    flag: such as `--smooth`; off: the flag that turns a switch off. minimum, maximum: of a number.
     """
 
     name: str
@@ -75,8 +77,9 @@ def _control(setting: OptionField) -> Control:
 def _kind(annotation: Any) -> str:
     wanted = _plain_types(annotation)
     if str in wanted:
-        free = annotation is str or str in get_args(annotation) or int in wanted
-        return "text" if free else "choice"
+        if int in wanted:
+            return "whole or word"
+        return "text" if annotation is str or str in get_args(annotation) else "choice"
     return {bool: "switch", int: "whole", float: "number"}[wanted[0]]
 
 
@@ -138,9 +141,7 @@ def impossible(settings: RenderSettings, forms: Iterable[Control]) -> dict[str, 
 def _refused_at_all(settings: RenderSettings, control: Control) -> dict[str, str | None]:
     if getattr(settings, control.name) != control.default:
         return {}  # it can at least be given back
-    bounded = control.kind == "text" and control.minimum is not None  # a number or a word
-    kind = int if bounded else {"whole": int, "number": float, "text": str}[control.kind]
-    reasons = [_refusal(settings, control.name, value) for value in PROBES[kind]]
+    reasons = [_refusal(settings, control.name, value) for value in PROBES[control.kind]]
     return {"*": reasons[-1]} if all(reasons) else {}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from talkhead.choices import USUAL_RATE
 from talkhead.options import DATA, DEVICE, OUTPUT, PICTURE, Count, Index, Option, check_options
 from talkhead.schema import Range
 
@@ -23,7 +24,9 @@ class SynthOptions:
     seconds: Annotated[
         Annotated[float, Range(0.1, 86_400)], Option("Length of each clip.", DATA)
     ] = 4.0
-    rate: Annotated[Annotated[int, Range(1, 240)], Option("Frames per second.", PICTURE)] = 25
+    rate: Annotated[Annotated[int, Range(1, 240)], Option("Frames per second.", PICTURE)] = (
+        USUAL_RATE
+    )
     size: Annotated[
         Annotated[int, Range(32, 4096)], Option("Side of the pictures in pixels.", PICTURE)
     ] = 256

@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from talkhead.choices import USUAL_RATE
 from talkhead.errors import TalkheadError
 from talkhead.interrupts import ENDING, EndInOrder, Interrupted
 from talkhead.io.owned import delete_own
@@ -49,7 +50,7 @@ class Clip:
     identity: int
     take: int = 0
     seconds: float = 4.0
-    rate: Fraction = Fraction(25)
+    rate: Fraction = Fraction(USUAL_RATE)
     width: int = 256
     height: int = 256
     x: float = 0.0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 from collections.abc import Collection
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ import torch
 from talkhead import config
 from talkhead.checkpoint import Provenance
 from talkhead.config import ModelConfig
-from talkhead.data.clips import DataReport, Split, check_data, find_clips
-from talkhead.data.landmarking import landmarks_beside, make_landmarks
+from talkhead.data.clips import Split
 from talkhead.errors import TalkheadError
 from talkhead.faces.mesh import FaceMesh478
 from talkhead.models import build
@@ -25,8 +24,8 @@ from talkhead.models.codebook import CodebookModel
 from talkhead.progress import Preparing, Progress
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
-from talkhead.training.data.landmark_teacher import LandmarkTeacher, mirror_order
-from talkhead.training.data.library import Library, load_library
+from talkhead.training.data.landmark_teacher import LandmarkTeacher
+from talkhead.training.data.library import Library
 from talkhead.training.distributed import ProcessGroup, process_group
 from talkhead.training.folder import clear_run, run_folder
 from talkhead.training.loop.logging import NoScreen, RunLog, choose_screen
@@ -38,13 +37,11 @@ from talkhead.training.loop.validation import validation_pairs
 from talkhead.training.losses.mesh_judge import MeshJudge
 from talkhead.training.losses.objective import Objective
 from talkhead.training.losses.perceptual import load_perceptual
-from talkhead.training.options import AUTO, TrainOptions
+from talkhead.training.options import TrainOptions
 from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
 from talkhead.training.phases.pretrain_keypoints import (
     fit_teacher,
     keypoint_recipe,
-    load_portraits,
-    portrait_files,
     teach_keypoints,
     with_landmarks_only,
 )
@@ -52,23 +49,12 @@ from talkhead.training.phases.rescale_jacobians import rescale_jacobians
 from talkhead.training.phases.sharpen import sharpen
 from talkhead.training.plan import choose_compute, plan
 from talkhead.training.recipes.recipe import LandmarkStart, Recipe
+from talkhead.training.run_data import make_batches, own_landmarks, read_data, read_portraits
 from talkhead.version import __version__
 
 log = logging.getLogger(__name__)
 
 SEEDING_BATCHES = 4
-
-
-def inspect_data(options: TrainOptions, progress: Progress | None = None) -> DataReport:
-    """What `--check-data` says."""
-    options = replace(options, landmarks=landmark_folder(options))
-    split = find_clips(options.data, options.exclude, options.hold_out)
-    report = (lambda done, all_: progress("opening clips", done, all_)) if progress else None
-    found = check_data(split, options.landmarks, options.workers, report)
-    if not found.clips:
-        first = next(iter(found.broken.values()), "no clips")
-        raise TalkheadError(f"none of the clips can be used; the first: {first}")
-    return found
 
 
 def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome | None:
@@ -119,10 +105,7 @@ def _train(
         perceptual = load_perceptual(options.perceptual, options.vgg, recipe, compute.device)
         split, library = read_data(options, model_config, compute, processes, progress)
         teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
-        judge = None
-        if recipe.weights.face_mesh and not recipe.motion_only:
-            judge = MeshJudge(FaceMesh478.load(compute.device))
-        objective = Objective(recipe, perceptual, teacher, judge)
+        objective = Objective(recipe, perceptual, teacher, load_mesh_judge(recipe, compute))
         trainer = Trainer(model, recipe, objective, compute, processes, options.seed)
         portraits = read_portraits(options, recipe, library, trainer)
         batches = make_batches(options, recipe, trainer, library, portraits, processes, teacher)
@@ -137,35 +120,43 @@ def _train(
                 start(options, trainer, batches, teacher, new, progress)
             processes.copy_from_main(trainer.model.state_dict().values())
             trainer.average.restart()
-        saver = make_keeper(options, recipe, split, library, trainer, batches, done)
+        saver = make_saver(options, recipe, split, library, trainer, batches, done)
 
-    def finish() -> None:
-        if recipe.rescale_jacobians and teacher is not None:
-            factors = rescale_jacobians(trainer.average.model, library, teacher, compute)
-            log.info("eyes and mouth emboldened by %s", ", ".join(f"{x:.2f}" for x in factors))
-        if recipe.sharpen:
-            sharpen(trainer.average.model, recipe.sharpen)
-
+    limits = Limits(
+        recipe.num_steps(len(library.identities)),
+        options.minutes,
+        options.validate_steps,
+        options.save_minutes,
+        options.report_steps,
+    )
+    screen = choose_screen(options.quiet) if processes.is_main else NoScreen()
     outcome = run_loop(
-        trainer,
-        batches,
-        Limits(
-            recipe.num_steps(len(library.identities)),
-            options.minutes,
-            options.validate_steps,
-            options.save_minutes,
-            options.report_steps,
-        ),
-        saver,
-        choose_screen(options.quiet) if processes.is_main else NoScreen(),
+        *(trainer, batches, limits, saver, screen),
         first=done,
         seconds=seconds,
-        finish=finish,
+        finish=partial(finish, trainer, library, teacher),
     )
     return outcome if processes.is_main else None
 
 
-def make_keeper(
+def load_mesh_judge(recipe: Recipe, compute: Compute) -> MeshJudge | None:
+    """The face mesh as a loss, where the recipe weighs it."""
+    if not recipe.weights.face_mesh or recipe.motion_only:
+        return None
+    return MeshJudge(FaceMesh478.load(compute.device))
+
+
+def finish(trainer: Trainer, library: Library, teacher: LandmarkTeacher | None) -> None:
+    """What comes after the last step, done to the averaged weights."""
+    recipe, model = trainer.recipe, trainer.average.model
+    if recipe.rescale_jacobians and teacher is not None:
+        factors = rescale_jacobians(model, library, teacher, trainer.compute)
+        log.info("jacobians of eyes and mouth times %s", ", ".join(f"{x:.2f}" for x in factors))
+    if recipe.sharpen:
+        sharpen(model, recipe.sharpen)
+
+
+def make_saver(
     options: TrainOptions,
     recipe: Recipe,
     split: Split,
@@ -196,112 +187,6 @@ def make_keeper(
     )
 
 
-def landmark_folder(options: TrainOptions) -> Path | None:
-    """Where landmarks are; those that are made lie beside the data, or in the run's folder where
-    nothing can be written there."""
-    if options.landmarks != AUTO:
-        return options.landmarks
-    beside = landmarks_beside(options.data[0])
-    able = os.access(beside if beside.exists() else beside.parent, os.W_OK)
-    return beside if able else options.output / "landmarks"
-
-
-def own_landmarks(
-    options: TrainOptions, compute: Compute, processes: ProcessGroup, progress: Progress | None
-) -> TrainOptions:
-    """With `--landmarks auto`: find the landmarks of clips and portraits that are not known yet."""
-    folder = landmark_folder(options)
-    if options.landmarks == AUTO and folder is not None:
-        split = find_clips(options.data, options.exclude, options.hold_out)
-        share = [clip.path for clip in split.train[processes.rank :: processes.size]]
-        stills = options.portraits if processes.is_main else None
-        pictures = portrait_files(stills) if stills else []
-        make_landmarks(share, folder, pictures, str(compute.device), progress)
-        log.info("landmarks are in %s", folder)
-        processes.wait()
-    return replace(options, landmarks=folder)
-
-
-def read_data(
-    options: TrainOptions,
-    model_config: ModelConfig,
-    compute: Compute,
-    processes: ProcessGroup,
-    progress: Progress | None,
-) -> tuple[Split, Library]:
-    """Find and open the clips."""
-    split = find_clips(options.data, options.exclude, options.hold_out)
-    library = load_library(
-        split.train,
-        model_config.image_size,
-        cache=options.cache,
-        device=compute.device,
-        landmarks=options.landmarks,
-        workers=options.workers,
-        processes=processes.local_size,
-        progress=progress,
-    )
-    if len(library.identities) == 1:
-        log.warning("all clips show one identity; the model will not learn what others look like")
-    unmarked = sum(landmarks is None for landmarks in library.landmarks)
-    if options.landmarks and unmarked:
-        log.warning("%d of %d clips have no landmark file", unmarked, len(library.clips))
-    return split, library
-
-
-def read_portraits(
-    options: TrainOptions, recipe: Recipe, library: Library, trainer: Trainer
-) -> Library | None:
-    """The pictures of `--portraits`, kept where the clips are.
-
-    Raises TalkheadError where they lack what the recipe needs.
-    """
-    if not options.portraits:
-        return None
-    assert options.landmarks is not None
-    portraits = load_portraits(
-        options.portraits,
-        options.landmarks,
-        trainer.model.config.image_size,
-        None if library.in_memory else trainer.compute.device,
-    )
-    (landmarks,) = portraits.landmarks
-    if recipe.augmentation.portrait_pairs and landmarks is not None and landmarks.shape[-1] < 3:
-        raise TalkheadError(
-            f"landmarks of {options.portraits} have no depth, without which heads cannot be "
-            "turned; add --set recipe.augmentation.portrait_pairs=0"
-        )
-    return portraits
-
-
-def make_batches(
-    options: TrainOptions,
-    recipe: Recipe,
-    trainer: Trainer,
-    library: Library,
-    portraits: Library | None,
-    processes: ProcessGroup,
-    teacher: LandmarkTeacher | None,
-) -> Batches:
-    """The data of a process."""
-    size = trainer.model.config.image_size
-    deep = any(landmarks is not None and landmarks.shape[-1] > 2 for landmarks in library.landmarks)
-    if recipe.augmentation.turned and not deep:
-        log.warning("the clips' landmarks have no depth: no heads of clips are turned")
-    return Batches(
-        library,
-        recipe,
-        size=size,
-        seed=options.seed,
-        flow_size=trainer.model.config.dense_motion.size if recipe.needs_flow else None,
-        portraits=portraits,
-        share=(processes.rank, processes.size),
-        mirror=mirror_order(teacher.offsets.cpu()) if teacher else None,
-        workers=options.workers,
-        device=trainer.compute.device,
-    )
-
-
 def start(
     options: TrainOptions,
     trainer: Trainer,
@@ -311,36 +196,9 @@ def start(
     progress: Progress | None,
 ) -> None:
     """What comes before the first step: keypoints from landmarks, new codes from data."""
-    recipe, compute, processes = trainer.recipe, trainer.compute, trainer.processes
+    recipe = trainer.recipe
     if options.keypoint_steps and teacher is not None:
-        how = recipe.landmark_start or LandmarkStart()
-        pictures = Batches(
-            with_landmarks_only(batches.library, batches.pairs.portraits),
-            keypoint_recipe(recipe, how.keypoint_batch * processes.size),
-            size=batches.size,
-            seed=options.seed,
-            share=batches.share,
-            mirror=batches.mirror,
-            workers=options.workers,
-            device=compute.device,
-        )
-
-        def report(done: int, steps: int, value: float, jacobian: float) -> None:
-            pixels = value * batches.size / 2
-            log.info("keypoints %d/%d: %.2f px, jacobians %.3f", done, steps, pixels, jacobian)
-            if progress and processes.is_main:
-                progress("teaching keypoints", done, steps)
-
-        teach_keypoints(
-            trainer.model,
-            teacher,
-            pictures,
-            compute,
-            processes,
-            options.keypoint_steps,
-            how.keypoint_rate,
-            report,
-        )
+        pretrain_keypoints(options, trainer, batches, teacher, progress)
     if "mean_face" in new and teacher is not None:
         assert isinstance(trainer.model, CodebookModel)
         trainer.model.adopt_face(teacher.offsets)
@@ -351,6 +209,41 @@ def start(
         generator = torch.Generator().manual_seed(options.seed)
         some = (batches.batch(step) for step in range(SEEDING_BATCHES))
         seed_codes(trainer.model, some, generator, unseeded)
+
+
+def pretrain_keypoints(
+    options: TrainOptions,
+    trainer: Trainer,
+    batches: Batches,
+    teacher: LandmarkTeacher,
+    progress: Progress | None,
+) -> None:
+    """Teach keypoints from landmarks before anything else is learned."""
+    recipe, processes = trainer.recipe, trainer.processes
+    how = recipe.landmark_start or LandmarkStart()
+    pictures = Batches(
+        with_landmarks_only(batches.library, batches.pairs.portraits),
+        keypoint_recipe(recipe, how.keypoint_batch * processes.size),
+        size=batches.size,
+        seed=options.seed,
+        share=batches.share,
+        mirror=batches.mirror,
+        workers=options.workers,
+        device=trainer.compute.device,
+    )
+
+    def report(done: int, steps: int, value: float, jacobian: float) -> None:
+        pixels = value * batches.size / 2
+        log.info("keypoints %d/%d: %.2f px, jacobians %.3f", done, steps, pixels, jacobian)
+        if progress and processes.is_main:
+            progress("teaching keypoints", done, steps)
+
+    teach_keypoints(
+        *(trainer.model, teacher, pictures, trainer.compute, processes),
+        options.keypoint_steps,
+        how.keypoint_rate,
+        report,
+    )
 
 
 def describe(

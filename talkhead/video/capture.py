@@ -13,6 +13,7 @@ import numpy as np
 from av.codec.context import Flags
 from av.container import InputContainer
 
+from talkhead.choices import USUAL_RATE
 from talkhead.errors import TalkheadError
 from talkhead.structs import Frame
 from talkhead.video.clock import Clock
@@ -108,7 +109,7 @@ class LiveDecoder:
 
     def __iter__(self) -> Iterator[Frame]:
         developer = FrameToRgb(pixel_aspect(self._stream, self._name))
-        step = max(1, round(1 / ((self.rate or 25) * self.time_base)))
+        step = max(1, round(1 / ((self.rate or USUAL_RATE) * self.time_base)))
         first: int | None = None
         last = -step
         try:

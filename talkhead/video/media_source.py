@@ -16,6 +16,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from talkhead.choices import USUAL_RATE
 from talkhead.errors import TalkheadError
 from talkhead.video.clock import Clock, clock_start
 from talkhead.video.media import describe, stream_seconds, video_track, video_tracks
@@ -24,7 +25,6 @@ from talkhead.video.pixels import FrameToRgb, pixel_aspect
 
 log = logging.getLogger(__name__)
 
-USUAL_RATE = Fraction(25)  # of frames whose times and rate the file does not tell
 RATE_FRAMES = 30  # whose times tell the frame rate where the header is wrong
 SEEKABLE = ("mov,mp4", "matroska")  # containers whose index leads to exact presentation times
 SEEK_FROM = 5.0  # seconds; decoding less than this is quicker than seeking
@@ -59,7 +59,8 @@ class MediaSource:
             self._delay = (first.dts or 0) - (stream.start_time or 0) if by_decoding else None
         self._stamp = media.stamp
         self.first_pts = self._time(first) or 0
-        self._nominal = max(1, round(1 / (self.info.rate or USUAL_RATE) / self.info.time_base))
+        rate = self.info.rate or Fraction(USUAL_RATE)
+        self._nominal = max(1, round(1 / rate / self.info.time_base))
         if self.info.transfer != "sdr":
             log.warning(
                 "%s is HDR (%s); its colours are read as SDR and will look dull: convert it first",

@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
+from talkhead.interrupts import CalledFromC
 
 # FFmpeg's names of the containers that are read, recognised by content and whatever the file's
 # name. Of its 300 others some read further files or the network (playlists, SDP), some draw text
@@ -176,7 +177,7 @@ def _why_not_opened(path: Path) -> str:
     )
 
 
-class _LocalFile:
+class _LocalFile(CalledFromC):
     """Bytes of a file for FFmpeg.
 
     It would take an error of the disk for the end of the file, or for damage; here it is kept.

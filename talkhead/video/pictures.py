@@ -86,11 +86,13 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 class PictureSource:
     """Pictures on disk with the same shape as `MediaSource`: numbers as times, then pixels.
 
-    A picture that is broken is shown as the one before it, with a warning.
+    A picture that is broken is shown as the one before it, with a warning; or, without `hold`,
+    raises TalkheadError.
     """
 
-    def __init__(self, path: Path, rate: Fraction) -> None:
+    def __init__(self, path: Path, rate: Fraction, hold: bool = True) -> None:
         self.path = path
+        self._hold = hold
         self._files = picture_files(path)
         if not self._files:
             raise TalkheadError(
@@ -114,7 +116,7 @@ class PictureSource:
         try:
             return read_image(self._files[number])
         except BrokenPictureError as error:
-            if number == 0:
+            if number == 0 or not self._hold:
                 raise
             log.warning("%s; the picture before it is shown for longer", error)
             return self.rgb(number - 1)

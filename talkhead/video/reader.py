@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from talkhead.choices import USUAL_RATE
 from talkhead.errors import TalkheadError
 from talkhead.io.image import picture_header
 from talkhead.structs import Frame
@@ -16,17 +17,16 @@ from talkhead.video.media_source import MediaSource
 from talkhead.video.opening import check_pixels
 from talkhead.video.pictures import AnimationSource, PictureSource, frame_rate, is_picture_sequence
 
-DEFAULT_RATE = Fraction(25)  # of a sequence of pictures
 LATEST = 1e7  # seconds, four months
 
 
 def open_source(
-    path: Path, rate: Fraction | float, hardware: bool, track: int | None
+    path: Path, rate: Fraction | float, hardware: bool, track: int | None, hold: bool = True
 ) -> MediaSource | PictureSource | AnimationSource:
     """What a path holds: a media file, a folder or pattern of pictures, an animated picture."""
     header = None
     if is_picture_sequence(path):
-        source: PictureSource | AnimationSource = PictureSource(path, frame_rate(float(rate)))
+        source: PictureSource | AnimationSource = PictureSource(path, frame_rate(float(rate)), hold)
     else:
         header = picture_header(path) if path.is_file() else None
         if header is None:
@@ -60,6 +60,8 @@ class VideoReader:
     rate:       frames per second of pictures; media files bring their own times.
     hardware:   decode media files with an NVIDIA GPU, or raise TalkheadError.
     track:      which video track of a media file, from 0; None: the default one.
+    hold:       show the picture before a broken one of a folder for longer, with a warning; else
+                raise TalkheadError.
 
     Raises TalkheadError when the path is missing, empty, one picture, not a video, without pictures
     or without any frame that decodes, and, while iterating, when the selection is empty, the file
@@ -75,9 +77,10 @@ class VideoReader:
         end: float | None = None,
         frames: int | None = None,
         skip: int = 0,
-        rate: Fraction | float = DEFAULT_RATE,
+        rate: Fraction | float = USUAL_RATE,
         hardware: bool = False,
         track: int | None = None,
+        hold: bool = True,
     ) -> None:
         self.path = Path(path)
         self._start = _seconds("start", start)
@@ -89,7 +92,7 @@ class VideoReader:
         self._frames = frames
         self._skip = skip
         self._running: Generator[Frame, None, None] | None = None
-        self._source = open_source(self.path, rate, hardware, track)
+        self._source = open_source(self.path, rate, hardware, track, hold)
 
     @property
     def info(self) -> VideoInfo:

@@ -13,12 +13,12 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from talkhead.choices import USUAL_RATE
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import follow_link, take_name
 from talkhead.video.formats import CODECS, Encoding
 from talkhead.video.marking import SYNTHETIC
 from talkhead.video.pixels import RgbToFrame
-from talkhead.video.writer import DEFAULT_RATE
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class StreamWriter:
         target = follow_link(target) if isinstance(target, Path) else target
         self._name = str(target) if isinstance(target, Path) else "standard output"
         kind = streamed(target) if isinstance(target, Path) else STREAMED[".mkv"]
-        self._encoding = live_encoding(time_base, rate or DEFAULT_RATE, codec, crf, preset)
+        self._encoding = live_encoding(time_base, rate or Fraction(USUAL_RATE), codec, crf, preset)
         options = {**dict(kind.options), "flush_packets": "1"}
         try:
             if isinstance(target, Path):

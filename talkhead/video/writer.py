@@ -13,6 +13,7 @@ import numpy as np
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
+from talkhead.choices import USUAL_RATE
 from talkhead.errors import TalkheadError
 from talkhead.interrupts import held_off
 from talkhead.io.atomic import check_file
@@ -27,8 +28,6 @@ from talkhead.video.sound import Sound
 from talkhead.video.workspace import Workspace, explained
 
 log = logging.getLogger(__name__)
-
-DEFAULT_RATE = Fraction(25)
 
 
 class VideoWriter:
@@ -83,7 +82,7 @@ class VideoWriter:
         self.path = end_of_link(Path(path))
         self._overwrite = overwrite
         self._encoding = Encoding.choose(
-            self.path, time_base, rate or DEFAULT_RATE, codec, crf, preset, hardware
+            self.path, time_base, rate or Fraction(USUAL_RATE), codec, crf, preset, hardware
         )
         check_free(self.path, overwrite)
         self._sound = None if sound is None else Sound.find(Path(sound), track)

@@ -18,7 +18,7 @@ from talkhead.io.image import read_image, write_image
 from talkhead.structs import Face
 from talkhead.training.options import AUTO, TrainOptions
 from talkhead.training.phases.pretrain_keypoints import load_portraits
-from talkhead.training.train import landmark_folder
+from talkhead.training.run_data import landmark_folder
 
 PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 EYE = (196 - 100, 100 - 20)  # outer corner of the left one, in `moving`'s first frame

@@ -9,8 +9,9 @@ import pytest
 from media import make_clip, make_pictures
 from PIL import Image
 
+from talkhead.data.clips import find_test_clips
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.clips import find_clips, read_frames, read_picture
+from talkhead.evaluation.clips import read_frames, read_picture
 from talkhead.evaluation.protocols import plan_evaluation
 
 
@@ -53,7 +54,7 @@ def test_reconstruction_drives_every_clip_by_itself(voxceleb: Path) -> None:
 
 
 def test_frames_are_read_exactly_and_every_so_many(voxceleb: Path) -> None:
-    clip = find_clips(voxceleb)[2]
+    clip = find_test_clips(voxceleb)[2].path
     found = [(number, int(picture[0, 0, 0])) for number, picture in read_frames(clip, 16, every=3)]
     assert found == [(0, 50), (3, 80)]
     assert read_picture(clip, 2, 32).shape == (32, 32, 3)
@@ -204,9 +205,9 @@ def test_random_pairs_need_two_people(tmp_path: Path) -> None:
 
 def test_folders_without_clips_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TalkheadError, match="holds no clips"):
-        find_clips(tmp_path)
+        find_test_clips(tmp_path)
     with pytest.raises(TalkheadError, match="no folder"):
-        find_clips(tmp_path / "nowhere")
+        find_test_clips(tmp_path / "nowhere")
 
 
 def test_frame_folders_and_videos_are_clips_and_other_files_are_not(tmp_path: Path) -> None:
@@ -214,7 +215,25 @@ def test_frame_folders_and_videos_are_clips_and_other_files_are_not(tmp_path: Pa
     make_clip(tmp_path / "video.mp4", 2, audio=False)
     (tmp_path / "notes.txt").write_text("no clip")
     (tmp_path / "empty").mkdir()
-    assert [clip.name for clip in find_clips(tmp_path)] == ["frames", "video.mp4"]
+    assert [clip.name for clip in find_test_clips(tmp_path)] == ["frames", "video"]
+
+
+def test_clips_in_folders_of_people_are_found_and_called_by_their_folders(tmp_path: Path) -> None:
+    for person in ("anna", "bert"):
+        (tmp_path / "test" / person).mkdir(parents=True)
+        make_pictures(tmp_path / "test" / person / "1", 2)
+    (tmp_path / "train").mkdir()
+    plan = plan_evaluation("reconstruction", tmp_path)
+    assert [case.name for case in plan.cases] == ["anna/1", "bert/1"]
+    pairs = plan_evaluation("random-pairs", tmp_path, num_pairs=9)
+    assert {case.name for case in pairs.cases} == {"anna/1@0--bert/1", "bert/1@0--anna/1"}
+    assert {case.clip for case in pairs.cases} == {"anna/1", "bert/1"}
+
+
+def test_a_folder_of_training_clips_alone_is_not_scored_by_mistake(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "train" / "anna-1", 2)
+    with pytest.raises(TalkheadError, match="no test/"):
+        find_test_clips(tmp_path)
 
 
 def test_lists_are_asked_for_where_they_are_needed(voxceleb: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.protocols import EvaluationSet
 from talkhead.evaluation.published import PublishedRow, read_published
 from talkhead.evaluation.report.html import html_report
 from talkhead.evaluation.report.tables import as_json, score_table
+from talkhead.evaluation.results import Evaluation, Row
 from talkhead.evaluation.statistics import Score
 
 HEAD = "name,source,protocol,l1,akd_published\n"

@@ -16,9 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from talkhead.cli import app
+from talkhead.data.clips import find_test_clips
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.clips import find_clips, read_frames
-from talkhead.evaluation.evaluate import Evaluation, score_methods
+from talkhead.evaluation.clips import read_frames
+from talkhead.evaluation.evaluate import score_methods
 from talkhead.evaluation.methods import WeightsMethod
 from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.evaluation.metrics.keypoints import KeypointMetrics
@@ -28,10 +29,12 @@ from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.report.html import html_report, write_report
 from talkhead.evaluation.report.tables import as_json, markdown
+from talkhead.evaluation.results import Evaluation
 from talkhead.evaluation.shards import own_device
 from talkhead.evaluation.statistics import interval, summarise
 from talkhead.faces.crop import resize
 from talkhead.inference.engine import Engine
+from talkhead.io.image import write_image
 
 PIXELS = MetricSuite((PixelMetrics(),), None, {})
 SIZE = 32
@@ -88,7 +91,7 @@ def test_a_perfect_engine_scores_zero_and_nothing_equals_a_hand_computation(
     assert perfect.scores["l1"].frame_mean == 0
     assert perfect.scores["ssim"].frame_mean == pytest.approx(1)
     assert perfect.scores["psnr"].frame_mean is None  # infinite everywhere
-    clips = [[p for _, p in read_frames(clip, SIZE)] for clip in find_clips(data)]
+    clips = [[p for _, p in read_frames(clip.path, SIZE)] for clip in find_test_clips(data)]
     errors = [[l1(frames[0], frame) for frame in frames] for frames in clips]
     assert nothing.frames == 8
     assert nothing.scores["l1"].frame_mean == pytest.approx(np.mean(errors[0] + errors[1]))
@@ -119,6 +122,20 @@ def test_a_broken_clip_is_named_and_the_rest_scored(
     assert result.rows[0].frames == 8
     assert "cut-0" in caplog.text
     assert "text-0.mp4" in markdown(result)
+
+
+def test_a_clip_with_a_broken_picture_is_left_out_and_not_held_over(
+    data: Path, tmp_path: Path
+) -> None:
+    folder = data / "pictures-0"
+    folder.mkdir()
+    for number in range(6):
+        write_image(folder / f"{number:03d}.png", np.full((SIZE, SIZE, 3), 40 * number, np.uint8))
+    broken = folder / "003.png"
+    broken.write_bytes(broken.read_bytes()[:50])
+    result = run(data, tmp_path / "out", Perfect())
+    assert list(result.failed()) == ["pictures-0"]
+    assert "003.png" in markdown(result)
 
 
 def test_a_clip_that_ends_early_is_scored_as_far_as_it_goes_and_reported(
@@ -244,8 +261,8 @@ def test_fid_is_of_all_results_together(data: Path, tmp_path: Path, with_fid: Me
     evaluation_set = plan_evaluation("reconstruction", data)
     result = score_methods(evaluation_set, [Perfect()], suite, tmp_path / "out", size=SIZE)
     assert result is not None
-    frames = [p for clip in find_clips(data) for _, p in read_frames(clip, SIZE)]
-    sources = [next(read_frames(clip, SIZE))[1] for clip in find_clips(data)]
+    frames = [p for clip in find_test_clips(data) for _, p in read_frames(clip.path, SIZE)]
+    sources = [next(read_frames(clip.path, SIZE))[1] for clip in find_test_clips(data)]
     perfect, nothing = result.rows
     assert perfect.scores["fid"].frame_mean == pytest.approx(0, abs=1e-5)
     assert perfect.scores["fid_published_codebook"].frame_mean == pytest.approx(

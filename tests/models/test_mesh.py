@@ -216,8 +216,8 @@ class OnlySeesLight:
     def __init__(self, points: np.ndarray) -> None:
         self._points = points
 
-    def look(self, rgb: np.ndarray, regions: Sequence[Region]) -> list[Look]:
-        return [Look(self._points[:468], float(rgb.mean() > 128)) for _ in regions]
+    def look_each(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> list[Look]:
+        return [Look(self._points[:468], float(rgb.mean() > 128)) for rgb in pictures]
 
     def refine(self, pictures: Sequence[np.ndarray], regions: object) -> list[np.ndarray]:
         return [self._points for _ in pictures]

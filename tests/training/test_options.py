@@ -17,7 +17,8 @@ from talkhead.models import build
 from talkhead.training.options import TrainOptions
 from talkhead.training.plan import plan
 from talkhead.training.recipes.recipe import current_names
-from talkhead.training.train import inspect_data, train
+from talkhead.training.run_data import inspect_data
+from talkhead.training.train import train
 
 
 def test_landmarks_help_whichever_way_a_recipe_was_chosen(clips: Path, tmp_path: Path) -> None:

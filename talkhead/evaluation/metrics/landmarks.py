@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from talkhead.data.clips import clip_name
 from talkhead.data.landmarks import CLASSIC, MESH, find_landmarks, in_square, read_landmarks
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.clips import clip_name, frame_size
+from talkhead.evaluation.clips import frame_size
 from talkhead.topology import (
     LEFT_EYE_CORNERS,
     LOWER_LIDS,

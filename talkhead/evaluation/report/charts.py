@@ -7,11 +7,11 @@ from html import escape
 
 import numpy as np
 
-from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics.following import DISTANCE, SLOPES
 from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.report.svg import Curve, Dot, dot_plot, legend, line_plot
 from talkhead.evaluation.report.tables import heading
+from talkhead.evaluation.results import Evaluation, Row
 from talkhead.evaluation.statistics import Score
 
 MAX_CLIPS = 60  # in the plot of clips; of more, every so many-th is shown

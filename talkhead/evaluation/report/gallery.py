@@ -6,10 +6,10 @@ import base64
 from html import escape
 from pathlib import Path
 
-from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.report.charts import ranking
 from talkhead.evaluation.report.tables import number
+from talkhead.evaluation.results import Evaluation, Row
 
 SHOWN = 3  # worst and best cases, each
 

@@ -8,7 +8,6 @@ from html import escape
 from pathlib import Path
 
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics.networks import NETWORKS
 from talkhead.evaluation.metrics.registry import METRICS, Metric
 from talkhead.evaluation.report.charts import MAX_CLIPS, ranking, score_plots
@@ -22,6 +21,7 @@ from talkhead.evaluation.report.tables import (
     number,
     tables,
 )
+from talkhead.evaluation.results import Evaluation, Row
 from talkhead.evaluation.statistics import Score
 from talkhead.io.atomic import check_file, write_text
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from talkhead.evaluation.evaluate import Evaluation, Row
 from talkhead.evaluation.metrics.networks import NETWORKS, ready
 from talkhead.evaluation.metrics.registry import METRICS, Metric
+from talkhead.evaluation.results import Evaluation, Row
 from talkhead.evaluation.statistics import Score
 from talkhead.printable import csv_text, markdown_text
 

@@ -67,6 +67,7 @@ export class Settings extends EventTarget {
       switch: makeSwitch,
       choice: control.choices.length > SEGMENTS ? makeSelect : makeSegments,
       text: makeText,
+      "whole or word": makeText,
       whole: makeNumber,
       number: control.maximum === null ? makeNumber : makeRange,
     }[control.kind];

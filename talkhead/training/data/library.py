@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from talkhead.choices import USUAL_RATE
 from talkhead.data.clips import MIN_FRAMES, Clip, frame_count, load_landmarks, warn_about
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
@@ -74,12 +75,12 @@ class StreamedFrames:
         self.path = path
         self.size = size
         self._count: int | None = None
-        self._rate = 25.0
+        self._rate = float(USUAL_RATE)
 
     def __len__(self) -> int:
         if self._count is None:
             info = probe(self.path)
-            self._rate = float(info.rate or 25)
+            self._rate = float(info.rate or USUAL_RATE)
             self._count = frame_count(info)
             if self._count < MIN_FRAMES:
                 raise TalkheadError(f"{self.path} is too short: {self._count} frame")

@@ -135,8 +135,7 @@ def run_loop(
     """
     stop, reporter = Stop(), Reporter(trainer, limits, saver, screen, first, Clock(seconds))
     clock, device = reporter.clock, trainer.compute.device
-    stream = batches.stream(first)
-    step, saved = first, clock.seconds
+    stream, step, saved = batches.stream(first), first, clock.seconds
     if saver:
         saver.run_log.write(first, seconds)
     try:
@@ -154,10 +153,8 @@ def run_loop(
                     stop.wanted = True
                     break
         reporter.report(step)
-    except Diverged:
-        raise
-    except TalkheadError:
-        if saver and step > first:
+    except TalkheadError as error:
+        if saver and step > first and not isinstance(error, Diverged):
             with suppress(TalkheadError):
                 saver.save(step, clock.seconds)
         raise
@@ -165,29 +162,40 @@ def run_loop(
         stream.close()
         screen.close()
     if saver:
-        if not stop.wanted and not finish:
-            saver.validate(step)
-        saver.save(step, clock.seconds)  # before the end changes anything: safe, whatever comes
-        if not stop.wanted and finish:
-            with trainer.explain_memory():
-                finish()
-            saver.forget()
-            saver.validate(step)
-            saver.save_finished(step, clock.seconds)
-        saver.run_log.close()
+        end_run(trainer, saver, None if stop.wanted else finish, stop.wanted, step, clock)
     if stop.wanted:
         raise KeyboardInterrupt if stop.number is None else Interrupted(stop.number)
+    pairs = (step - first) * trainer.recipe.batch_size
     return Outcome(
         weights=str(saver.folder / WEIGHTS) if saver else "",
         steps=step,
         seconds=clock.seconds,
-        pairs_per_second=(step - first)
-        * trainer.recipe.batch_size
-        / max(clock.seconds - seconds, 1e-9),
+        pairs_per_second=pairs / max(clock.seconds - seconds, 1e-9),
         skipped=trainer.skipped,
         losses=reporter.latest(),
         score=saver.score if saver else None,
     )
+
+
+def end_run(
+    trainer: Trainer,
+    saver: RunSaver,
+    finish: Callable[[], None] | None,
+    stopped: bool,
+    step: int,
+    clock: Clock,
+) -> None:
+    """Save the run; one that came to its end is finished, validated and saved once more."""
+    if not stopped and finish is None:
+        saver.validate(step)
+    saver.save(step, clock.seconds)  # before the end changes anything: safe, whatever comes
+    if finish is not None:
+        with trainer.explain_memory():
+            finish()
+        saver.forget()
+        saver.validate(step)
+        saver.save_finished(step, clock.seconds)
+    saver.run_log.close()
 
 
 def share_done(trainer: Trainer, limits: Limits, step: int, clock: Clock) -> float:
