@@ -24,7 +24,7 @@ from websockets.sync.client import connect
 from talkhead.studio.server import listen, make_server
 from talkhead.studio.state import Choice, Studio
 
-PATIENCE = 120.0  # seconds; a machine may be busy with other things
+PATIENCE = 240.0  # seconds; a machine may be busy with other things
 
 
 @contextmanager

@@ -106,6 +106,8 @@ def _in_session(studio: Studio, answer: Answer) -> Callable[[Request], Awaitable
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
+            if session.closed:  # its files went with it, and nobody waits for the answer
+                return Response(status_code=410)
             sentence = sentence_of(error, session.folder)
             return JSONResponse({"error": sentence}, status_code=400)
 
