@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 PORTRAIT, DRIVING = ROOT / "examples" / "portrait.jpg", ROOT / "examples" / "driving.mp4"
 IMAGES = Path(__file__).parent / "images"
 FRAME = 42  # of the driving video, shown in still pictures
+TALKING = 24  # one in which the driver speaks
 HEIGHT = 256
 
 
@@ -41,12 +42,15 @@ def save(name: str, picture: np.ndarray) -> None:
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     engine = talkhead.Engine.load()
-    gif = talkhead.RenderSettings(layout="side-by-side", size=192, frames=50)
+    gif = talkhead.RenderSettings(layout="side-by-side", size=144, frames=50)
     talkhead.Animator(engine)(PORTRAIT, DRIVING, IMAGES / "example.gif", gif, overwrite=True)
     photo = talkhead.read_image(PORTRAIT)
     relative = frames(engine, "relative", layout="side-by-side", size=256)[FRAME]
     absolute = frames(engine, "absolute", motion="absolute", size=256)[FRAME]
     save("motion.jpg", row(relative, absolute))
+    strengths = ({"mouth": 0.0}, {}, {"mouth": 2.0}, {"head": 0.0}, {"head": 2.0})
+    drawn = [frames(engine, "strength", size=256, **each)[TALKING] for each in strengths]
+    save("strengths.jpg", row(*drawn))
     save("crop.jpg", row(photo, talkhead.crop_face(photo, 256)))
     pasted = frames(engine, "pasted", paste_back=True)[FRAME]
     save("layouts.jpg", row(absolute, relative, pasted))

@@ -81,8 +81,10 @@ def save(
 
 
 def write(path: Path, tensors: dict[str, Tensor], header: Header, overwrite: bool = True) -> None:
-    """Write tensors that fit `header.config`, whole or not at all; in place of another file only
-    with `overwrite`, or TalkheadError is raised."""
+    """Write tensors that fit `header.config`, whole or not at all.
+
+    Raises TalkheadError where another file is there, unless `overwrite` is set.
+    """
     text = json.dumps(
         {
             "format": FORMAT,

@@ -10,7 +10,7 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" takes the first CUDA device, then Apple's, then the CPU; or "cpu", "cuda:1", "mps".
+    """A device by name: auto (the first CUDA device, then Apple's, then the CPU), cpu, cuda:1, mps.
 
     Raises TalkheadError for a device that this machine does not have.
     """
@@ -35,7 +35,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """ "fp32", "fp16" or "bf16". Raises TalkheadError where the device cannot compute in it."""
+    """A precision by name: fp32, fp16 or bf16.
+
+    Raises TalkheadError where the device cannot compute in it.
+    """
     if name not in PRECISIONS:
         raise TalkheadError(f"no precision {name!r}; use {', '.join(PRECISIONS)}")
     if name == "fp16" and device.type == "cpu":

@@ -19,6 +19,7 @@ MOST = 1_000_000_000  # where a number has no bound of its own
 Count = Annotated[int, Range(1, MOST)]
 Index = Annotated[int, Range(0, MOST)]
 Share = Annotated[float, Range(0, 1)]
+Strength = Annotated[float, Range(0, 2)]  # of motion; 1 is as it was seen
 LARGEST_SIDE = 4096  # pixels of a result
 Side = Annotated[int, Range(16, LARGEST_SIDE)]
 Seconds = Annotated[float, Range(0, MOST)]

@@ -11,8 +11,11 @@ Preparing = Callable[[], AbstractContextManager[Progress | None]]  # shows progr
 
 @contextmanager
 def shown(progress: Progress | bool | None) -> Iterator[Progress | None]:
-    """A callback for what a caller asked for: their own, or True for a bar in a notebook or
-    terminal (tqdm); False and None for none."""
+    """The callback for what a caller asked for.
+
+    A callback of their own, or True for a bar in a notebook or terminal (tqdm); False and None for
+    none.
+    """
     if not isinstance(progress, bool):
         yield progress
     elif not progress:

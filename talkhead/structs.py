@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -149,6 +149,24 @@ class Keypoints:
     def expand(self, batch: int) -> Keypoints:
         """Repeat a batch of one, without copying."""
         return self.map(lambda tensor: tensor.expand(batch, *tensor.shape[1:]))
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How much of the driver's motion is drawn, by parts: 0 none, 1 as it is, 2 twice."""
+
+    mouth: float = 1.0
+    eyes: float = 1.0
+    head: float = 1.0
+    gaze: float = 1.0
+
+    @property
+    def changed(self) -> list[str]:
+        """The parts whose motion is not drawn as it is."""
+        return [part.name for part in fields(self) if getattr(self, part.name) != 1]
+
+
+PLAIN = Strengths()
 
 
 @dataclass(frozen=True)

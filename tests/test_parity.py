@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import record_release
 import torch
 from miniatures import FAMILIES, RECORDED, mini, mini_stages, pictures
 from stages import compare, keypoint_stages, stages, thin
@@ -53,6 +54,21 @@ def test_miniatures_still_compute_what_they_did_at_full_parity(family):
     assert list(found) == recorded[f"{family}_names"].tolist()
     for name, expected in zip(found, recorded[f"{family}_values"], strict=True):
         np.testing.assert_allclose(found[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_a_recording_of_a_release_equals_a_second_one_and_not_one_of_other_pictures(
+    toy_weights, tmp_path, capsys
+):
+    old, new, other = (tmp_path / f"{name}.npz" for name in ("old", "new", "other"))
+    for target in (old, new):
+        record_release.record(target, toy_weights)
+    assert record_release.compare(old, new)
+    arrays = dict(np.load(old))
+    assert arrays["keypoints"].std() > 0
+    assert arrays["relative"].std() > 1
+    np.savez(other, **arrays | {"relative": arrays["relative"] + np.uint8(2)})
+    assert not record_release.compare(old, other)
+    assert "relative" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

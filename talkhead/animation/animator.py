@@ -14,7 +14,7 @@ import numpy as np
 from talkhead.animation.driving import MotionSource, TemplateMotion, VideoMotion, batches
 from talkhead.animation.paths import check_output, stamps
 from talkhead.animation.portrait import Portrait, load_portrait
-from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.renderer import FrameRenderer, check_abilities
 from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
@@ -27,7 +27,7 @@ from talkhead.io.atomic import is_same
 from talkhead.motion.anchor import AnchorSearch
 from talkhead.motion.template import MotionTemplate, read_driving, save_motion
 from talkhead.progress import Progress, shown
-from talkhead.structs import Keypoints
+from talkhead.structs import PLAIN, Keypoints, Strengths
 from talkhead.version import __version__
 from talkhead.video import VideoWriter
 
@@ -112,7 +112,8 @@ class Animator:
         work = fingerprint(self.engine, paths, driving, settled)
         with _writer(output, driver, settings, sound, trim, work, overwrite) as writer:
             resumed = writer.frames_done
-            found = [find_anchor(driver, s.encoded.keypoints, settings) for s in sources]
+            known = self.engine.has_landmarks
+            found = [find_anchor(driver, s.encoded.keypoints, settings, known) for s in sources]
             numbers, anchors = zip(*found, strict=True)
             frames, stopped = self._render(sources, driver, anchors, writer, settled)
             if stopped:
@@ -152,8 +153,7 @@ class Animator:
         self, paths: Sequence[Path], settings: RenderSettings
     ) -> tuple[list[Portrait], RenderSettings]:
         """Sources as they are drawn, and the settings with the size that this is."""
-        if settings.motion == "avd":
-            self.engine.require_avd()
+        check_abilities(self.engine, settings)
         finder = self._finder(settings.detector)
         sources = [load_portrait(path, self.engine, settings, finder) for path in paths]
         settled = settle_size(settings, sources, self.engine.image_size)
@@ -251,16 +251,19 @@ def _writer(
 
 
 def find_anchor(
-    driver: MotionSource, source: Keypoints, settings: RenderSettings
+    driver: MotionSource, source: Keypoints, settings: RenderSettings, landmarks: bool = False
 ) -> tuple[int | None, Keypoints | None]:
-    """Number and keypoints of the driving frame that a source's motion is measured from, if any."""
+    """Number and keypoints of the driving frame that a source's motion is measured from, if any.
+
+    landmarks: the keypoints are points of a head that are known by name.
+    """
     if settings.motion != "relative":
         return None, None
     if settings.anchor == "first":
         return 0, driver.first()
     keypoints = driver.motion().keypoints
     if settings.anchor == "auto":
-        search = AnchorSearch(source)
+        search = AnchorSearch(source, landmarks)
         search.update(keypoints)
         return search.best, search.keypoints
     number = int(settings.anchor)
@@ -292,6 +295,7 @@ def reenact(
     frames: Iterable[np.ndarray],
     engine: Engine,
     motion: TransferMode = "relative",
+    strengths: Strengths = PLAIN,
 ) -> Iterator[np.ndarray]:
     """For those who have their own reader: square faces in, the moved source out, in order.
 
@@ -302,7 +306,9 @@ def reenact(
     transfer = None
     for batch in batches(frames, engine.batch_size):
         keypoints = engine.detect(batch)
-        transfer = transfer or engine.transfer(motion, encoded.keypoints, keypoints[:1])
+        transfer = transfer or engine.transfer(
+            motion, encoded.keypoints, keypoints[:1], strengths=strengths, picture=source
+        )
         yield from engine.render(encoded, transfer(keypoints))
 
 

@@ -34,8 +34,10 @@ QUEUE_FRAMES = 4  # how far decoding runs ahead of cropping: whole frames are la
 
 @dataclass(frozen=True)
 class Cropped:
-    """The crop of one driving frame, and the one that moves the portrait: the last with the face
-    where nobody is there, so that the portrait rests."""
+    """The crop of one driving frame, and the one that moves the portrait.
+
+    That is the last with the face where nobody is there, so that the portrait rests.
+    """
 
     pts: int
     picture: np.ndarray

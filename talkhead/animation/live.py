@@ -15,7 +15,7 @@ import numpy as np
 
 from talkhead.animation.driving import DrivingBatch, batches
 from talkhead.animation.portrait import load_portrait
-from talkhead.animation.renderer import FrameRenderer, RenderedFrame
+from talkhead.animation.renderer import FrameRenderer, RenderedFrame, check_abilities
 from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter, DroppingPrefetcher, Prefetcher
@@ -86,8 +86,7 @@ class LiveAnimator:
             )
         if len(sources) != 1 and settings.layout != "grid":
             raise TalkheadError("several sources in one output need the layout `grid`")
-        if settings.motion == "avd":
-            engine.require_avd()
+        check_abilities(engine, settings)
         if settings.sound and reader.has_sound:
             log.warning("the driver's sound is left out: live output has none")
         self._engine = engine
@@ -184,8 +183,11 @@ class LiveAnimator:
 
 @dataclass(frozen=True)
 class TimedCrop:
-    """A cropped driving picture, the one that moves the portrait (the last with the face), its
-    time in the video, and when it came (`perf_counter`)."""
+    """A cropped driving picture, and when it came.
+
+    The picture, the one that moves the portrait (the last with the face), its time in the video,
+    and `perf_counter` at its arrival.
+    """
 
     picture: np.ndarray
     moving: np.ndarray

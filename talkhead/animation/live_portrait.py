@@ -10,7 +10,7 @@ import numpy as np
 
 from talkhead.animation.driving import DrivingBatch
 from talkhead.animation.portrait import load_portrait
-from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.renderer import FrameRenderer, check_abilities
 from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
@@ -34,8 +34,7 @@ class LivePortrait:
             raise TalkheadError(
                 "live motion is measured from the first frame; leave out the anchor's number"
             )
-        if settings.motion == "avd":
-            engine.require_avd()
+        check_abilities(engine, settings)
         self._engine = engine
         finder = make_finder(settings.detector, str(engine.device))
         found = load_portrait(source, engine, settings, finder)

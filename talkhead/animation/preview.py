@@ -15,7 +15,7 @@ import numpy as np
 from talkhead.animation.driving import DrivingBatch, open_driving
 from talkhead.animation.paths import stamps
 from talkhead.animation.portrait import Portrait, load_portrait
-from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.renderer import FrameRenderer, check_abilities
 from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
@@ -76,8 +76,7 @@ class Preview:
         self, source: Path, driving: Path, settings: RenderSettings
     ) -> Iterator[PreviewFrame]:
         """The frames in order, each as soon as it is drawn. Raises TalkheadError."""
-        if settings.motion == "avd":
-            self._engine.require_avd()
+        check_abilities(self._engine, settings)
         with self._lock:
             portrait = self._source(source, _of_source(settings), tuple(stamps([source])))
             samples = self._samples(driving, _of_driving(settings), tuple(stamps([driving])))
@@ -120,7 +119,7 @@ class Preview:
         if settings.motion != "relative":
             return None
         if settings.anchor == "auto":
-            search = AnchorSearch(source)
+            search = AnchorSearch(source, self._engine.has_landmarks)
             search.update(samples.keypoints)
             return search.keypoints
         number = 0 if settings.anchor == "first" else int(settings.anchor)
@@ -213,7 +212,8 @@ def _of_source(settings: RenderSettings) -> RenderSettings:
     return replace(
         settings,
         motion=plain.motion, adapt_scale=plain.adapt_scale, anchor=plain.anchor,
-        smooth=plain.smooth, crop_driving=plain.crop_driving, driving_face=plain.driving_face,
+        smooth=plain.smooth, mouth=plain.mouth, eyes=plain.eyes, head=plain.head,
+        gaze=plain.gaze, crop_driving=plain.crop_driving, driving_face=plain.driving_face,
         layout=plain.layout, start=plain.start, end=plain.end, frames=plain.frames,
         rate=plain.rate, sound=plain.sound, track=plain.track, codec=plain.codec, crf=plain.crf,
         preset=plain.preset, video_track=plain.video_track, hardware=plain.hardware,

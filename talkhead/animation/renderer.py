@@ -101,4 +101,18 @@ def choose_transfer(
     """What turns driving keypoints into those that are drawn, for one source."""
     if settings.motion == "avd":
         return partial(engine.disentangle, source)
-    return engine.transfer(settings.motion, source.keypoints, anchor, settings.adapt_scale)
+    return engine.transfer(
+        settings.motion,
+        source.keypoints,
+        anchor,
+        settings.adapt_scale,
+        settings.strengths,
+        source.picture,
+    )
+
+
+def check_abilities(engine: Engine, settings: RenderSettings) -> None:
+    """Raise TalkheadError where settings ask for what these weights cannot do."""
+    if settings.motion == "avd":
+        engine.require_avd()
+    engine.require_parts(settings.strengths)

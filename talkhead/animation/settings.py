@@ -18,12 +18,13 @@ from talkhead.options import (
     Seconds,
     Share,
     Side,
+    Strength,
     check_options,
 )
 from talkhead.schema import Range
 
 if TYPE_CHECKING:
-    from talkhead.structs import Crop
+    from talkhead.structs import Crop, Strengths
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,19 @@ class RenderSettings:
     anchor: Annotated[
         str,
         Option(
-            "Driving frame from which relative motion is measured: auto (closest in pose to the "
-            "source), first, or a number from 0.",
+            "Driving frame from which relative motion is measured: auto (closest to the source in "
+            "pose and expression), first, or a number from 0.",
             MOTION,
         ),
     ] = "auto"
+    mouth: Annotated[
+        Strength, Option("How much of the mouth's motion is drawn: 0 none, 2 twice.", MOTION)
+    ] = 1.0
+    eyes: Annotated[Strength, Option("The same for eyelids and brows.", MOTION)] = 1.0
+    head: Annotated[Strength, Option("The same for the head's own motion.", MOTION)] = 1.0
+    gaze: Annotated[
+        Strength, Option("The same for the irises (weights that see a face mesh).", MOTION)
+    ] = 1.0
     smooth: Annotated[Share, Option("Steady the motion over time, 0 (off) to 1.", MOTION)] = 0.0
     crop_source: Annotated[
         str,
@@ -119,6 +128,13 @@ class RenderSettings:
         crop = parse_crop(self.crop_driving)
         return "none" if crop == "auto" and self.detector == "centre" else crop
 
+    @property
+    def strengths(self) -> Strengths:
+        """How much of each part's motion is drawn."""
+        from talkhead.structs import Strengths  # waits: help texts need no arrays
+
+        return Strengths(self.mouth, self.eyes, self.head, self.gaze)
+
     def __post_init__(self) -> None:
         check_options(self)
         if self.anchor not in ("auto", "first") and not self.anchor.isdecimal():
@@ -135,6 +151,10 @@ class RenderSettings:
         if self.motion != "relative" and self.anchor != "auto":
             raise TalkheadError(
                 f"{self.motion} motion is not measured from an anchor; leave it out"
+            )
+        if self.motion == "avd" and self.strengths.changed:
+            raise TalkheadError(
+                "avd motion is taken over whole; leave out --mouth, --eyes, --head and --gaze"
             )
         if self.track is not None and not self.sound:
             raise TalkheadError(f"no sound is kept, so there is no track {self.track} to choose")

@@ -148,8 +148,11 @@ class BackgroundWriter(Generic[T]):
             raise self._error
 
     def _wait(self) -> KeyboardInterrupt | None:
-        """Until nothing is consumed any more, also when Ctrl-C comes: what is under way must end
-        before what it writes to is closed. A second Ctrl-C is raised at once."""
+        """Wait until nothing is consumed any more, also when Ctrl-C comes.
+
+        What is under way must end before what it writes to is closed. A second Ctrl-C is raised at
+        once.
+        """
         interrupted = None
         while True:
             try:

@@ -241,8 +241,9 @@ class Benchmark:
         )
 
     def renders(self, engine: Engine) -> list[Render]:
-        """End to end at the model's size, at twice that, and pasted back into a photo; on a square
-        clip and, without a model, on a landscape one, too.
+        """Render end to end at the model's size, at twice that, and pasted back into a photo.
+
+        On a square clip and, without a model, on a landscape one, too.
         """
         size = engine.image_size
         square = self.clip(size, size, self.frames)

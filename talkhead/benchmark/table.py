@@ -66,6 +66,7 @@ def print_tables(result: Result, console: Console) -> None:
 
 
 def work_line(result: Result) -> str:
+    """GMAC of a frame and of a source, how near to the peak they come, and the time of loading."""
     generator = [stage for stage in result.stages if stage.room == "generator"]
     seconds = sum(stage.time.mean for stage in generator) / 1000
     macs = sum(stage.gmac or 0 for stage in generator) * 1e9
@@ -86,6 +87,7 @@ def new_table(title: str, *columns: str) -> Table:
 
 
 def stage_table(result: Result) -> Table:
+    """Milliseconds and GMAC of every stage of a frame, a section for each room."""
     title = f"Stages, ms per frame (model: batches of {result.best.size})"
     table = new_table(title, "stage", "mean", "median", "p5", "p95", "GMAC", "share")
     room = None
@@ -114,6 +116,7 @@ def compensation_table(stages: list[Stage], result: Result) -> Table:
 
 
 def batch_table(title: str, batches: list[Batch]) -> Table:
+    """Speed by size of the batch."""
     columns = ("batch", "ms per batch", "median", "p5", "p95", "frames/s", "device MB")
     table = new_table(title, *columns)
     for batch in batches:
@@ -125,6 +128,7 @@ def batch_table(title: str, batches: list[Batch]) -> Table:
 
 
 def render_table(title: str, renders: list[Render]) -> Table:
+    """Speed and memory of renders from files to a file."""
     columns = ("driving video", "frames", "s", "frames/s", "first frame s", "peak MB", "device MB")
     table = new_table(title, *columns)
     for render in renders:
@@ -141,6 +145,7 @@ def render_table(title: str, renders: list[Render]) -> Table:
 
 
 def megabytes(value: float | None) -> str:
+    """A whole number, or nothing where it is not known."""
     return "" if value is None else f"{value:.0f}"
 
 

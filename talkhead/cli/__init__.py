@@ -31,17 +31,17 @@ app = typer.Typer(
 )
 
 
-def print_version(wanted: bool) -> None:
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"talkhead {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def common(
+def _common(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     pass

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 
 class CurrentStderr(logging.StreamHandler):
-    """Writes to `sys.stderr` of the moment: a live view puts its own in place, above which
-    messages then appear. Where nobody listens, messages are lost."""
+    """Writes to `sys.stderr` of the moment.
+
+    A live view puts its own in place, above which messages then appear. Where nobody listens,
+    messages are lost.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr

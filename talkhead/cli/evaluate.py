@@ -16,7 +16,7 @@ from talkhead.cli.options import ConsoleOptions
 from talkhead.evaluation.options import EvaluateOptions
 
 
-def print_metrics(wanted: bool) -> None:
+def _print_metrics(wanted: bool) -> None:
     if wanted:
         with plain_errors(debug=False, quiet=False):
             from talkhead.evaluation.report.tables import metric_list
@@ -33,7 +33,7 @@ def evaluate(
         bool,
         typer.Option(
             "--list-metrics",
-            callback=print_metrics,
+            callback=_print_metrics,
             is_eager=True,
             help="Say what each metric is; score nothing.",
         ),

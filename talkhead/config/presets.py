@@ -81,7 +81,11 @@ PRESETS: dict[str, ModelConfig] = {
 
 
 def preset(name: str) -> ModelConfig:
-    """The configuration of that name; an unknown name lists the known ones."""
+    """The configuration of that name. Raises TalkheadError that lists the known ones.
+
+    >>> preset("tpsmm").num_points
+    50
+    """
     if name not in PRESETS:
         raise TalkheadError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -153,8 +153,10 @@ def in_square(points: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def gaze(points: np.ndarray) -> np.ndarray:
-    """Where the irises of faces (..., P, 2) lie between the corners of their eyes: 0 is the left
-    one, 1 the right; NaN (...) where the points hold no irises."""
+    """Where the irises of faces (..., P, 2) lie between the corners of their eyes.
+
+    0 is the left corner, 1 the right; NaN (...) where the points hold no irises.
+    """
     shares = []
     for iris, left, right in GAZE[points.shape[-2]]:
         axis = points[..., right, :] - points[..., left, :]

@@ -17,7 +17,11 @@ MOST_DIGITS = 9  # of a frame's number: a year at 30 frames a second
 
 
 def file_name(case: str) -> str:
-    """The name of a clip or case as a file's."""
+    """The name of a clip or case as a file's.
+
+    >>> file_name("anna/1@0--bert/2")
+    'anna%2F1@0--bert%2F2'
+    """
     return quote(case, safe="#@ ")
 
 

@@ -109,12 +109,12 @@ def score_methods(
     overwrite: bool = False,
     published: tuple[PublishedRow, ...] = (),
 ) -> Evaluation | None:
-    """Score methods and the baseline of doing nothing; what is found for each case is kept in
-    `output/cases`, and what an earlier run left there is used.
+    """Score methods and the baseline of doing nothing.
 
-    Under torchrun (RANK and WORLD_SIZE) each process takes its share of the cases; whichever finds
-    all of them done returns the whole, the others None. `write_report` makes it readable. Raises
-    TalkheadError when no case could be drawn.
+    What is found for each case is kept in `output/cases`, and what an earlier run left there is
+    used. Under torchrun (RANK and WORLD_SIZE) each process takes its share of the cases; whichever
+    finds all of them done returns the whole, the others None. `write_report` makes it readable.
+    Raises TalkheadError when no case could be drawn.
     """
     everybody = [*methods, CopySource()]
     scorer = Scorer(

@@ -29,9 +29,11 @@ class Method(Protocol):
     about: str
 
     def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
-        """Pictures are uint8 (S, S, 3); the function returned takes a batch of driving frames and
-        returns results uint8 (N, S, S, 3). anchor: the frame that relative motion is measured
-        from; None: absolute motion."""
+        """Prepare a source, uint8 (S, S, 3); the function returned draws batches of frames.
+
+        It takes driving frames and returns results uint8 (N, S, S, 3). anchor: the frame that
+        relative motion is measured from; None: absolute motion.
+        """
         ...
 
 

@@ -60,8 +60,10 @@ class Case:
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """All cases of a protocol on a folder of clips; `missing` says which rows of its list were
-    left out and why."""
+    """All cases of a protocol on a folder of clips.
+
+    missing: which rows of its list were left out, and why.
+    """
 
     protocol: str
     cases: tuple[Case, ...]
@@ -109,7 +111,11 @@ def plan_evaluation(
 
 
 def name_below(folder: Path, clip: Path) -> str:
-    """What a clip is called in reports: its path from the folder on, without its ending."""
+    """What a clip is called in reports: its path from the folder on, without its ending.
+
+    >>> name_below(Path("data/test"), Path("data/test/anna/1.mp4"))
+    'anna/1'
+    """
     return clip.with_name(clip_name(clip)).relative_to(folder).as_posix()
 
 

@@ -64,6 +64,11 @@ class AlignmentFinder(FaceFinder):
         device = self.device if self.device.startswith("cuda") else "cpu"
         try:
             return _build(self.name, device, files)
+        except ImportError as error:
+            raise TalkheadError(
+                f"the face detector {self.name} needs the package face-alignment ({error}); "
+                "install it with pip, or use --detector auto"
+            ) from error
         except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, cv2.error) as error:
             raise TalkheadError(
                 f"the weights of the face detector {self.name} cannot be read "

@@ -18,8 +18,11 @@ _COLOUR_UNIT, _SHAPE_UNIT, _SHAPE_SHARE = 10.0, 0.06, 0.3
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """Colours (n, 3) at points of the face, CIE Lab of OpenCV's 8 bits, and the shape (m, 3) of its
-    rigid parts, centred, of length 1, in any pose."""
+    """What is known of a person again: colours and shape of the face.
+
+    Colours (n, 3) at points of the face, CIE Lab of OpenCV's 8 bits, and the shape (m, 3) of its
+    rigid parts, centred, of length 1, in any pose.
+    """
 
     colours: np.ndarray
     shape: np.ndarray

@@ -63,8 +63,10 @@ class Stem(nn.Sequential):
 
 
 def own_stream(device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """Where face networks run on a GPU: on a stream of their own, so that looking at a frame does
-    not wait for what is being drawn. Elsewhere nothing changes."""
+    """Where face networks run: on a GPU on a stream of their own, elsewhere as always.
+
+    So that looking at a frame does not wait for what is being drawn.
+    """
     if device.type != "cuda":
         return nullcontext
     stream = torch.cuda.Stream(device)

@@ -130,8 +130,11 @@ def anchors(side: int) -> np.ndarray:
 
 
 def merge(rows: np.ndarray, scores: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Weighted suppression of boxes (n, 8, 2): each best one becomes the mean of all that mean the
-    same face, weighted by score (n,), as BlazeFace's paper has it. With the best one's score."""
+    """Weighted suppression of boxes (n, 8, 2) by scores (n,), as in BlazeFace's paper.
+
+    Each best box becomes the mean of all that mean the same face, weighted by score; it keeps its
+    own score.
+    """
     low, high = rows[:, 0] - rows[:, 1] / 2, rows[:, 0] + rows[:, 1] / 2
     area = np.maximum(high - low, 0).prod(axis=1)
     rest = np.argsort(-scores, kind="stable")

@@ -135,8 +135,10 @@ class FaceFinder:
         way: Pass,
         known: Sequence[_Confirmed],
     ) -> _Confirmed | None:
-        """Look closer: at all quarter turns, since the detector takes hanging heads for upright
-        ones and the mesh believes it."""
+        """Look closer, at all quarter turns.
+
+        The detector takes hanging heads for upright ones, and the mesh believes it.
+        """
         region, least = _region_of(box), way.presence if box.score >= self.SURE else self.PRESENCE
         if look.presence < self.UNSURE:
             closer = self._closer(rgb, box)

@@ -244,8 +244,11 @@ class Framer:
                 yield frame
 
     def _first(self, samples: Iterator[Frame]) -> tuple[Frame, list[Face]]:
-        """The first frame with a face; where one of several is asked for, that with most of the
-        first seconds, or the first later one with enough."""
+        """The first frame with a face.
+
+        Where one of several is asked for: that with most faces of the first seconds, or the first
+        later one with enough.
+        """
         best: tuple[Frame, list[Face]] | None = None
         begin, seconds = None, 0.0
         for frame in samples:

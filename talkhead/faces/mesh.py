@@ -36,11 +36,11 @@ _IRIS_POINTS = 5
 
 
 class FaceMesh468(nn.Module):
-    """Images (B, 3, 192, 192), RGB in [0, 1] -> points (B, 468, 3) in pixels of the 192, and the
-    logit of "there is a face here" (B,).
+    """The face mesh of 468 points, which also says whether there is a face.
 
-    It judges presence best: the attention mesh takes ovals and moons for faces. Depth has the scale
-    of x, smaller is nearer. Differentiable.
+    Images (B, 3, 192, 192), RGB in [0, 1] -> points (B, 468, 3) in pixels of the 192, and the logit
+    (B,) of "there is a face here". It judges presence best: the attention mesh takes ovals and
+    moons for faces. Depth has the scale of x, smaller is nearer. Differentiable.
     """
 
     def __init__(self) -> None:

@@ -209,6 +209,7 @@ def remember(
 def inside_codebook(
     model: CodebookModel, state: SourceState, dense: DenseMotion, driving: Tensor
 ) -> FamilyActivations:
+    """What a codebook model computes between two pictures: flows, codes, occlusions."""
     steps = model.compensate(state, dense)
     motion = model.quantize_motion(steps)
     occlusions = {"initial": plain_map(dense.occlusion[0])}
@@ -248,6 +249,7 @@ def flow_steps(
     steps: Sequence[ScaleStep],
     quantized: Mapping[int, Quantized],
 ) -> tuple[FlowStep, ...]:
+    """The flow before and after each scale that the motion codebook compensates."""
     flows, before = [], dense.deformation
     for scale, step in enumerate(steps):
         if step.residual is not None:
@@ -270,6 +272,7 @@ def code_uses(
     quantized: Mapping[int, Quantized],
     steps: Sequence[ScaleStep],
 ) -> list[CodeUse]:
+    """Which codes were chosen where, by scale; empty for a model without that codebook."""
     if codebook is None:
         return []
     uses = []

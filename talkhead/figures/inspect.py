@@ -13,7 +13,7 @@ from talkhead.animation.animator import find_anchor, fingerprint
 from talkhead.animation.driving import VideoMotion
 from talkhead.animation.paths import check_output
 from talkhead.animation.portrait import load_portrait
-from talkhead.animation.renderer import choose_transfer
+from talkhead.animation.renderer import check_abilities, choose_transfer
 from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
@@ -53,8 +53,7 @@ class Inspector:
         settings: RenderSettings,
         progress: Progress | None = None,
     ) -> None:
-        if settings.motion == "avd":
-            engine.require_avd()
+        check_abilities(engine, settings)
         if driving.suffix == ".safetensors":
             raise TalkheadError(f"{driving} holds no pictures; give the driving video itself")
         self._engine = engine
@@ -64,7 +63,7 @@ class Inspector:
         settled = settle_size(settings, [found], engine.image_size)
         self._source = add_detail(found, engine, settled).encoded
         self.driver = VideoMotion(driving, engine, settings, finder, progress)
-        _, anchor = find_anchor(self.driver, self._source.keypoints, settings)
+        _, anchor = find_anchor(self.driver, self._source.keypoints, settings, engine.has_landmarks)
         self._transfer = choose_transfer(engine, self._source, anchor, settings)
 
     def telling_frame(self) -> int:

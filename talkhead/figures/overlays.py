@@ -59,8 +59,10 @@ def mark_keypoints(picture: np.ndarray, keypoints: Keypoints, group_size: int = 
 
 
 def mark_mesh(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The picture with the points (478, 2) of a face mesh in its pixels, on a copy: dots, irises
-    larger, and the outlines of face, eyes and lips."""
+    """The picture with the points (478, 2) of a face mesh in its pixels, on a copy.
+
+    Dots, irises larger, and the outlines of face, eyes and lips.
+    """
     marked = picture.copy()
     for number, ring in enumerate((OVAL, LEFT_EYE, RIGHT_EYE, OUTER_LIPS, INNER_LIPS)):
         line = _fixed(points[list(ring)] - 0.5)

@@ -211,6 +211,7 @@ def draw_codes(activations: Activations, scales: ColorScales) -> Figure | None:
 
 
 def code_panel(use: CodeUse, total: int) -> Panel:
+    """Where which code was chosen, and how often each of `total` was."""
     counts = use.counts
     tokens = enlarge(code_colours(use.indices), SMALL)
     gap = np.full((SMALL, GAP // 2, 3), 255, np.uint8)
@@ -241,6 +242,7 @@ def draw_memory(activations: Activations, scales: ColorScales) -> Figure | None:
 
 
 def channel_row(values: np.ndarray, scales: ColorScales, full: float, name: str) -> list[Panel]:
+    """A panel for each of the channels with the widest range, in colours from -full to full."""
     return [
         Panel(enlarge(signed(values[channel], full), SMALL), f"{name}, {channel}")
         for channel in scales.channels
@@ -248,15 +250,18 @@ def channel_row(values: np.ndarray, scales: ColorScales, full: float, name: str)
 
 
 def flow_panel(flow: np.ndarray, full: float, activations: Activations, label: str) -> Panel:
+    """A flow as colours; `full` pixels of movement have the strongest."""
     moved = movement(flow, activations.source.picture.shape[0])
     return Panel(enlarge(flow_colours(moved, full)), label)
 
 
 def wheel_panel(full: float) -> Panel:
+    """The legend of `flow_panel`."""
     return Panel(wheel(SIDE), f"rim: {full:g} px or more", framed=False)
 
 
 def blank(label: str = "") -> Panel:
+    """A white panel."""
     return Panel(np.full((SIDE, SIDE, 3), 255, np.uint8), label, framed=False)
 
 

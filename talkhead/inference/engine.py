@@ -6,6 +6,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,7 +29,15 @@ from talkhead.models import Network
 from talkhead.models.detail import SourceDetail
 from talkhead.models.tpsmm import TpsmmModel
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import NOWHERE, Keypoints, PhotoWindow, RenderParts, SourceState
+from talkhead.structs import (
+    NOWHERE,
+    PLAIN,
+    Keypoints,
+    PhotoWindow,
+    RenderParts,
+    SourceState,
+    Strengths,
+)
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +85,7 @@ class Engine:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
-        self._landmarker = Landmarker(device.type) if uses_mesh(model.config) else None
+        self._landmarker = Landmarker(device.type)
         self._compiled = compiled
         if compiled:
             self._draw = Compiled(self._model.render, device)
@@ -116,11 +125,14 @@ class Engine:
 
     def _meshes(self, pictures: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """The meshes of faces in pictures, as an argument for a model that uses them."""
-        if self._landmarker is None:
+        if not uses_mesh(self._model.config):
             return {}
+        return {"mesh": self._find_meshes(pictures).to(self.device)}
+
+    def _find_meshes(self, pictures: Sequence[np.ndarray]) -> Tensor:
         points = crop_meshes(self._landmarker, pictures) - 0.5  # from edges to pixel centres
         mesh = torch.from_numpy(points * 2 / (self.image_size - 1)) - torch.tensor([1.0, 1.0, 0.0])
-        return {"mesh": torch.nan_to_num(mesh, nan=NOWHERE).to(self.device)}
+        return torch.nan_to_num(mesh, nan=NOWHERE)
 
     @torch.inference_mode()
     def encode(self, picture: np.ndarray) -> EncodedSource:
@@ -155,6 +167,24 @@ class Engine:
                 "motion, or TPSMM weights converted from a release with an avd_network"
             )
 
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether its keypoints are points of a head that are known by name."""
+        return has_landmarks(self._model.config)
+
+    def require_parts(self, strengths: Strengths) -> None:
+        """Raise TalkheadError unless these weights know the parts whose strength is changed."""
+        if strengths.changed and not self.has_landmarks:
+            raise TalkheadError(
+                f"these weights ({self.family}) do not know which keypoints belong to the mouth, "
+                f"the eyes or the head; leave out --{strengths.changed[0]}, or use the bundled ones"
+            )
+        if strengths.gaze != 1 and not uses_mesh(self._model.config):
+            raise TalkheadError(
+                "these weights have no keypoints at the irises, so gaze has no strength of its "
+                "own; leave out --gaze"
+            )
+
     @torch.inference_mode()
     def disentangle(self, source: EncodedSource, driving: Keypoints) -> Keypoints:
         """The pose of a batch of driving keypoints on the source's face, by TPSMM's AVD network."""
@@ -171,9 +201,15 @@ class Engine:
         source: Keypoints,
         anchor: Keypoints | None = None,
         adapt_scale: bool = True,
+        strengths: Strengths = PLAIN,
+        picture: np.ndarray | None = None,
     ) -> Transfer:
-        """How these weights' keypoints are carried from driver to source; see `Transfer`."""
-        return Transfer(mode, source, anchor, adapt_scale, has_landmarks(self._model.config))
+        """How these weights' keypoints are carried to a source, with that `picture`: `Transfer`."""
+        self.require_parts(strengths)
+        limited = self.has_landmarks and (mode == "relative" or strengths.changed)
+        if limited and source.mesh is None and picture is not None:
+            source = replace(source, mesh=self._find_meshes([picture]))
+        return Transfer(mode, source, anchor, adapt_scale, self.has_landmarks, strengths)
 
     def render(self, source: EncodedSource, keypoints: Keypoints) -> np.ndarray:
         """The source moved to a batch of keypoints: uint8 (B, S, S, 3)."""

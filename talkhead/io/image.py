@@ -256,8 +256,11 @@ def _open(path: Path) -> Image.Image:
 
 
 def _open_jpeg(path: Path) -> Image.Image:
-    """The plug-in itself rather than Image.open, whose limit is a global setting and refuses a
-    200-megapixel telephone picture before it can be read at a reduced size."""
+    """Open a picture with the plug-in itself rather than `Image.open`.
+
+    That has a limit which is a global setting, and which refuses a 200-megapixel telephone picture
+    before it can be read at a reduced size.
+    """
     with path.open("rb") as file:
         content = file.read(MAX_JPEG_BYTES + 1)
     if len(content) > MAX_JPEG_BYTES:

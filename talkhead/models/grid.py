@@ -61,8 +61,9 @@ def blend(thinned: Tensor, whole: int, size: int) -> Tensor:
 
 
 def _neighbours(whole: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For each of `size` places among `whole` pixels, ends aligned: both neighbours (2 size,) in
-    turn, and the share (size,) of the second.
+    """How to interpolate `size` places among `whole` pixels, ends aligned.
+
+    For each place both neighbours (2 size,) in turn, and the share (size,) of the second.
     """
     place = torch.arange(size, device=device) * ((whole - 1) / (size - 1))
     first = place.floor().clamp(max=whole - 2)

@@ -1,5 +1,6 @@
-"""Keypoints and first-order dense motion (FOMM, NeurIPS 2019), as FOMM, MCNet and the codebook
-model use them.
+"""Keypoints and first-order dense motion (FOMM, NeurIPS 2019).
+
+FOMM, MCNet and the codebook model use them.
 """
 
 from __future__ import annotations

@@ -59,8 +59,9 @@ class PhotoBlend:
 
 
 def border_distance(size: int, goes_on: tuple[bool, bool, bool, bool]) -> Tensor:
-    """(1, 1, size, size): how far pixels are from the nearest of the sides (left, top, right,
-    bottom) where the photo goes on, of the picture's side.
+    """How far pixels (1, 1, size, size) are from the edges beyond which the photo goes on.
+
+    The nearest of `sides` (left, top, right, bottom) counts; in shares of the picture's side.
     """
     near = (torch.arange(size) + 0.5) / size
     far = near.flip(0)

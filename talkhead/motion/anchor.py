@@ -8,19 +8,23 @@ import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
+from talkhead.motion.expression import expression_and_pose
 from talkhead.motion.transfer import _SMALLEST_AREA, hull_area
 from talkhead.structs import Keypoints
 
 
 class AnchorSearch:
-    """The driving frame whose pose is closest to the source's, from a stream of keypoints.
+    """The driving frame whose face is closest to the source's, from a stream of keypoints.
 
-    Distance: keypoints are centred and divided by sqrt(hull area), so that neither place nor size
-    of the face matters; then the squared differences are summed. Frames without area are skipped.
+    landmarks: the keypoints are those of `head_pose`; expression and pose are compared, whoever's
+    face it is. Otherwise keypoints are centred and divided by sqrt(hull area), so that neither
+    place nor size of the face matters. Squared differences are summed. Frames in which keypoints
+    span no area are skipped.
     """
 
-    def __init__(self, source: Keypoints) -> None:
-        self._source = _normalise(source.value[:1])
+    def __init__(self, source: Keypoints, landmarks: bool = False) -> None:
+        self._describe = expression_and_pose if landmarks else _normalise
+        self._source = self._describe(source[:1])
         if not bool(torch.isfinite(self._source).all()):
             raise TalkheadError(
                 "the source's keypoints span no area, so no frame can be compared with it; "
@@ -33,7 +37,7 @@ class AnchorSearch:
 
     def update(self, keypoints: Keypoints) -> None:
         """Look at the next frames of the video, a batch in order."""
-        distances = (_normalise(keypoints.value) - self._source).square().sum(dim=(1, 2))
+        distances = (self._describe(keypoints) - self._source).square().flatten(1).sum(1)
         distances = torch.nan_to_num(distances, nan=math.inf)
         index = int(distances.argmin())
         if float(distances[index]) < self._distance:
@@ -61,9 +65,9 @@ class AnchorSearch:
         return self._keypoints
 
 
-def _normalise(value: Tensor) -> Tensor:
+def _normalise(keypoints: Keypoints) -> Tensor:
     """Centre (B, K, 2) and divide by sqrt(hull area), on the CPU; NaN where there is no area."""
-    value = value.detach().float().cpu()
+    value = keypoints.value.detach().float().cpu()
     areas = torch.tensor([hull_area(points) for points in value])
     areas = torch.where(areas > _SMALLEST_AREA, areas, torch.nan)
     return (value - value.mean(dim=1, keepdim=True)) / areas.sqrt()[:, None, None]

@@ -7,6 +7,9 @@ a head the keypoints are, the difference can be told.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -59,15 +62,70 @@ class HeadRotation:
         return F.pad(missed, (0, 0, 0, driving.shape[1] - len(POINTS)))
 
 
+@dataclass(frozen=True)
+class HeadView:
+    """How heads are seen: middle (B, 1, 2), size (B,) and rotation (B, 3, 3)."""
+
+    middle: Tensor
+    size: Tensor
+    rotation: Tensor
+
+    @cached_property
+    def camera(self) -> Tensor:
+        """(B, 2, 2), from x and y of the head's frame to the picture."""
+        return self.size[:, None, None] * self.rotation[:, :2, :2]
+
+    def project(self, shape: Tensor) -> Tensor:
+        """Faces (B, 15, 2) in the head's frame, as deep as the mean face, in the picture."""
+        depth = _centred_points(shape)[0][:, 2:].expand(len(shape), -1, -1)
+        seen = torch.cat([shape, depth], dim=-1) @ self.rotation[:, :2].mT
+        return self.middle + self.size[:, None, None] * seen
+
+    def towards(self, other: HeadView, share: float) -> HeadView:
+        """From this view a share of the way to another, or beyond."""
+        return HeadView(
+            self.middle + share * (other.middle - self.middle),
+            self.size * (other.size / self.size) ** share,
+            self.rotation @ rotation_power(self.rotation.mT @ other.rotation, share),
+        )
+
+
+def look(value: Tensor) -> tuple[HeadView, Tensor]:
+    """How heads with keypoints (B, K, 2) are seen, and the faces (B, 15, 2) in their frames."""
+    points, weight = _centred_points(value)
+    seen = value[:, : len(POINTS)]
+    size, rotation = poses(value)
+    view = HeadView(weight[None, None] @ seen, size, rotation)
+    shape = points[:, :2].expand(len(value), -1, -1)
+    inverse = torch.linalg.inv_ex(view.camera).inverse
+    return view, shape + (seen - view.project(shape)) @ inverse.mT
+
+
+def rotation_power(rotation: Tensor, power: float) -> Tensor:
+    """Rotations (B, 3, 3) about the same axes by `power` times their angles, under half a turn."""
+    skew = (rotation - rotation.mT) / 2  # sin(angle) times the axis
+    sine = skew.square().sum((1, 2)).div(2).sqrt()
+    cosine = (rotation.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2
+    angle = power * torch.atan2(sine, cosine)
+    axis = skew / sine.clamp(min=1e-9)[:, None, None]
+    turned = angle.sin()[:, None, None] * axis + (1 - angle.cos())[:, None, None] * axis @ axis
+    return torch.eye(3, dtype=rotation.dtype) + turned
+
+
+def _centred_points(like: Tensor) -> tuple[Tensor, Tensor]:
+    """`POINTS` about their weighted middle, and the weights, whose sum is 1."""
+    points, weight = like.new_tensor(POINTS), like.new_tensor(RIGIDITY)
+    weight = weight / weight.sum()
+    return points - weight @ points, weight
+
+
 def poses(value: Tensor) -> tuple[Tensor, Tensor]:
     """Sizes (B,) and rotations (B, 3, 3) of heads whose keypoints (B, K, 2) are those of `POINTS`.
 
     The affine camera that fits best (weighted by `RIGIDITY`), brought to the nearest one that only
     rotates and scales. Not finite where keypoints lie on a line.
     """
-    points, weight = value.new_tensor(POINTS), value.new_tensor(RIGIDITY)
-    weight = weight / weight.sum()
-    points = points - weight @ points
+    points, weight = _centred_points(value)
     seen = value[:, : len(POINTS)]
     moment = (points * weight[:, None]).T @ points
     camera = (seen * weight[:, None]).transpose(1, 2) @ points @ torch.linalg.inv(moment)

@@ -31,9 +31,9 @@ class MeshTransfer:
         if not self._known:
             return torch.full_like(driving, NOWHERE)
         rotation, growth, shift = align(self._anchor, driving)
-        middle = _middle(self._anchor)
-        within = (driving - middle - shift) @ rotation / growth - (self._anchor - middle)
-        centre = _middle(self._source)
+        start = middle(self._anchor)
+        within = (driving - start - shift) @ rotation / growth - (self._anchor - start)
+        centre = middle(self._source)
         face = self._source - centre + self._scale * within @ self._carry.mT
         # The driver's rotation happens about axes of the picture, whoever's head it is.
         moved = growth * face @ rotation.mT + centre + self._scale * shift
@@ -41,12 +41,12 @@ class MeshTransfer:
 
 
 def align(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotation (B, 3, 3), growth (B, 1, 1) and shift (B, 1, 3) of the skull from one mesh to
-    another: end = growth (start - m) rotation^T + m + shift, with m the middle of `start`.
+    """Rotation (B, 3, 3), growth (B, 1, 1) and shift (B, 1, 3) of the skull between meshes.
 
-    Least squares over the points that expressions leave alone (Umeyama 1991).
+    end = growth (start - m) rotation^T + m + shift, with m the middle of `start`. Least squares
+    over the points that expressions leave alone (Umeyama 1991).
     """
-    first, second = _middle(start), _middle(end)
+    first, second = middle(start), middle(end)
     a, b = start[:, RIGID_POINTS] - first, end[:, RIGID_POINTS] - second
     u, _, vh = torch.linalg.svd(b.mT @ a)
     mirror = torch.ones(len(u), 3, device=u.device)
@@ -56,5 +56,6 @@ def align(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return rotation, growth[:, None, None], second - first
 
 
-def _middle(mesh: Tensor) -> Tensor:
+def middle(mesh: Tensor) -> Tensor:
+    """Of the points that expressions leave alone, (B, 1, 3)."""
     return mesh[:, RIGID_POINTS].mean(1, keepdim=True)

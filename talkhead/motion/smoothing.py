@@ -38,8 +38,9 @@ class Smoother:
 
 
 class OneEuro:
-    """The One-Euro filter (Casiez, Roussel, Vogel: "1 Euro Filter", CHI 2012): a first-order
-    low-pass whose cut-off frequency grows with speed.
+    """The One-Euro filter (Casiez, Roussel, Vogel: "1 Euro Filter", CHI 2012).
+
+    A first-order low-pass whose cut-off frequency grows with speed.
     """
 
     def __init__(self, strength: float) -> None:

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from talkhead.choices import TransferMode
 from talkhead.errors import TalkheadError
+from talkhead.motion.expression import Expression
 from talkhead.motion.head_pose import HeadRotation
+from talkhead.motion.mesh_expression import MeshExpression
 from talkhead.motion.mesh_transfer import MeshTransfer
-from talkhead.structs import Keypoints
+from talkhead.structs import PLAIN, Keypoints, Strengths, known
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,8 @@ class Transfer:
 
     source and anchor are batches of one. Without `adapt_scale` the scale is 1, except for
     keypoints without jacobians, where it is always adapted (as TPSMM defines relative motion).
-    landmarks: the keypoints are those of `head_pose`; relative motion then turns the head in space.
+    landmarks: the keypoints are those of `head_pose`; relative motion then turns the head in space
+    and stays within what faces can do. strengths: of its parts, see `Expression`; they need these.
     Raises TalkheadError when relative motion has no anchor or one whose tilt cannot be undone.
     """
 
@@ -39,6 +42,7 @@ class Transfer:
     anchor: Keypoints | None = None
     adapt_scale: bool = True
     landmarks: bool = False
+    strengths: Strengths = PLAIN
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(TransferMode):
@@ -49,8 +53,15 @@ class Transfer:
     def __call__(self, driving: Keypoints) -> Keypoints:
         """Any batch of driving keypoints to as many keypoints to render, in float32."""
         driving = driving.map(Tensor.float)
-        if self.mode == "absolute":
-            return driving
+        moved = driving if self.mode == "absolute" else self._relative(driving)
+        if not self.landmarks or (self.mode == "absolute" and not self.strengths.changed):
+            return moved
+        changed = self._expression(moved)
+        if moved.mesh is None or self._mesh_expression is None:
+            return changed
+        return replace(changed, mesh=self._mesh_expression(moved.mesh))
+
+    def _relative(self, driving: Keypoints) -> Keypoints:
         moved = _move(driving, self._anchor, self.source, self.scale, self._tilt)
         if driving.mesh is not None and self._mesh is not None:
             moved = replace(moved, mesh=self._mesh(driving.mesh))
@@ -74,6 +85,18 @@ class Transfer:
     @cached_property
     def _head_rotation(self) -> HeadRotation:
         return HeadRotation(self._anchor.value, self.source.value.float(), self.scale)
+
+    @cached_property
+    def _expression(self) -> Expression:
+        start = self.source if self.mode == "absolute" else self._anchor
+        return Expression(self.source, start, self.strengths)
+
+    @cached_property
+    def _mesh_expression(self) -> MeshExpression | None:
+        mesh = self.source.mesh
+        if mesh is None or not bool(known(mesh).all()):
+            return None
+        return MeshExpression(mesh.float(), self.strengths)
 
     @cached_property
     def _mesh(self) -> MeshTransfer | None:

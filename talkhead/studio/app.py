@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import Stopped, TalkheadError
+from talkhead.structs import Strengths
 from talkhead.studio.access import Guard
 from talkhead.studio.controls import command_line, impossible, read_settings
 from talkhead.studio.live import follow
@@ -177,6 +178,7 @@ async def put_media(studio: Studio, session: Session, request: Request) -> Respo
 
 
 async def take_example(studio: Studio, session: Session, request: Request) -> Response:
+    """Use an example file as portrait or driving video."""
     role = _role(request)
     name = (await request.json())["name"]
     path = example(role, name)
@@ -240,13 +242,23 @@ async def check(studio: Studio, session: Session, request: Request) -> Response:
 
 
 def _refused_by_weights(studio: Studio, settings: RenderSettings) -> dict[str, dict[str, str]]:
-    if settings.motion == "avd":
-        return {}
+    """What these weights cannot do, but what is chosen: that can at least be given back."""
+    engine, found = studio.engine(), {}
+    if settings.motion != "avd" and (why := _refusal(engine.require_avd)):
+        found["motion"] = {"avd": why}
+    for part in fields(Strengths):
+        weak = Strengths(**{part.name: 0.0})
+        if getattr(settings, part.name) == 1 and (why := _refusal(engine.require_parts, weak)):
+            found[part.name] = {"*": why}
+    return found
+
+
+def _refusal(check: Callable[..., None], *values: object) -> str | None:
     try:
-        studio.engine().require_avd()
+        check(*values)
     except TalkheadError as error:
-        return {"motion": {"avd": str(error)}}
-    return {}
+        return str(error)
+    return None
 
 
 async def strip(studio: Studio, session: Session, request: Request) -> Response:
@@ -275,6 +287,7 @@ async def strip(studio: Studio, session: Session, request: Request) -> Response:
 
 
 async def add_render(studio: Studio, session: Session, request: Request) -> Response:
+    """Put a render into the queue; answers its number."""
     settings = await _settings(request)
     render = await run_in_threadpool(_add_render, studio, session, settings)
     return JSONResponse({"number": render})
@@ -295,6 +308,7 @@ def _add_render(studio: Studio, session: Session, settings: RenderSettings) -> i
 
 
 async def stop_render(studio: Studio, session: Session, request: Request) -> Response:
+    """End a render; what is drawn is kept."""
     studio.renders.stop(session, request.path_params["number"])
     return JSONResponse({})
 

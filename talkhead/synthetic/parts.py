@@ -50,6 +50,7 @@ def part(
     triangles: np.ndarray,
     **more: object,
 ) -> Part:
+    """A part that stands still and in the open, unless `more` says otherwise."""
     count = len(points)
     settings: dict = {"steady": np.zeros(count), "open_air": np.ones(count)} | more
     return Part(tile, points, u, v, triangles, **settings)

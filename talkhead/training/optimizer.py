@@ -95,8 +95,10 @@ class Average(Generic[M]):
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """After step number `step`. Early on the average is short, or it would remember nothing
-        but the untrained weights."""
+        """Update the average after step number `step`.
+
+        Early on it is short, or it would remember nothing but the untrained weights.
+        """
         if not self.decay:
             return
         decay = min(self.decay, (step + 1) / (step + 21))

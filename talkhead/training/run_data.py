@@ -38,8 +38,11 @@ def inspect_data(options: TrainOptions, progress: Progress | None = None) -> Dat
 
 
 def landmark_folder(options: TrainOptions) -> Path | None:
-    """Where landmarks are; those that are made lie beside the data, or in the run's folder where
-    nothing can be written there."""
+    """Where landmarks are.
+
+    Those that are made lie beside the data, or in the run's folder where nothing can be written
+    there.
+    """
     if options.landmarks != AUTO:
         return options.landmarks
     beside = landmarks_beside(options.data[0])

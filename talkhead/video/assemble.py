@@ -11,18 +11,14 @@ from math import lcm
 from pathlib import Path
 
 import av
-from av.codec.context import CodecContext
 from av.container import OutputContainer
-from av.filter import Graph
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
-from av.video.format import VideoFormat
-from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import publish
 from talkhead.video.formats import Container, Encoding, container_for
+from talkhead.video.gif import write_gif
 from talkhead.video.marking import mark_gif
 from talkhead.video.numbered import publish_pictures, write_pictures
 from talkhead.video.opening import Media
@@ -33,9 +29,6 @@ from talkhead.video.workspace import PICTURES, REPLACED, Timing, Workspace
 log = logging.getLogger(__name__)
 
 MAX_CLOCK = 2**31  # what FFmpeg takes
-GIF_TIME_BASE = Fraction(1, 100)
-GIF_DITHER = "new=1:dither=bayer:bayer_scale=4"  # a fixed grid: still parts do not flicker
-GIF_MIN_DELAY = 2  # browsers show a frame of 1/100 s for 1/10 s
 
 
 def assemble(
@@ -57,7 +50,7 @@ def assemble(
     partial = _result(workspace, path)
     try:
         if kind.name == "gif":
-            _draw_gif(workspace, partial, encoding.time_base, timing)
+            write_gif(workspace, partial, encoding.time_base, timing.first)
             mark_gif(partial, metadata)
         else:
             _mux(workspace, partial, kind, encoding, sound, timing, trim, metadata)
@@ -72,8 +65,10 @@ def assemble(
 
 
 def publish_result(workspace: Workspace, path: Path, overwrite: bool) -> None:
-    """Bring out what `assemble` made. Raises TalkheadError where it would replace what it should
-    not."""
+    """Bring out what `assemble` made.
+
+    Raises TalkheadError where it would replace what it should not.
+    """
     if pattern := pattern_to_write(path):
         made, aside = workspace.folder / PICTURES, workspace.folder / REPLACED
         publish_pictures(made, pattern, aside, overwrite)
@@ -194,53 +189,3 @@ def _video_packets(
         packet.duration = duration
         packet.is_keyframe = frame.is_key
         yield packet
-
-
-def _draw_gif(workspace: Workspace, partial: Path, time_base: Fraction, timing: Timing) -> None:
-    """Stored PNG frames as an endless GIF with a palette for each frame."""
-    if workspace.size is None:
-        raise TalkheadError("nothing was rendered: no frame was written")
-    width, height = workspace.size
-    graph = Graph()
-    source = graph.add_buffer(
-        width=width, height=height, format=VideoFormat("rgb24"), time_base=GIF_TIME_BASE
-    )
-    split, colours = graph.add("split"), graph.add("palettegen", "stats_mode=single")
-    paint, sink = graph.add("paletteuse", GIF_DITHER), graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(colours, 0, 0)
-    split.link_to(paint, 1, 0)
-    colours.link_to(paint, 0, 1)
-    paint.link_to(sink)
-    graph.configure()
-    with av.open(f"file:{partial}", "w", format="gif") as output:
-        stream = output.add_stream("gif", rate=25)
-        stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
-        stream.codec_context.time_base = GIF_TIME_BASE
-        for frame in _gif_frames(workspace, time_base, timing.first):
-            graph.push(frame)
-            painted = graph.vpull()
-            painted.pts, painted.time_base = frame.pts, GIF_TIME_BASE
-            output.mux(stream.encode(painted))
-        output.mux(stream.encode(None))
-
-
-def _gif_frames(workspace: Workspace, time_base: Fraction, first: int) -> Iterator[VideoFrame]:
-    """Decoded frames at hundredths of a second from 0, those that come too soon left out."""
-    last, left_out = -GIF_MIN_DELAY, 0
-    for coded in workspace.frames():
-        pts = round((coded.pts - first) * time_base / GIF_TIME_BASE)
-        if pts - last < GIF_MIN_DELAY:
-            left_out += 1
-            continue
-        # A decoder for each: one that is used again adds the picture before to the next (FFmpeg
-        # 8.1), and with several threads frames would come out later than they go in.
-        decoder = CodecContext.create("png", "r")
-        assert isinstance(decoder, VideoCodecContext)
-        decoder.thread_count = 1
-        for frame in decoder.decode(Packet(coded.data)):
-            frame.pts, frame.time_base = pts, GIF_TIME_BASE
-            yield frame
-        last = pts
-    if left_out:
-        log.warning("a GIF shows at most 50 frames per second: %d frames left out", left_out)

@@ -137,8 +137,10 @@ def video_track(container: InputContainer, name: Path | str, wish: int | None = 
 
 
 def frame_rate_of(stream: VideoStream, times: Sequence[int]) -> Fraction | None:
-    """Frames per second: what the header says, unless the times of the first frames tell of
-    something very different."""
+    """Frames per second, by the header.
+
+    Unless the times of the first frames tell of something very different.
+    """
     told = Fraction(stream.average_rate) if stream.average_rate else None
     ordered = sorted(set(times))
     steps = [after - before for before, after in pairwise(ordered)]

@@ -12,14 +12,18 @@ from talkhead.video.pictures import IN_FOLDER, numbered, pattern_to_write, pictu
 
 
 def home(output: Path) -> Path:
-    """What an output is beside other files, links followed: the folder that pictures fill, or the
-    output itself."""
+    """What an output is beside other files, links followed.
+
+    The folder that pictures fill, or the output itself.
+    """
     return follow_link(output.parent if output.name == IN_FOLDER else output)
 
 
 def end_of_link(output: Path) -> Path:
-    """The file that is written for an output that is a link; pictures keep the name they are given,
-    which says that they are pictures."""
+    """The file that is written for an output that is a link.
+
+    Pictures keep the name they are given, which says that they are pictures.
+    """
     return output if pattern_to_write(output) else follow_link(output)
 
 

@@ -28,7 +28,11 @@ IN_FOLDER = "%06d.png"  # what the pictures of a folder are called that is writt
 
 
 def frame_rate(rate: float) -> Fraction:
-    """Frames per second as a fraction that video formats can hold. Raises TalkheadError."""
+    """Frames per second as a fraction that video formats can hold. Raises TalkheadError.
+
+    >>> frame_rate(30000 / 1001)
+    Fraction(30000, 1001)
+    """
     if not SLOWEST <= rate <= QUICKEST:
         raise TalkheadError(
             f"the frame rate must lie between {SLOWEST:g} and {QUICKEST:g} per second, not {rate:g}"

@@ -271,6 +271,37 @@ def test_work_is_not_gone_on_with_at_another_size(
     assert len({fingerprint(engine, [portrait], folder, wish) for wish in wishes}) == 4
 
 
+def test_work_is_not_gone_on_with_at_another_strength(
+    engine: Engine, portrait: Path, tmp_path: Path
+) -> None:
+    folder = make_pictures(tmp_path / "frames", count=3)
+    wishes = [settings(**{part: 0.5}) for part in ("mouth", "eyes", "head", "gaze")]
+    prints = {fingerprint(engine, [portrait], folder, wish) for wish in (CENTRED, *wishes)}
+    assert len(prints) == 5
+
+
+def test_strengths_reach_the_pictures_and_weights_without_parts_refuse_them(
+    portrait: Path, tmp_path: Path
+) -> None:
+    folder = make_pictures(tmp_path / "frames", count=3)
+    config = mini_config("codebook")
+    keypoints = replace(config.keypoints, num_keypoints=16, landmarks=True)
+    knowing = Engine(mini(replace(config, keypoints=keypoints)), torch.device("cpu"))
+    found = []
+    for strength in (1.0, 0.0):
+        still = dict.fromkeys(("mouth", "eyes", "head"), strength)
+        wish = settings(motion="absolute", codec="ffv1", size=64, **still)
+        Animator(knowing)(portrait, folder, tmp_path / f"{strength}.mkv", wish)
+        found.append(frames_of(tmp_path / f"{strength}.mkv").astype(int))
+    moving, resting = found
+    assert np.abs(resting - resting[:1]).max() <= 1  # nothing moves
+    assert np.abs(moving - moving[:1]).max() > 5
+    without = Engine(mini("fomm"), torch.device("cpu"))
+    with pytest.raises(TalkheadError, match="leave out --mouth"):
+        Animator(without)(portrait, folder, tmp_path / "out.mkv", settings(mouth=0.5))
+    assert not (tmp_path / "out.mkv").exists()
+
+
 def test_several_sources_share_a_grid(engine: Engine, portrait: Path, tmp_path: Path) -> None:
     driving = make_clip(tmp_path / "drive.mp4", frames=2)
     Animator(engine)([portrait] * 3, driving, tmp_path / "out.mp4", settings(layout="grid"))

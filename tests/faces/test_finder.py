@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from pathlib import Path
 
 import cv2
@@ -181,6 +182,17 @@ def test_detectors_without_their_weights_say_which_file_is_missing(
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "s3fd-619a316812.pth").touch()
     with pytest.raises(TalkheadError, match="cannot be read"):
+        make_finder("sfd", "cpu").find(portrait)
+
+
+def test_detectors_of_a_package_that_is_not_installed_say_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, portrait: np.ndarray
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "s3fd-619a316812.pth").touch()
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    monkeypatch.setitem(sys.modules, "face_alignment.detection.sfd.sfd_detector", None)
+    with pytest.raises(TalkheadError, match="needs the package face-alignment"):
         make_finder("sfd", "cpu").find(portrait)
 
 

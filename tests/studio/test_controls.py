@@ -20,6 +20,7 @@ from talkhead.studio.controls import command_line, controls, impossible, read_se
 
 CHANGED: dict[str, Any] = {
     "motion": "absolute", "adapt_scale": False, "anchor": "first", "smooth": 0.25,
+    "mouth": 0.5, "eyes": 1.5, "head": 0.0, "gaze": 2.0,
     "crop_source": "1,2,30", "crop_driving": "none", "face": 2, "driving_face": 3,
     "detector": "yunet", "layout": "grid", "paste_back": True, "size": 512, "max_side": 640,
     "start": 0.5,
@@ -55,12 +56,14 @@ def test_settings_that_contradict_each_other_cannot_be_chosen() -> None:
     assert "pasted back" in pasted["size"]["*"]
     assert "anchor" in impossible(RenderSettings(motion="absolute"), forms)
     assert "track" in impossible(RenderSettings(sound=False), forms)
+    assert "avd" in impossible(RenderSettings(head=0.5), forms)["motion"]
     assert set(impossible(RenderSettings(layout="grid"), forms)) == {"paste_back"}
 
 
 def test_motion_that_the_weights_cannot_draw_cannot_be_chosen(client: Client) -> None:
     found = client.own("POST", "check", {"settings": {}})["impossible"]
     assert "AVD" in found["motion"]["avd"]
+    assert "do not know which keypoints belong to the mouth" in found["mouth"]["*"]
 
 
 @pytest.mark.parametrize(

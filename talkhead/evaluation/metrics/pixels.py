@@ -32,8 +32,11 @@ def ssim(result: np.ndarray, truth: np.ndarray) -> float:
 
 
 def ssim_published_mcnet(result: np.ndarray, truth: np.ndarray) -> float:
-    """What older scikit-image made of float pictures in 0..1: it took their range to be 2, which
-    inflates. Otherwise its defaults: a flat 7x7 window, sample covariance."""
+    """SSIM as older scikit-image computes it for float pictures in 0..1.
+
+    It took their range to be 2, which inflates. Otherwise its defaults: a flat 7x7 window, sample
+    covariance.
+    """
     a, b = result / 255, truth / 255
     return _similarity(a, b, lambda x: cv2.blur(x, (7, 7)), 7, 2, bias=49 / 48)
 

@@ -157,8 +157,9 @@ def _damaged(path: Path, error: Exception) -> TalkheadError:
 
 
 class RunLog:
-    """The files of a run: `run.json` says what it is and where it stands, `losses.jsonl` how it
-    went; TensorBoard too where it is installed.
+    """The files of a run, `run.json` and `losses.jsonl`; TensorBoard's too where it is installed.
+
+    `run.json` says what the run is and where it stands, `losses.jsonl` how it went.
 
     done: steps before this call. What an interrupted run wrote after its last checkpoint is taken
     back: those steps come again.

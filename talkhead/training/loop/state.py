@@ -189,10 +189,10 @@ def differences(was: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]
 
 
 def initialise(model: Network, path: Path, parts: tuple[str, ...] = ()) -> set[str]:
-    """Take from other weights all tensors that fit; position embeddings are resized, and a model
-    with more keypoints moves almost as the other did until it learns to use them.
+    """Take from other weights all tensors that fit.
 
-    parts: beginnings of the names of those to be taken; empty: all.
+    Position embeddings are resized, and a model with more keypoints moves almost as the other did
+    until it learns to use them. parts: beginnings of the names of those to be taken; empty: all.
     Returns the names of the tensors that start anew. Raises TalkheadError when none fits.
     """
     other, _ = checkpoint.load(path)

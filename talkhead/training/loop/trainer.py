@@ -121,8 +121,10 @@ class Trainer:
     def _backward(
         self, batch: Batch, step: int, progress: float
     ) -> tuple[dict[str, Tensor], list[GeneratedBatch]]:
-        """Gradients of the whole batch, piece by piece; mean terms, and the images for the
-        adversary when it plays."""
+        """Compute gradients of the whole batch, piece by piece.
+
+        Returns mean terms, and the images for the adversary when it plays.
+        """
         adversarial = (
             self.adversarial if self.adversarial and self.adversarial.plays(step) else None
         )

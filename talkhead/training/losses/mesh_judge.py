@@ -50,8 +50,10 @@ class MeshJudge(nn.Module):
 
 
 def face_grid(mesh: Tensor, size: int) -> Tensor:
-    """Where to sample pictures so that faces with these meshes lie where `crop_mesh` looks first:
-    (B, size, size, 2)."""
+    """Where to sample pictures, (B, size, size, 2), to show faces where `crop_mesh` looks first.
+
+    The faces are those of the meshes given.
+    """
     low, high = mesh.amin(1), mesh.amax(1)
     side = MARGIN * (high - low).amax(-1) / 2  # of half a picture
     middle = mesh.new_tensor(CENTRE) * 2 - 1

@@ -1,5 +1,8 @@
-"""Perceptual losses: the VGG-19 pyramid (Johnson et al. 2016, as FOMM section 3.3 uses it), and
-distances in EfficientNet-Lite0, which pip can install."""
+"""Perceptual losses: the VGG-19 pyramid, and distances in EfficientNet-Lite0.
+
+The pyramid is that of Johnson et al. 2016, as FOMM section 3.3 uses it; the other network can be
+installed by pip.
+"""
 
 from __future__ import annotations
 

@@ -76,8 +76,10 @@ def dense_flow(motion: Tensor, flow: Tensor, confidence: Tensor) -> Tensor:
 
 
 def keypoint_flow(source: Tensor, driving: Tensor, flow: Tensor, confidence: Tensor) -> Tensor:
-    """Whether keypoints stay on the same thing: how far a known flow at the driving keypoints
-    (B, K, 2) leads from the source's, where the flow (B, h, w, 2) is trusted (B, h, w).
+    """Whether keypoints stay on the same thing.
+
+    How far a known flow at the driving keypoints (B, K, 2) leads from the source's, where the flow
+    (B, h, w, 2) is trusted (B, h, w).
     """
     error = (sample_at(flow, driving) - source).abs().sum(-1)
     trust = sample_at(confidence[..., None], driving)[..., 0].detach()

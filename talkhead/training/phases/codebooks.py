@@ -45,8 +45,10 @@ def seed_codes(
     generator: torch.Generator,
     names: Collection[str] = CODEBOOKS,
 ) -> None:
-    """Replace all codes of the codebooks named by vectors of real data: codes far from any data
-    are never learned."""
+    """Replace all codes of the codebooks named by vectors of real data.
+
+    Codes far from any data are never learned.
+    """
     if not isinstance(model, CodebookModel):
         return
     collected: dict[str, list[Tensor]] = {}

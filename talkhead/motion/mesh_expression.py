@@ -1,0 +1,107 @@
+"""The same as `expression` for face meshes: strengths of its parts, and what faces can do.
+
+Meshes are (B, 478, 3) in the units of keypoints, see `mesh_transfer`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from talkhead.motion.expression import OPENING, bounded, gap_change
+from talkhead.motion.head_pose import rotation_power
+from talkhead.motion.mesh_transfer import align, middle
+from talkhead.structs import Strengths, known
+from talkhead.topology import (
+    CHIN,
+    FOREHEAD,
+    LEFT_EYE,
+    LEFT_EYE_REFINED,
+    LEFT_IRIS,
+    LOWER_LIDS,
+    LOWER_LIP,
+    MESH_POINTS,
+    RIGHT_EYE,
+    RIGHT_EYE_REFINED,
+    RIGHT_IRIS,
+    RIGID_POINTS,
+    UPPER_LIDS,
+    UPPER_LIP,
+)
+
+LIDS = (0.0, 0.085)  # how far the lids of an eye are apart, in heights of the face
+EYES = (  # all that moves with an eye, its iris, its ring, and the middles of its lids
+    (LEFT_EYE_REFINED, slice(LEFT_IRIS, RIGHT_IRIS), LEFT_EYE, UPPER_LIDS[0], LOWER_LIDS[0]),
+    (RIGHT_EYE_REFINED, slice(RIGHT_IRIS, MESH_POINTS), RIGHT_EYE, UPPER_LIDS[1], LOWER_LIDS[1]),
+)
+_ELSEWHERE = {
+    *RIGID_POINTS,
+    *LEFT_EYE_REFINED,
+    *RIGHT_EYE_REFINED,
+    *range(LEFT_IRIS, MESH_POINTS),
+}
+MOUTH = tuple(point for point in range(MESH_POINTS) if point not in _ELSEWHERE)
+# What opens and closes: its points, the middles of its upper and lower edge, and its bounds.
+GAPS = (
+    (MOUTH, UPPER_LIP, LOWER_LIP, OPENING),
+    *((ring, upper, lower, LIDS) for _, _, ring, upper, lower in EYES),
+)
+
+
+class MeshExpression:
+    """Changes the moved mesh of a source to other strengths, and to what faces can do.
+
+    source: (1, 478, 3). The skull is the head; eyes are what lies around them, brows included;
+    gaze is what irises do beyond that; all the rest of the face belongs to the mouth.
+    """
+
+    def __init__(self, source: Tensor, strengths: Strengths) -> None:
+        self._source, self._strengths = source, strengths
+        axis = source[:, CHIN] - source[:, FOREHEAD]
+        self._height = axis.norm(dim=1)
+        self._down = axis / self._height[:, None]
+        share = torch.full((MESH_POINTS, 1), strengths.mouth)
+        share[list(RIGID_POINTS)] = strengths.head
+        for around, *_ in EYES:
+            share[list(around)] = strengths.eyes
+        self._extra = share - 1
+
+    def __call__(self, moved: Tensor) -> Tensor:
+        """Meshes to be drawn -> the same, changed; what need not change is left exactly."""
+        head, centre = self._strengths.head, middle(self._source)
+        rotation, growth, shift = align(self._source, moved)
+        change = (moved - centre - shift) @ rotation / growth - (self._source - centre)
+        wanted = self._limited(change + self._stronger(change))
+        if head == 1:
+            drawn = moved + growth * (wanted - change) @ rotation.mT
+        else:
+            face = self._source - centre + wanted
+            turned = face @ rotation_power(rotation, head).mT
+            drawn = growth**head * turned + centre + head * shift
+        return torch.where(known(moved)[:, None, None], drawn, moved)
+
+    def _stronger(self, change: Tensor) -> Tensor:
+        """What strengths add to changes (B, 478, 3) within the head."""
+        extra = self._extra * change
+        for _, iris, ring, *_ in EYES:
+            eye = change[:, list(ring)].mean(1, keepdim=True)
+            rest = change[:, iris] - eye
+            gaze, eyes = self._strengths.gaze - 1, self._strengths.eyes - 1
+            extra[:, iris] = gaze * rest + eyes * eye
+        return extra
+
+    def _limited(self, change: Tensor) -> Tensor:
+        """Changes of which no gap of lips or lids closes or opens further than faces can."""
+        place = (self._source @ self._down[..., None])[..., 0]
+        moved = (change @ self._down[..., None])[..., 0]
+        more = torch.zeros_like(moved)
+        for points, upper, lower, bounds in GAPS:
+            own = place[:, lower] - place[:, upper]
+            gap = own + moved[:, lower] - moved[:, upper]
+            least, most = (bound * self._height for bound in bounds)
+            part = list(points)
+            below = place[0, part] > (place[0, lower] + place[0, upper]) / 2
+            at = points.index(upper), points.index(lower)
+            missing = bounded(gap, own, least, most) - gap
+            more[:, part] += gap_change(moved[:, part], missing, *at, below)
+        return change + more[..., None] * self._down[:, None]
