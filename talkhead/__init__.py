@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from talkhead.errors import TalkheadError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from talkhead.animation.animator import Animator, RenderReport, animate, reenact
     from talkhead.animation.live import LiveAnimator, LiveReport
     from talkhead.animation.settings import RenderSettings
+    from talkhead.batch.batch import BatchReport, batch
+    from talkhead.batch.options import BatchOptions
     from talkhead.benchmark.benchmark import benchmark
     from talkhead.benchmark.options import BenchmarkOptions
     from talkhead.conversion.convert import convert
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "AblationOptions": "talkhead.ablation.options",
     "Animator": "talkhead.animation.animator",
+    "BatchOptions": "talkhead.batch.options",
+    "BatchReport": "talkhead.batch.batch",
     "BenchmarkOptions": "talkhead.benchmark.options",
     "Engine": "talkhead.inference.engine",
     "EvaluateOptions": "talkhead.evaluation.options",
@@ -57,6 +62,7 @@ _HOMES = {
     "VideoWriter": "talkhead.video",
     "ablate": "talkhead.ablation.ablate",
     "animate": "talkhead.animation.animator",
+    "batch": "talkhead.batch.batch",
     "benchmark": "talkhead.benchmark.benchmark",
     "convert": "talkhead.conversion.convert",
     "crop_face": "talkhead.faces.framing",
@@ -75,6 +81,8 @@ _OLD_NAMES = {"Motion": "MotionTemplate", "Report": "RenderReport", "Settings": 
 __all__ = [
     "AblationOptions",
     "Animator",
+    "BatchOptions",
+    "BatchReport",
     "BenchmarkOptions",
     "Engine",
     "EvaluateOptions",
@@ -93,6 +101,7 @@ __all__ = [
     "__version__",
     "ablate",
     "animate",
+    "batch",
     "benchmark",
     "convert",
     "crop_face",
@@ -111,7 +120,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value  # a module of that name, imported on the way, must not stand for it
+    for public in _HOMES:  # rooms of these names, imported on the way, must not stand for them
+        if isinstance(globals().get(public), ModuleType):
+            del globals()[public]
+    globals()[name] = value
     return value
 
 

@@ -11,6 +11,7 @@ MotionMode = Literal["relative", "absolute", "avd"]
 Detector = Literal["auto", "yunet", "sfd", "blazeface", "centre"]
 Layout = Literal["result", "side-by-side", "grid"]
 Precision = Literal["fp32", "fp16", "bf16"]
+BatchEngine = Literal["process", "ray"]
 Protocol = Literal[
     "reconstruction", "pairs", "videos", "cross-pairs", "cross-videos", "random-pairs"
 ]

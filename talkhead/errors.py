@@ -50,3 +50,25 @@ def told(error: BaseException) -> str:
     first = text.splitlines()[0].strip() if text else type(error).__name__
     first = first if first.isprintable() else ascii(first)[1:-1]
     return first if len(first) <= 200 else f"{first[:200]}..."
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, TalkheadError):
+        return " ".join(str(error).splitlines())
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or error}"
+    if is_out_of_memory(error):
+        return "memory ran out; use a smaller --size or --batch-size, or --device cpu"
+    return unexpected(error)
+
+
+def unexpected(error: Exception) -> str:
+    """A fault of ours, in one line."""
+    text = str(error).strip().splitlines()
+    detail = f": {text[0]}" if text else ""
+    return (
+        f"unexpected {type(error).__name__}{detail}; run the command again with --debug and report "
+        "what it shows"
+    )

@@ -224,12 +224,14 @@ class RenderParts:
     kept:      (B, 1, S, S) in [0, 1], the share of the warped source itself in each pixel; zero
                where a model does not blend.
     occlusion: (B, 1, S, S) in [0, 1]; 1 where the warped source is to be trusted.
+    shown:     (B, 3, S, S), the warped source itself; the image where a model does not blend.
     """
 
     image: Tensor
     flow: Tensor
     kept: Tensor
     occlusion: Tensor
+    shown: Tensor
 
     def __len__(self) -> int:
         return self.image.shape[0]
@@ -237,7 +239,11 @@ class RenderParts:
     def __getitem__(self, items: slice) -> RenderParts:
         """A part of the batch."""
         return RenderParts(
-            self.image[items], self.flow[items], self.kept[items], self.occlusion[items]
+            self.image[items],
+            self.flow[items],
+            self.kept[items],
+            self.occlusion[items],
+            self.shown[items],
         )
 
     def split(self, size: int) -> Iterator[RenderParts]:

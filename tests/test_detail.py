@@ -11,7 +11,7 @@ from toys import FAMILIES
 
 from talkhead.faces.crop import cut
 from talkhead.inference.engine import Engine, to_levels
-from talkhead.models.detail import SourceDetail
+from talkhead.models.detail import SourceDetail, steepened, trusted
 from talkhead.models.grid import identity_grid, pixel_flow, rescale, warp, warp_by_flow
 from talkhead.structs import Crop, Keypoints, RenderParts
 
@@ -64,16 +64,30 @@ def test_a_larger_picture_reduced_is_the_models_own(family: str) -> None:
     plain = torch.from_numpy(engine.render(source, driving)).permute(0, 3, 1, 2)
     drawn = engine.render(engine.add_detail(source, large), driving)[0]
     assert drawn.shape == (2 * size, 2 * size, 3)
-    # Enlarging blurs what untrained networks draw, with and without detail.
-    expected = rescale(rescale(plain, 2 * size), size)[0].permute(1, 2, 0).numpy()
+    # Enlarging blurs the noise that untrained networks draw, with and without detail.
+    enlarged = rescale(steepened(plain.float()), 2 * size).clamp(0, 255)
+    expected = rescale(enlarged, size)[0].permute(1, 2, 0).numpy()
     assert np.abs(cut(drawn, whole, size) - expected).mean() < 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_detail_is_no_further_from_the_truth_than_enlarging(family: str) -> None:
+    engine = engine_of(family)
+    size = engine.image_size
+    truth = photo(2 * size)
+    source = engine.encode(cut(truth, Crop(0, 0, 2 * size), size))
+    small = engine.render(source, source.keypoints)[0]
+    drawn = engine.render(engine.add_detail(source, truth), source.keypoints)[0]
+    enlarged = cut(small, Crop(0, 0, size), 2 * size)
+    off, before = (np.abs(each.astype(int) - truth).mean() for each in (drawn, enlarged))
+    assert off < before + 0.5  # levels
 
 
 def test_detail_of_a_source_that_is_kept_is_all_there() -> None:
     large = torch.from_numpy(photo(2 * SIZE)).permute(2, 0, 1)[None].float() / 255
     small = rescale(large, SIZE)
     still, ones = torch.zeros(1, 2, SIZE, SIZE), torch.ones(1, 1, SIZE, SIZE)
-    found = SourceDetail.whole(large).lay_in(RenderParts(small, still, ones, ones))
+    found = SourceDetail.whole(large).lay_in(RenderParts(small, still, ones, ones, small))
     torch.testing.assert_close(found, large, atol=2e-3, rtol=0)
 
 
@@ -81,12 +95,13 @@ def test_where_the_picture_is_another_no_detail_is_laid_in() -> None:
     large = torch.from_numpy(photo(2 * SIZE)).permute(2, 0, 1)[None].float() / 255
     plain = torch.full((1, 3, SIZE, SIZE), 0.9)
     still, ones = torch.zeros(1, 2, SIZE, SIZE), torch.ones(1, 1, SIZE, SIZE)
-    other = RenderParts(plain, still, 0 * ones, ones)
+    other = RenderParts(plain, still, 0 * ones, ones, plain)
     found = SourceDetail.whole(large).lay_in(other)
     assert (found - 0.9).abs().mean() < 0.01
-    like = RenderParts(rescale(large, SIZE), still, 0 * ones, ones)
+    small = rescale(large, SIZE)
+    like = RenderParts(small, still, 0 * ones, ones, small)
     assert (SourceDetail.whole(large).lay_in(like) - large).abs().mean() < 0.01
-    hidden = RenderParts(rescale(large, SIZE), still, 0 * ones, 0 * ones)
+    hidden = RenderParts(small, still, 0 * ones, 0 * ones, small)
     assert (SourceDetail.whole(large).lay_in(hidden) - large).abs().mean() > 0.02
 
 
@@ -94,10 +109,36 @@ def test_detail_follows_the_flow() -> None:
     large = torch.from_numpy(photo(2 * SIZE)).permute(2, 0, 1)[None].float() / 255
     ones = torch.ones(1, 1, SIZE, SIZE)
     flow = torch.zeros(1, 2, SIZE, SIZE)
-    flow[:, 0] = 3  # pixels of the model: 6 of the large picture
+    flow[:, 0] = 0.5  # pixels of the model: 1 of the large picture
     image = warp_by_flow(rescale(large, SIZE), flow)
-    found = SourceDetail.whole(large).lay_in(RenderParts(image, flow, ones, ones))
-    torch.testing.assert_close(found[..., :-8], large[..., 6:-2], atol=5e-3, rtol=0)
+    found = SourceDetail.whole(large).lay_in(RenderParts(image, flow, ones, ones, image))
+    torch.testing.assert_close(found[..., :-8], large[..., 1:-7], atol=5e-3, rtol=0)
+
+
+def test_where_the_motion_is_large_the_models_picture_is_left() -> None:
+    large = torch.from_numpy(photo(2 * SIZE)).permute(2, 0, 1)[None].float() / 255
+    ones, plain = torch.ones(1, 1, SIZE, SIZE), torch.full((1, 3, SIZE, SIZE), 0.5)
+    flow = torch.full((1, 2, SIZE, SIZE), 0.1 * SIZE)
+    found = SourceDetail.whole(large).lay_in(RenderParts(plain, flow, ones, ones, plain))
+    torch.testing.assert_close(found, torch.full_like(large, 0.5))
+
+
+def test_trust_falls_smoothly_with_motion() -> None:
+    flow = torch.zeros(1, 2, 1, 200)
+    flow[0, 0, 0] = torch.linspace(0, 0.08 * 200, 200)
+    share = trusted(flow)[0, 0, 0]
+    assert share[0] == 1
+    assert share[-1] == 0
+    steps = share.diff()
+    assert (steps <= 0).all()
+    assert steps.abs().max() < 0.03
+
+
+def test_what_enlarging_blurs_is_put_back_before() -> None:
+    picture = rescale(torch.from_numpy(photo(2 * SIZE)).permute(2, 0, 1)[None].float(), SIZE)
+    blurred = (rescale(rescale(picture, 2 * SIZE), SIZE) - picture).abs().mean()
+    kept = (rescale(rescale(steepened(picture), 2 * SIZE), SIZE) - picture).abs().mean()
+    assert kept < 0.6 * blurred
 
 
 @pytest.mark.parametrize("align_corners", [True, False])

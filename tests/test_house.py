@@ -19,6 +19,7 @@ DOORS = {
     "typer": ["cli/"],
     # detectors; landmarks for AKD
     "face_alignment": ["faces/alignment.py", "evaluation/metrics/backends.py"],
+    "ray": ["batch/cluster.py"],
     "PIL": ["io/image.py", "io/srgb.py"],
 }
 
@@ -95,4 +96,10 @@ def test_rendering_needs_no_library_of_other_commands_or_detectors() -> None:
     others = {"face_alignment", "skimage", "scipy", "numba", "lpips", "mediapipe"}
     check = "import sys, talkhead.animation.animator, talkhead.animation.live; "
     check += f"sys.exit(bool({others} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_public_functions_are_not_hidden_by_rooms_of_their_names() -> None:
+    check = "import sys, talkhead as t; t.BatchOptions, t.BenchmarkOptions; "
+    check += "sys.exit(not (callable(t.batch) and callable(t.benchmark)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.cli import app
-from talkhead.cli.batch import JOURNAL
+from talkhead.cli.renders import JOURNAL
 from talkhead.interrupts import ENDING, CalledFromC, EndInOrder, Interrupted, held_off
 from talkhead.printable import csv_text, markdown_text, printable
 from talkhead.video import VideoReader, VideoWriter

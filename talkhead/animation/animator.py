@@ -8,10 +8,18 @@ import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import torch
 
-from talkhead.animation.driving import MotionSource, TemplateMotion, VideoMotion, batches
+from talkhead.animation.driving import (
+    MotionSource,
+    TemplateMotion,
+    VideoMotion,
+    batches,
+    motion_settings,
+)
 from talkhead.animation.paths import check_output, stamps
 from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer, check_abilities
@@ -197,7 +205,7 @@ class Animator:
                     "else; record it again with --motion-out"
                 )
             return TemplateMotion(driving, self.engine.batch_size, settings)
-        key = (driving, settings, *stamps([driving]))
+        key = (driving, motion_settings(settings), *stamps([driving]))
         if key not in self._drivers:
             self._drivers.clear()
             finder = self._finder(settings.detector)
@@ -274,8 +282,21 @@ def find_anchor(
     return number, keypoints[number : number + 1]
 
 
+class Drawing(Protocol):
+    """What tells an `Engine` from those that draw other pixels."""
+
+    @property
+    def weights(self) -> str: ...
+
+    @property
+    def precision(self) -> torch.dtype: ...
+
+
 def fingerprint(
-    engine: Engine, paths: Sequence[Path], driving: Path | MotionTemplate, settings: RenderSettings
+    engine: Drawing,
+    paths: Sequence[Path],
+    driving: Path | MotionTemplate,
+    settings: RenderSettings,
 ) -> str:
     """Changes when anything changes that the pixels depend on, which sound does not."""
     shown = {k: v for k, v in asdict(settings).items() if k not in ("sound", "track")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -64,6 +64,13 @@ def open_driving(path: Path, settings: RenderSettings) -> VideoReader:
         hardware=settings.hardware,
         track=settings.video_track,
     )
+
+
+def motion_settings(settings: RenderSettings) -> tuple[Hashable, ...]:
+    """All settings that the motion of a driving video depends on: where they are equal, it is."""
+    selected = (settings.start, settings.end, settings.frames, settings.rate, settings.video_track)
+    followed = (settings.crop_driving, settings.driving_face, settings.detector)
+    return *selected, *followed, settings.hardware
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from talkhead.cli.animate import animate
+from talkhead.cli.batch import batch
 from talkhead.cli.benchmark import benchmark
 from talkhead.cli.evaluate import ablate, evaluate
 from talkhead.cli.inspect import inspect
@@ -48,6 +49,7 @@ def _common(
 
 
 app.command()(animate)
+app.command()(batch)
 app.command()(train)
 app.command()(benchmark)
 app.command()(evaluate)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from talkhead.animation.settings import RenderSettings
-from talkhead.cli.batch import Job, opened, plan
 from talkhead.cli.console import say
 from talkhead.cli.from_options import with_options
 from talkhead.cli.live import PIPE, describe_live, is_live, run_live
-from talkhead.cli.options import ConsoleOptions, EngineOptions
+from talkhead.cli.options import ConsoleOptions
+from talkhead.cli.renders import Job, opened, plan
 from talkhead.errors import TalkheadError
+from talkhead.inference.options import EngineOptions
 from talkhead.options import OUTPUT, VIDEO
 
 if TYPE_CHECKING:

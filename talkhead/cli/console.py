@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from talkhead.errors import TalkheadError, is_out_of_memory
+from talkhead.errors import sentence
 from talkhead.interrupts import Interrupted, interruption
 from talkhead.printable import printable
 
@@ -73,28 +73,6 @@ def plain_errors(debug: bool, quiet: bool) -> Iterator[None]:
             raise
         say("interrupted" if stopped else f"error: {sentence(error)}")
         raise typer.Exit(128 + stopped.number if stopped else 1) from None
-
-
-def sentence(error: Exception) -> str:
-    """What went wrong, in one line."""
-    if isinstance(error, TalkheadError):
-        return " ".join(str(error).splitlines())
-    if isinstance(error, OSError):
-        name = f"{error.filename}: " if error.filename else ""
-        return f"{name}{error.strerror or error}"
-    if is_out_of_memory(error):
-        return "memory ran out; use a smaller --size or --batch-size, or --device cpu"
-    return unexpected(error)
-
-
-def unexpected(error: Exception) -> str:
-    """A fault of ours, in one line."""
-    text = str(error).strip().splitlines()
-    detail = f": {text[0]}" if text else ""
-    return (
-        f"unexpected {type(error).__name__}{detail}; run the command again with --debug and report "
-        "what it shows"
-    )
 
 
 @contextlib.contextmanager

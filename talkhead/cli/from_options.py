@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from talkhead.cli.console import say, sentence
-from talkhead.errors import TalkheadError
+from talkhead.cli.console import say
+from talkhead.errors import TalkheadError, sentence
 from talkhead.options import MOST, PANELS, OptionField, option_fields
 from talkhead.schema import Range
 
@@ -122,7 +122,7 @@ def _is_numbers(kind: Any) -> bool:
 
 def _words_beside_numbers(kind: Any) -> tuple[str, ...]:
     """The words that may stand in place of a whole number, such as `auto`."""
-    if get_origin(kind) not in (Union, UnionType):
+    if get_origin(kind) not in (Union, UnionType) or NoneType in get_args(kind):
         return ()
     return tuple(w for k in get_args(kind) if get_origin(k) is Literal for w in get_args(k))
 

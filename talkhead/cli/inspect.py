@@ -12,7 +12,8 @@ import typer
 from talkhead.animation.settings import RenderSettings
 from talkhead.choices import Figure
 from talkhead.cli.from_options import with_options
-from talkhead.cli.options import ConsoleOptions, EngineOptions
+from talkhead.cli.options import ConsoleOptions
+from talkhead.inference.options import EngineOptions
 from talkhead.options import OUTPUT, PICTURE
 
 # Typer repeats enumerations, not literals.

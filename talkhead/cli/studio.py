@@ -9,8 +9,9 @@ import typer
 
 from talkhead.cli.console import plain_errors
 from talkhead.cli.from_options import with_options
-from talkhead.cli.options import ConsoleOptions, EngineOptions
+from talkhead.cli.options import ConsoleOptions
 from talkhead.errors import TalkheadError
+from talkhead.inference.options import EngineOptions
 
 NEEDS = {"starlette", "uvicorn", "websockets"}
 PORT = 7878

@@ -25,6 +25,7 @@ from talkhead.inference.batch_size import DEFAULT_BATCH, best_batch
 from talkhead.inference.compile import Compiled
 from talkhead.inference.fusion import fold
 from talkhead.inference.transport import Download, upload
+from talkhead.inference.workers import Workers
 from talkhead.models import Network
 from talkhead.models.detail import SourceDetail
 from talkhead.models.tpsmm import TpsmmModel
@@ -86,6 +87,7 @@ class Engine:
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
         self._landmarker = Landmarker(device.type)
+        self._workers: Workers | None = None
         self._compiled = compiled
         if compiled:
             self._draw = Compiled(self._model.render, device)
@@ -219,16 +221,34 @@ class Engine:
     def begin(self, source: EncodedSource, keypoints: Keypoints) -> PendingBatch:
         """Like `render`, for pictures that are wanted later: a GPU draws them meanwhile."""
         driving = keypoints.map(lambda tensor: upload(tensor, self.device))
-        whole = fill_up(driving, self.batch_size) if self._compiled else driving
-        if source.detail is None:
-            images = self._draw(source.state, whole)[: len(driving)]
-            drawn = to_levels(images), torch.isfinite(images).all()
+        workers = self._side_by_side() if len(driving) > 1 else None
+        if workers is None:
+            drawn = self._drawn(source, driving)
         else:
-            parts = self._draw_parts(source.state, whole)
-            drawn = lay_in(source.detail, parts[: len(driving)])
+            pieces = workers.map(lambda piece: self._drawn(source, piece), driving)
+            levels, finite = zip(*pieces, strict=True)
+            drawn = torch.cat(levels), torch.stack(finite).all()
         return PendingBatch(
             Download(drawn, self._copies), lambda: self._render_again(source, driving)
         )
+
+    def _side_by_side(self) -> Workers | None:
+        """What draws parts of a batch side by side; None where the device does so itself."""
+        several = min(self.batch_size, torch.get_num_threads()) > 1
+        if not several or self.device.type != "cpu" or self._compiled:
+            return None
+        if self._workers is None or self._workers.frames != self.batch_size:
+            self._workers = Workers(self.batch_size)
+        return self._workers
+
+    def _drawn(self, source: EncodedSource, driving: Keypoints) -> tuple[Tensor, Tensor]:
+        """Pictures uint8 (B, S, S, 3), and whether all numbers behind them are finite."""
+        whole = fill_up(driving, self.batch_size) if self._compiled else driving
+        if source.detail is None:
+            images = self._draw(source.state, whole)[: len(driving)]
+            return to_levels(images), torch.isfinite(images).all()
+        parts = self._draw_parts(source.state, whole)
+        return lay_in(source.detail, parts[: len(driving)])
 
     @torch.inference_mode()
     def _render_again(self, source: EncodedSource, driving: Keypoints) -> np.ndarray:

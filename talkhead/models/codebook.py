@@ -19,7 +19,6 @@ from talkhead.models.grid import (
     resize_grid,
     shrink,
     warp,
-    warp_by_flow,
 )
 from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, unknown
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
@@ -115,7 +114,7 @@ class CodebookModel(nn.Module):
         return self._leave(self._decode(state, steps, maps)[0]).clamp(0, 1)
 
     def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
-        """The same, with where it came from; a source that is blended in is sampled bicubically."""
+        """The same, with where it came from."""
         state, steps, maps = self._move(state, driving)
         size = (self.config.image_size,) * 2
         occlusion = resize(steps[-1].occlusion, size).float()
@@ -123,10 +122,11 @@ class CodebookModel(nn.Module):
         image = self._leave(image)
         flow = pixel_flow(resize_grid(self._shown(steps), size))
         if keep is None:
-            return RenderParts(image.clamp(0, 1), flow, torch.zeros_like(occlusion), occlusion)
-        bent = warp_by_flow(self._leave(state.image), flow)
-        kept = keep.float()
-        return RenderParts(torch.lerp(image, bent, kept).clamp(0, 1), flow, kept, occlusion)
+            image = image.clamp(0, 1)
+            return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion, image)
+        shown, kept = self._leave(warp(state.image, self._shown(steps))), keep.float()
+        image = torch.lerp(image, shown, kept).clamp(0, 1)
+        return RenderParts(image, flow, kept, occlusion, shown)
 
     def reconstruct(
         self,

@@ -1,9 +1,11 @@
 """Pictures larger than a model draws them: the source's own detail, laid into the model's picture.
 
 Most of a picture is the source, bent. Here the source is bent at a size of its own, by the model's
-final deformation. What it has beyond the model's resolution is added to the model's picture: fully
-where the model shows the source itself, elsewhere as far as the occlusion trusts the source and the
-picture agrees with it. Reduced to the model's size, the result is the model's picture again.
+final deformation, and laid in: in place of the small one where the model shows the source itself;
+elsewhere what it has beyond the model's resolution is added, as far as the occlusion trusts the
+source and the picture agrees with it. Both give way where the motion is large: a deformation that
+is off by one pixel of the model is off by several of the result, and detail in a wrong place is
+further from the truth than none. There, what is left is the model's picture, enlarged.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ from talkhead.models.grid import (
     sample_areas,
     warp_by_flow,
 )
-from talkhead.models.photo import PhotoBlend
+from talkhead.models.photo import PhotoBlend, rise
 from talkhead.structs import DenseMotion, PhotoWindow, RenderParts
 
 CELLS = 64  # per side, for comparing pictures: finer, and noise would be told from skin
 AGREEMENT_SCALE = 0.05  # difference, of 1, at which the share of detail has fallen to 1 / e
+# Motion, of the picture's side, up to which all detail is laid in, and from which on none.
+TRUST_FALLS, TRUST_ENDS = 0.007, 0.035
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,42 @@ class SourceDetail:
         flow = self.placement.enlarge_flow(flow)
         bent = warp_by_flow(self.texture.expand(len(parts), -1, -1, -1), flow)
         small = self.placement.reduce(bent, parts.image.shape[-1])
-        weight = parts.kept + (1 - parts.kept) * parts.occlusion * agreement(parts.image, small)
-        base = parts.image - weight * small
+        trust = trusted(parts.flow)
+        kept = trust * parts.kept
+        added = trust * (1 - parts.kept) * parts.occlusion * agreement(parts.image, small)
+        weight = kept + added
+        base = steepened(parts.image - kept * parts.shown - added * small)
         if share is not None:  # where nothing is drawn the bent source is shown as it is
             base, weight = share * base, 1 + share * (weight - 1)
         base = self.placement.enlarge(torch.cat([base, weight], dim=1))
         return torch.addcmul(base[:, :3], base[:, 3:], bent)
+
+
+def trusted(flow: Tensor) -> Tensor:
+    """The share (B, 1, S, S) of detail where a flow (B, 2, S, S), in pixels, moves a picture.
+
+    Measured with the bundled weights, same identity, against enlarging: the distance in
+    EfficientNet's features falls by 6 to 10 % for talking heads (0.366 to 0.331, 0.458 to 0.429)
+    and rises by 1 % for one that turns far (0.497 to 0.504; 0.511 without this share). L1 and SSIM,
+    which reward blur, are worse by up to 2 %.
+    """
+    way = flow.norm(dim=1, keepdim=True) / flow.shape[-1]
+    return 1 - rise(way, TRUST_FALLS, TRUST_ENDS)
+
+
+def steepened(maps: Tensor) -> Tensor:
+    """Maps (B, C, S, S) with what `rescale` takes from them when it enlarges, to first order.
+
+    Enlarged bilinearly and averaged again, a pixel keeps 3/4 of itself along each axis, and has 1/8
+    of both its neighbours.
+    """
+    blurred = maps
+    for window in ((3, 1), (1, 3)):
+        mean = F.avg_pool2d(
+            blurred, window, 1, (window[0] // 2, window[1] // 2), count_include_pad=False
+        )
+        blurred = torch.lerp(blurred, mean, 3 / 8)
+    return 2 * maps - blurred
 
 
 def agreement(images: Tensor, others: Tensor) -> Tensor:
@@ -130,4 +164,4 @@ def warped_parts(image: Tensor, dense: DenseMotion) -> RenderParts:
     size = (image.shape[-2], image.shape[-1])
     occlusion = resize(dense.occlusion[-1], size)
     flow = pixel_flow(resize_grid(dense.deformation, size))
-    return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion)
+    return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion, image)

@@ -100,6 +100,11 @@ def process_group(device_type: str) -> Iterator[ProcessGroup]:
         dist.destroy_process_group()
 
 
+def may_restart() -> bool:
+    """Whether torchrun starts processes again that end too early: the same command, once more."""
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+
+
 def _buckets(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
     bucket: list[nn.Parameter] = []
     for parameter in parameters:

@@ -127,7 +127,7 @@ class TrainOptions:
     seed: Annotated[Index, Option("Random seed.", LEARNING)] = 0
     validate_steps: Annotated[Count, Option("Validate every N steps.", LEARNING)] = 1000
     save_minutes: Annotated[Minutes, Option("Save every N minutes.", OUTPUT)] = 10.0
-    report_steps: int = 20
+    report_steps: Annotated[Count, Option("Write the losses every N steps.", OUTPUT)] = 20
     licence: Annotated[str, Option("Licence, written into the weights.", OUTPUT)] = (
         "that of the data it was trained on"
     )

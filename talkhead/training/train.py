@@ -6,7 +6,7 @@ import logging
 import platform
 from collections.abc import Collection
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,19 @@ from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
-from talkhead.training.distributed import ProcessGroup, process_group
+from talkhead.training.distributed import ProcessGroup, may_restart, process_group
 from talkhead.training.folder import clear_run, run_folder
 from talkhead.training.loop.logging import NoScreen, RunLog, choose_screen
 from talkhead.training.loop.loop import Limits, Outcome, run_loop
 from talkhead.training.loop.run_files import RunSaver
-from talkhead.training.loop.state import check_room, count_parameters, initialise, read, restore
+from talkhead.training.loop.state import (
+    STATE,
+    check_room,
+    count_parameters,
+    initialise,
+    read,
+    restore,
+)
 from talkhead.training.loop.trainer import Trainer
 from talkhead.training.loop.validation import validation_pairs
 from talkhead.training.losses.mesh_judge import MeshJudge
@@ -78,9 +85,22 @@ def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome 
                 f"use --batch-size {-(-recipe.batch_size // processes.size) * processes.size}"
             )
         compute = choose_compute(options, kind)
+        if may_restart():
+            options = resume_if_begun(options, processes, compute)
         show = preparing if processes.is_main else nullcontext
         with run_folder(options) if processes.is_main else nullcontext():
             return _train(options, model_config, recipe, compute, processes, show)
+
+
+def resume_if_begun(
+    options: TrainOptions, processes: ProcessGroup, compute: Compute
+) -> TrainOptions:
+    """With `--resume`, begin a run that has no checkpoint yet: all restarts have one command.
+
+    The first process decides for all.
+    """
+    begun = processes.is_main and (options.output / STATE).is_file()
+    return replace(options, resume=options.resume and processes.any(begun, compute.device))
 
 
 def _train(

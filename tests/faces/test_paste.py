@@ -39,7 +39,7 @@ def draw(
     detail = SourceDetail.in_photo(to_images(window.rgb), window, source)
     kept = torch.full((1, 1, SIZE, SIZE), 1.0 if image is None else 0.0)
     image = warp_by_flow(source, flow) if image is None else image
-    parts = RenderParts(image, flow, kept, torch.ones_like(kept))
+    parts = RenderParts(image, flow, kept, torch.ones_like(kept), image)
     return to_rgb(detail.lay_in(parts)), window
 
 
@@ -54,13 +54,20 @@ def test_what_neither_moves_nor_changes_stays_the_photo_to_the_bit(crop: Crop) -
     assert np.array_equal(Paster(photo, crop, 4096)(square), photo)
 
 
+@pytest.fixture
+def all_motion_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the bent photo itself is seen, however large the motion."""
+    monkeypatch.setattr("talkhead.models.detail.trusted", lambda flow: torch.ones_like(flow[:, :1]))
+
+
 @pytest.mark.parametrize("crop", [CROPS[0], CROPS[3]])
+@pytest.mark.usefixtures("all_motion_trusted")
 def test_motion_dies_out_towards_the_photo_so_that_no_seam_is_left(crop: Crop) -> None:
     y, x = np.mgrid[:120, :160]
     photo = np.stack([x, y, (x + y) // 2], axis=2).astype(np.uint8)  # a seam would be an edge
     square, window = draw(photo, crop, torch.full((1, 2, SIZE, SIZE), 1.5))
     pasted = Paster(photo, crop, 4096)(square).astype(int)
-    assert np.abs(pasted - photo).max() > 3  # something moved
+    assert np.abs(pasted - photo).max() > 2  # something moved
     for axis in (0, 1):
         assert np.abs(np.diff(pasted, axis=axis)).max() <= 4  # the photo's own steps are 1
     if not crop.angle:
@@ -68,6 +75,7 @@ def test_motion_dies_out_towards_the_photo_so_that_no_seam_is_left(crop: Crop) -
         assert moved[:2].tolist() == pytest.approx([1.5 * 80 / SIZE] * 2, abs=0.6)
 
 
+@pytest.mark.usefixtures("all_motion_trusted")
 def test_motion_goes_on_where_the_photo_ends() -> None:
     photo = noise(80, 80)
     flow = torch.full((1, 2, SIZE, SIZE), 2.0)  # 5 pixels of the photo

@@ -1,0 +1,172 @@
+"""The rows of a table of renders, as jobs."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from talkhead.animation.paths import refuse_address
+from talkhead.animation.settings import RenderSettings
+from talkhead.errors import TalkheadError, shown, told
+from talkhead.io.atomic import fitting_name
+from talkhead.options import OptionField, option_fields
+from talkhead.schema import fitting
+
+SOURCE, DRIVING, OUTPUT, WEIGHTS = "source", "driving", "output", "weights"
+YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row: what is rendered, with what, into which file.
+
+    row:    its number, from 1 for the first below the names of the columns.
+    output: below the folder of the results. weights: None: those of the batch.
+    """
+
+    row: int
+    source: Path
+    driving: Path
+    output: Path
+    settings: RenderSettings
+    weights: Path | None
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be a job, and why."""
+
+    row: int
+    cells: dict[str, str]
+    why: str
+
+
+def read_jobs(table: Path, weights: Path | None) -> list[Job | BadRow]:
+    """The rows of a CSV file in UTF-8, in order; empty lines are none.
+
+    Columns are `source`, `driving` and, where wanted, `output`, `weights` and any setting of
+    `animate`, named as its option. Paths are relative to the table's folder. An empty cell is a
+    column left out.
+
+    weights: of rows that name none.
+
+    Raises TalkheadError where the table itself cannot be used.
+    """
+    columns, rows = read_table(table)
+    return [_job(number, columns, row, table.parent, weights) for number, row in rows]
+
+
+def read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, and the cells of every row with its number."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            names, *rows = [row for row in csv.reader(file, strict=True) if any(row)] or [[]]
+    except UnicodeDecodeError as error:
+        raise TalkheadError(f"{table} is not text in UTF-8; save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise TalkheadError(f"{table} is no CSV table ({told(error)}); check its quotes") from error
+    except OSError as error:
+        raise TalkheadError(f"cannot read the table {table}: {error.strerror}") from error
+    columns = [name.strip().lower().replace("_", "-") for name in names]
+    _check_columns(table, columns)
+    if not rows:
+        raise TalkheadError(f"{table} has no rows below the names of its columns; add some")
+    return columns, list(enumerate(rows, 1))
+
+
+def _check_columns(table: Path, columns: list[str]) -> None:
+    """Raise TalkheadError for columns that are missing, unknown or there twice."""
+    for name in (SOURCE, DRIVING):
+        if name not in columns:
+            found = ", ".join(columns) or "nothing"
+            raise TalkheadError(
+                f"{table} has no column {name}; its first line must name the columns, with commas "
+                f"between them, and holds {shown(found)}"
+            )
+    known = [SOURCE, DRIVING, OUTPUT, WEIGHTS, *setting_columns()]
+    for name in columns:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"do you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise TalkheadError(f"{table} has a column {shown(name)}, which is no setting; {hint}")
+        if columns.count(name) > 1:
+            raise TalkheadError(f"{table} has two columns {name}; remove one of them")
+
+
+@cache
+def setting_columns() -> dict[str, OptionField]:
+    """The settings of a render by the names of their options."""
+    return {
+        field.option.flags[0].removeprefix("--")
+        if field.option.flags
+        else field.name.replace("_", "-"): field
+        for field in option_fields(RenderSettings)
+    }
+
+
+def _job(
+    number: int, columns: list[str], row: list[str], folder: Path, weights: Path | None
+) -> Job | BadRow:
+    cells = {name: text.strip() for name, text in zip(columns, row, strict=False)}
+    try:
+        if len(row) != len(columns):
+            raise TalkheadError(
+                f"it has {len(row)} values for {len(columns)} columns; put quotes around a value "
+                "that holds commas"
+            )
+        source, driving = (_input(cells, name, folder) for name in (SOURCE, DRIVING))
+        assert source is not None
+        assert driving is not None
+        return Job(
+            number,
+            source,
+            driving,
+            _output(cells.get(OUTPUT) or fitting_name(f"{source.stem}--{driving.stem}", ".mp4")),
+            RenderSettings(**dict(_settings(cells))),
+            _input(cells, WEIGHTS, folder) if cells.get(WEIGHTS) else weights,
+        )
+    except TalkheadError as error:
+        return BadRow(number, cells, str(error))
+
+
+def _input(cells: dict[str, str], name: str, folder: Path) -> Path:
+    text = cells[name]
+    if not text:
+        raise TalkheadError(f"it names no {name}; fill that cell")
+    if "\0" in text:
+        raise TalkheadError(f"its {name} {shown(text)} is no path; check the table")
+    refuse_address(text)
+    return folder / text
+
+
+def _output(text: str) -> Path:
+    """A place below the folder of the results, and nowhere else: a table may come from others."""
+    path = Path(text)
+    if path.is_absolute() or ".." in path.parts or "\0" in text or not path.name:
+        raise TalkheadError(
+            f"the output {shown(text)} is no place in the folder of the results; give a name in it"
+        )
+    if path.parts[0].startswith(".") or path.name.startswith("."):
+        raise TalkheadError(f"the output {shown(text)} is hidden; give a name without a dot before")
+    return path
+
+
+def _settings(cells: dict[str, str]) -> Iterator[tuple[str, Any]]:
+    """Names and values of the settings that a row gives."""
+    for column, field in setting_columns().items():
+        if text := cells.get(column):
+            yield field.name, _value(field.kind, text)
+
+
+def _value(kind: Any, text: str) -> Any:
+    """A text as the kind of value that a setting takes; as it is where none fits, to be refused."""
+    for read in (lambda word: YES_OR_NO[word.lower()], int, float, str):
+        with suppress(ValueError, KeyError, TalkheadError):
+            return fitting(kind, read(text), "")
+    return text

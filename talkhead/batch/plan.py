@@ -1,0 +1,109 @@
+"""What there is to do for a batch: which rows are done, cannot be, or are to be rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from talkhead import checkpoint
+from talkhead.animation.animator import fingerprint
+from talkhead.animation.paths import check_inputs, check_output
+from talkhead.batch.jobs import DRIVING, OUTPUT, SOURCE, BadRow, Job
+from talkhead.batch.options import BatchOptions
+from talkhead.batch.results import Result, Results
+from talkhead.device import PRECISIONS
+from talkhead.errors import TalkheadError, sentence
+from talkhead.motion.template import read_driving
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job that is to be rendered.
+
+    waiting: its result as long as it is not. overwrite: whether its output may be replaced.
+    """
+
+    job: Job
+    waiting: Result
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Weights and precision of a row, for its fingerprint."""
+
+    weights: str
+    precision: torch.dtype
+
+
+class Plan:
+    """Decides about rows, one after the other.
+
+    table: the file of the jobs, which nothing is written over.
+    """
+
+    def __init__(
+        self, results: Results, table: Path, options: BatchOptions, overwrite: bool
+    ) -> None:
+        self._results = results
+        self._table = table
+        self._options = options
+        self._overwrite = overwrite
+        self._taken: dict[Path, int] = {}
+        self._digest = lru_cache(maxsize=None)(checkpoint.sha256)
+        self._driving = lru_cache(maxsize=16)(read_driving)
+
+    def __call__(self, rows: Iterable[Job | BadRow]) -> list[Result | Task]:
+        """The result of every row that has one already, and what to do for the others."""
+        return [self._refused(row) if isinstance(row, BadRow) else self._job(row) for row in rows]
+
+    def _refused(self, row: BadRow) -> Result:
+        source, driving, output = (row.cells.get(c, "") for c in (SOURCE, DRIVING, OUTPUT))
+        return Result(row.row, "failed", source, driving, output, error=row.why)
+
+    def _job(self, job: Job) -> Result | Task:
+        waiting = Result(
+            job.row, "waiting", str(job.source), str(job.driving), job.output.as_posix()
+        )
+        try:
+            return self._decide(job, waiting)
+        except (TalkheadError, OSError) as error:
+            return replace(waiting, status="failed", error=sentence(error))
+
+    def _decide(self, job: Job, waiting: Result) -> Result | Task:
+        folder, output = self._results.folder, self._results.folder / job.output
+        if (first := self._taken.setdefault(job.output, job.row)) != job.row:
+            raise TalkheadError(
+                f"it writes the same output {job.output} as row {first}; name another in the "
+                f"column {OUTPUT}"
+            )
+        weights = job.weights or checkpoint.default_weights()
+        read = [job.source, job.driving, weights]
+        check_inputs(read)
+        drawing = Drawing(self._digest(weights), PRECISIONS[self._options.precision])
+        driving = self._driving(job.driving)
+        work = fingerprint(drawing, [job.source], driving, job.settings)
+        found = self._results.found.get(waiting.output)
+        if found is not None and found.is_done(folder, work):
+            return replace(found, row=job.row)
+        if found is not None and found.has_failed(work) and self._options.retry != "failed":
+            return replace(found, row=job.row)
+        begun = self._results.begun.get(waiting.output)
+        overwrite = self._overwrite or (begun is not None and begun.has_made(folder, work))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        check_output(output, [*read, self._table], overwrite)
+        return Task(job, replace(waiting, work=work), overwrite)
+
+
+def after_loss(task: Task, results: Results) -> Result | Task:
+    """What to do for a task whose worker is gone: nothing more if it has noted the end of it."""
+    noted, work = results.note_of(task.waiting.output), task.waiting.work
+    if noted is None:
+        return task
+    if noted.is_done(results.folder, work) or noted.has_failed(work):
+        return noted
+    return replace(task, overwrite=task.overwrite or noted.has_made(results.folder, work))

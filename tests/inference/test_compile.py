@@ -1,0 +1,51 @@
+"""What compiling needs of the models, as far as a machine without a GPU can tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from miniatures import FAMILIES, mini_config
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from talkhead.inference.fusion import fold
+from talkhead.models import build
+
+
+class DeviceWatch(TorchDispatchMode):
+    """Notes every operation whose result lies on the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_cpu: list[str] = []
+        self.operations = 0
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = operation(*args, **(kwargs or {}))
+        self.operations += 1
+        for value in tree_leaves(result):
+            if isinstance(value, torch.Tensor) and value.device.type == "cpu":
+                self.on_cpu.append(str(operation))
+        return result
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_drawing_stays_on_its_device_and_waits_for_no_value_of_it(family: str) -> None:
+    """Or else it could not be recorded as one CUDA graph. On the meta device values do not exist:
+    whatever asks for one raises."""
+    model = build(mini_config(family)).eval().requires_grad_(False)
+    fold(model)
+    model.to("meta")
+    size = model.config.image_size
+    pictures = torch.empty(3, 3, size, size, device="meta")
+    with torch.inference_mode(), DeviceWatch() as watch:
+        state = model.encode_source(pictures[:1])
+        keypoints = model.detect(pictures)
+        assert model.render(state, keypoints).shape == pictures.shape
+        assert model.render_parts(state, keypoints).image.shape == pictures.shape
+    assert watch.operations > 50
+    assert watch.on_cpu == []
