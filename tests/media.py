@@ -126,6 +126,31 @@ def remux(
     return output
 
 
+def loop(source: Path, output: Path, times: int) -> Path:
+    """Write a clip's packets `times` over, each time later by its length; returns the new path.
+
+    So even an hour is made at once.
+    """
+    with av.open(str(source)) as old, av.open(str(output), "w") as new:
+        video = old.streams.video[0]
+        length = video.frames / video.average_rate
+        streams = {stream: new.add_stream_from_template(stream) for stream in old.streams}
+        packets = [
+            (packet, packet.stream, packet.pts, packet.dts)
+            for packet in old.demux()
+            if packet.size and 0 <= packet.pts * packet.time_base < length  # no priming of sound
+        ]
+        for turn in range(times):
+            for packet, stream, pts, dts in packets:
+                later = round(turn * length / stream.time_base)
+                packet.stream = stream
+                packet.time_base = stream.time_base
+                packet.pts, packet.dts = pts + later, dts + later
+                packet.stream = streams[stream]
+                new.mux(packet)
+    return output
+
+
 def forget_codec(path: Path, kind: str, number: int) -> Path:
     """Give a track of an mp4 a codec that nobody knows. kind: "avc1" or "alac" as stored."""
     content = path.read_bytes()

@@ -24,6 +24,8 @@ from websockets.sync.client import connect
 from talkhead.studio.server import listen, make_server
 from talkhead.studio.state import Choice, Studio
 
+PATIENCE = 240.0  # seconds; a machine may be busy with other things
+
 
 @contextmanager
 def serving(weights: Path, key: str | None = None) -> Iterator[tuple[Studio, int]]:
@@ -56,7 +58,7 @@ class Client:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> tuple[int, bytes, dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
         found = answer.read()
@@ -95,6 +97,6 @@ class Client:
     def until(self, events: Any, *states: str) -> dict[str, Any]:
         """The first event of a render in one of these states."""
         while True:
-            event = json.loads(events.recv(timeout=60))
+            event = json.loads(events.recv(timeout=PATIENCE))
             if event["type"] == "render" and event["state"] in states:
                 return event

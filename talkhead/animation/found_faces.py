@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.animation.driving import open_driving
-from talkhead.animation.portrait import read_photo
+from talkhead.animation.portrait import read_photo, warn_if_small
 from talkhead.animation.settings import RenderSettings
 from talkhead.faces.choice import choose
 from talkhead.faces.crop import centre_square
@@ -37,7 +37,10 @@ class FoundFaces:
 def faces_of_portrait(path: Path, _: RenderSettings, finder: FaceFinder) -> FoundFaces:
     """The faces of a photo or of a video's first frame. Raises TalkheadError."""
     photo = read_photo(path)
-    return _found(photo, finder.find(photo, every=True), upright_crop)
+    found = _found(photo, finder.find(photo, every=True), upright_crop)
+    if found.chosen is not None:
+        warn_if_small(found.faces[found.chosen - 1], path.name)
+    return found
 
 
 def faces_of_driving(path: Path, settings: RenderSettings, finder: FaceFinder) -> FoundFaces:

@@ -15,7 +15,7 @@ from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import upright_crop
 from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.io.image import is_picture, read_image
-from talkhead.structs import Crop
+from talkhead.structs import Crop, Face
 from talkhead.video import VideoReader
 from talkhead.video.media import VIDEO_SUFFIXES
 
@@ -84,11 +84,16 @@ def find_crop(
         return centre_square(width, height), "centre", None
     face = choose(faces, number)
     crop = upright_crop(face, width, height)
+    warn_if_small(face, name)
+    if crop.angle:
+        log.info("the head in %s lies by %.0f degrees; it is turned upright", name, face.roll)
+    return crop, finder.name, face.points
+
+
+def warn_if_small(face: Face, name: str) -> None:
+    """Warn that a face of the photo `name` has too few pixels for a sharp result."""
     if face.height < SMALL:
         log.warning(
             "the face in %s is only %.0f pixels high: the result will be blurred",
             *(name, face.height),
         )
-    if crop.angle:
-        log.info("the head in %s lies by %.0f degrees; it is turned upright", name, face.roll)
-    return crop, finder.name, face.points

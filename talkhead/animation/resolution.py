@@ -37,12 +37,13 @@ def settle_size(
             log.warning(
                 "the size %d is odd, which video is not; it is made %d", settings.size, size
             )
-    for name, side in sides.items():
-        if size > side:
-            log.warning(
-                "%s: the crop of the face has only %d pixels a side; a size of %d shows no more",
-                *(name, side, size),
-            )
+        for name, side in sides.items():
+            if size > side:
+                log.warning(
+                    "%s: the crop of the face has only %d pixels a side; a size of %d shows no "
+                    "more",
+                    *(name, side, size),
+                )
     return replace(settings, size=size)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, Full, Queue
@@ -12,6 +13,12 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _POLL = 0.1  # seconds between looks at whether the other side has given up
+
+
+def _thread(run: Callable[..., None], *arguments: object) -> threading.Thread:
+    """A thread with the context variables of its maker, by which warnings are told apart."""
+    context = contextvars.copy_context()
+    return threading.Thread(target=context.run, args=(run, *arguments), daemon=True)
 
 
 class Prefetcher(Generic[T]):
@@ -25,7 +32,7 @@ class Prefetcher(Generic[T]):
         self._patience = patience
         self._queue: Queue[tuple[T | None, BaseException | None]] = Queue(depth)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(items,), daemon=True)
+        self._thread = _thread(self._run, items)
 
     def _run(self, items: Iterable[T]) -> None:
         end: BaseException = StopIteration()
@@ -107,7 +114,7 @@ class BackgroundWriter(Generic[T]):
         self._queue: Queue[T | None] = Queue(depth)
         self._error: BaseException | None = None
         self._drop = False
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = _thread(self._run)
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:

@@ -35,7 +35,7 @@ def studio(
         ),
     ] = False,
 ) -> None:
-    """Open a page in the browser: choose, preview, render, look inside, live. Ctrl-C ends it."""
+    """Serve a page for the browser: choose, preview, render, look inside, live. Ctrl-C ends it."""
     with plain_errors(console.debug, quiet=False):
         try:
             from talkhead.studio.access import is_loopback
@@ -56,5 +56,7 @@ def studio(
         serve(
             Choice(host, engine.weights, engine.device, key),
             port,
-            lambda address: typer.echo(f"talkhead studio: {address} (Ctrl-C ends it)"),
+            lambda address: typer.echo(
+                f"talkhead studio: open {address} in a browser (Ctrl-C ends it)"
+            ),
         )

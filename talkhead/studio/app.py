@@ -28,7 +28,7 @@ from talkhead.structs import Strengths
 from talkhead.studio.access import Guard
 from talkhead.studio.controls import command_line, impossible, read_settings
 from talkhead.studio.live import follow
-from talkhead.studio.sentences import sentence_of
+from talkhead.studio.sentences import sentence_of, warnings_of
 from talkhead.studio.session import Media, Role, Session, plain_name
 from talkhead.studio.state import EXAMPLES, Studio, example
 from talkhead.studio.upload import receive
@@ -107,6 +107,8 @@ def _in_session(studio: Studio, answer: Answer) -> Callable[[Request], Awaitable
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception as error:
+            if session.closed:  # its files went with it, and nobody waits for the answer
+                return Response(status_code=410)
             sentence = sentence_of(error, session.folder)
             return JSONResponse({"error": sentence}, status_code=400)
 
@@ -167,8 +169,12 @@ async def put_media(studio: Studio, session: Session, request: Request) -> Respo
     name = plain_name(request.query_params.get("name", ""), role)
     path = session.new_folder() / name
     length = request.headers.get("content-length", "")
-    await receive(request.stream(), path, role, int(length) if length.isdecimal() else None)
-    return await _take(studio, session, role, Media(path, name))
+    try:
+        await receive(request.stream(), path, role, int(length) if length.isdecimal() else None)
+        return await _take(studio, session, role, Media(path, name))
+    except BaseException:
+        path.unlink(missing_ok=True)  # nobody can ask for it any more, and it may be large
+        raise
 
 
 async def take_example(studio: Studio, session: Session, request: Request) -> Response:
@@ -183,8 +189,10 @@ async def take_example(studio: Studio, session: Session, request: Request) -> Re
 
 async def _take(studio: Studio, session: Session, role: Role, media: Media) -> Response:
     """Check a file by finding its faces, then choose it."""
+    session.asked[role] = media
     found = await run_in_threadpool(_faces, studio, session, role, media, RenderSettings())
-    session.choose(role, media)
+    if session.asked[role] is media:  # else another was chosen meanwhile
+        session.choose(role, media)
     return JSONResponse({**found, "file": session.publish(media.path)})
 
 
@@ -203,7 +211,8 @@ def _faces(
     from talkhead.io.image import write_image
 
     find = faces_of_portrait if role == "portrait" else faces_of_driving
-    found = find(media.path, settings, studio.finder(settings.detector))
+    with warnings_of(session.folder) as warnings:
+        found = find(media.path, settings, studio.finder(settings.detector))
     height, width = found.picture.shape[:2]
     view = session.new_folder() / "view.jpg"
     write_image(view, shrink(found.picture, VIEW_SIDE)[0])
@@ -215,6 +224,7 @@ def _faces(
         "faces": [face.box for face in found.faces],
         "crops": [[crop.x, crop.y, crop.side, crop.angle] for crop in found.crops],
         "chosen": found.chosen,
+        "warnings": warnings,
     }
 
 
@@ -260,7 +270,14 @@ async def strip(studio: Studio, session: Session, request: Request) -> Response:
         from talkhead.io.image import to_jpeg
 
         try:
-            for frame in studio.preview(session)(portrait.path, driving.path, settings):
+            frames = studio.preview(session)(portrait.path, driving.path, settings)
+            while True:
+                with warnings_of(session.folder) as warnings:
+                    frame = next(frames, None)
+                for warning in warnings:
+                    yield json.dumps({"warning": warning}) + "\n"
+                if frame is None:
+                    return
                 picture = base64.b64encode(to_jpeg(frame.rgb)).decode()
                 yield json.dumps({"seconds": frame.seconds, "jpeg": picture}) + "\n"
         except Exception as error:
@@ -311,11 +328,12 @@ async def inspect(studio: Studio, session: Session, request: Request) -> Respons
                 raise Stopped("the page was closed")
 
         output = session.new_folder() / "inspect.png"
-        report = figures.inspect(
-            portrait.path, driving.path, output, studio.engine(), settings,
-            frame=frame, progress=progress,
-        )  # fmt: skip
-        return {**asdict(report), "file": session.publish(output)}
+        with warnings_of(session.folder) as warnings:
+            report = figures.inspect(
+                portrait.path, driving.path, output, studio.engine(), settings,
+                frame=frame, progress=progress,
+            )  # fmt: skip
+        return {**asdict(report), "file": session.publish(output), "warnings": warnings}
 
     return JSONResponse(await run_in_threadpool(draw))
 

@@ -15,8 +15,8 @@ from talkhead.options import MOST, OptionField, bounds_of, option_fields
 HIDDEN = ("rate", "hardware")
 # Shown only on request; all others at once, so that a new setting is seen.
 ADVANCED = (
-    "adapt_scale", "crop_source", "crop_driving", "face", "driving_face", "detector", "start",
-    "end", "frames", "sound", "track", "video_track", "codec", "crf", "preset",
+    "adapt_scale", "crop_source", "crop_driving", "face", "driving_face", "detector", "max_side",
+    "start", "end", "frames", "sound", "track", "video_track", "codec", "crf", "preset",
 )  # fmt: skip
 WHOLE = (1, 0, 256)
 # By kind of control, values that are tried to learn whether a setting can be changed at all.

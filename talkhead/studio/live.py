@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from talkhead.studio.controls import read_settings
-from talkhead.studio.sentences import sentence_of
+from talkhead.studio.sentences import sentence_of, warnings_of
 from talkhead.studio.session import Session
 from talkhead.studio.state import Studio
 
@@ -30,8 +30,8 @@ async def follow(studio: Studio, session: Session, socket: WebSocket) -> None:
     await socket.accept()
     try:
         settings = (await socket.receive_json())["settings"]
-        portrait = await run_in_threadpool(_begin, studio, session, settings)
-        await socket.send_json({"state": "ready"})
+        portrait, warnings = await run_in_threadpool(_begin, studio, session, settings)
+        await socket.send_json({"state": "ready", "warnings": warnings})
         began = time.monotonic()
         while True:
             message = await socket.receive()
@@ -54,11 +54,15 @@ async def follow(studio: Studio, session: Session, socket: WebSocket) -> None:
         await socket.close()
 
 
-def _begin(studio: Studio, session: Session, settings: dict[str, object]) -> LivePortrait:
+def _begin(
+    studio: Studio, session: Session, settings: dict[str, object]
+) -> tuple[LivePortrait, list[str]]:
     from talkhead.animation.live_portrait import LivePortrait
 
     path = session.need("portrait").path
-    return LivePortrait(studio.engine(), path, read_settings(settings))
+    with warnings_of(session.folder) as warnings:
+        portrait = LivePortrait(studio.engine(), path, read_settings(settings))
+    return portrait, warnings
 
 
 def _draw(portrait: LivePortrait, jpeg: bytes, milliseconds: int) -> bytes | None:

@@ -13,7 +13,7 @@ from talkhead.animation.animator import Animator
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import Stopped
 from talkhead.inference.engine import Engine
-from talkhead.studio.sentences import sentence_of
+from talkhead.studio.sentences import sentence_of, warnings_of
 from talkhead.studio.session import Media, Session
 
 State = Literal["waiting", "working", "done", "stopped", "failed"]
@@ -38,6 +38,7 @@ class Render:
     rate: float | None = None
     error: str | None = None
     file: str | None = None
+    warnings: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     _began: tuple[str, int, float] = ("", 0, 0.0)
     _told: float = 0.0
@@ -74,6 +75,7 @@ class Render:
                 "before": before,
                 "error": self.error,
                 "file": self.file,
+                "warnings": self.warnings,
                 "name": self.output.name,
                 "portrait": self.portrait.name,
                 "driving": self.driving.name,
@@ -162,9 +164,10 @@ class Renders:
     def _draw(self, render: Render) -> None:
         render.state = "working"
         render.tell()
-        report = self._animator(
-            render.portrait.path, render.driving.path, render.output, render.settings
-        )
+        with warnings_of(render.session.folder) as render.warnings:
+            report = self._animator(
+                render.portrait.path, render.driving.path, render.output, render.settings
+            )
         render.done = report.frames
         render.rate = report.frames_per_second
         render.state = "stopped" if report.stopped else "done"

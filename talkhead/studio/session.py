@@ -38,6 +38,7 @@ class Session:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     files: dict[str, Path] = field(default_factory=dict)
     media: dict[Role, Media] = field(default_factory=dict)
+    asked: dict[Role, Media] = field(default_factory=dict)  # the newest, before it is checked
     closed: bool = False
     _listeners: set[asyncio.Queue[dict[str, Any]]] = field(default_factory=set)
     _left: float = field(default_factory=time.monotonic)

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from talkhead.studio.controls import controls
+from talkhead.studio.sentences import Warnings
 from talkhead.studio.session import Role, Session, Sessions
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Studio:
     def __enter__(self) -> Studio:
         folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="talkhead-studio-")))
         self.sessions = Sessions(folder.resolve(), self._forget)
+        self._stack.enter_context(Warnings())
         loader = self._stack.enter_context(ThreadPoolExecutor(1, "load"))
         self.loading: Future[Engine] = loader.submit(self._load)
         return self

@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("playwright", reason="no Playwright: pip install playwright")
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
-from studio_page import serving
+from media import loop
+from playwright.sync_api import BrowserContext, Page, Route, expect, sync_playwright
 
 from talkhead.io.image import read_image
 from talkhead.studio.state import Studio
@@ -33,19 +33,13 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install your system's package"),
 ]
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PATIENCE = 120_000  # milliseconds; a machine may be busy with other things
+PATIENCE = 240_000  # milliseconds; a machine may be busy with other things
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
     "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def running(toy_weights: Path) -> Iterator[tuple[Studio, int]]:
-    with serving(toy_weights) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +59,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
         expect.set_options(timeout=PATIENCE)
         yield context
         context.close()
+
+
+@pytest.fixture(scope="module")
+def long_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example driver over and over, so that there is time to cancel it."""
+    return loop(EXAMPLES / "driving.mp4", tmp_path_factory.mktemp("long") / "long.mp4", 50)
 
 
 @pytest.fixture
@@ -100,23 +100,37 @@ def wait_until(page: Page, expression: str) -> None:
         page.wait_for_timeout(50)
 
 
-def choose_both(page: Page) -> None:
-    """The example portrait as an upload, the example driver by its button."""
+def choose_both(page: Page, driving: Path | None = None) -> None:
+    """The example portrait as an upload, and a driver, or the example by its button."""
     page.set_input_files("#portrait input[type=file]", EXAMPLES / "portrait.jpg")
     expect(page.locator("#portrait svg")).to_be_visible()
-    page.click("#driving button:has-text('driving.mp4')")
+    if driving is None:
+        page.click("#driving button:has-text('driving.mp4')")
+    else:
+        page.set_input_files("#driving input[type=file]", driving)
     expect(page.locator("#driving svg")).to_be_visible()
 
 
-def set_frames(page: Page, frames: int) -> None:
-    page.evaluate("document.querySelector('#settings details').open = true")
-    page.fill("#set-frames", str(frames))
-    page.press("#set-frames", "Enter")
+def set_value(page: Page, name: str, value: object) -> None:
+    """Type into the field of a setting, wherever it is folded away."""
+    page.evaluate(
+        "for (const part of document.querySelectorAll('#settings details')) part.open = true"
+    )
+    page.fill(f"#set-{name}", str(value))
+    page.press(f"#set-{name}", "Enter")
+
+
+def render_long(page: Page, driving: Path) -> None:
+    """Begin a render that takes minutes, and wait until its frames are drawn."""
+    choose_both(page, driving)
+    set_value(page, "anchor", "first")
+    page.click("#render")
+    expect(page.locator(".job p")).to_contain_text("Rendering · frame")
 
 
 def test_from_two_files_to_a_video_with_sound(page: Page, tmp_path: Path) -> None:
     choose_both(page)
-    set_frames(page, 20)
+    set_value(page, "frames", 20)
     expect(page.locator("#strip-note")).to_contain_text("6 frames in")
     expect(page.locator("#render-hint")).to_have_text(
         "The chosen part of the video, with its sound."
@@ -204,15 +218,12 @@ def test_one_of_two_faces_is_clicked(page: Page, tmp_path: Path) -> None:
     assert float(crop or 0) > 230
 
 
-def test_cancel_keeps_what_is_drawn(page: Page, tmp_path: Path) -> None:
-    choose_both(page)
-    page.locator("#set-size").fill("1024")  # slow to encode, so that there is time to cancel
-    page.press("#set-size", "Enter")
-    page.click("#render")
-    expect(page.locator(".job p")).to_contain_text("Rendering")
+def test_cancel_keeps_what_is_drawn(page: Page, long_driver: Path) -> None:
+    render_long(page, long_driver)
     page.click(".job button")
     expect(page.locator("#result h2")).to_contain_text("cancelled: the first")
-    wait_until(page, "document.querySelectorAll('#result video')[1].duration < 3.9")
+    wait_until(page, "document.querySelectorAll('#result video')[1].duration < 100")
+    expect(page.locator("#history li")).to_contain_text("cancelled")
 
 
 def test_an_error_is_shown_and_what_was_there_stays(page: Page, tmp_path: Path) -> None:
@@ -224,6 +235,43 @@ def test_an_error_is_shown_and_what_was_there_stays(page: Page, tmp_path: Path) 
     page.fill("#set-anchor", "99999")
     page.press("#set-anchor", "Enter")
     expect(page.locator("#strip-error")).to_contain_text("the anchor is frame 99999")
+
+
+def test_a_phone_goes_the_whole_way(page: Page, tmp_path: Path) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.reload()
+    # A name and a warning that are longer than the page is wide.
+    photo = tmp_path / f"{'a_long_name' * 8}.png"
+    Image.open(EXAMPLES / "portrait.jpg").save(photo, icc_profile=b"no profile")
+    page.set_input_files("#portrait input[type=file]", photo)
+    expect(page.locator("#portrait .warnings")).to_contain_text("its colour profile cannot be used")
+    page.click("#driving button:has-text('driving.mp4')")
+    expect(page.locator("#strip-note")).to_contain_text("6 frames in")
+    set_value(page, "frames", 3)
+    set_value(page, "size", 301)
+    expect(page.locator("#strip-warnings")).to_contain_text("the size 301 is odd")
+    page.click("#render")
+    expect(page.locator("#result .warnings")).to_contain_text("the size 301 is odd")
+    expect(page.locator("#history li")).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_an_upload_shows_how_far_it_is_and_gives_way_to_a_newer_choice(
+    page: Page, tmp_path: Path
+) -> None:
+    waiting: list[Route] = []
+    page.route("**/media/portrait*", lambda route: waiting.append(route))  # a slow network
+    large = tmp_path / "large.jpg"
+    large.write_bytes((EXAMPLES / "portrait.jpg").read_bytes() + bytes(8 << 20))
+    page.set_input_files("#portrait input[type=file]", large)
+    expect(page.locator("#portrait .hint[role=status]")).to_contain_text(
+        re.compile(r"Uploading large.jpg: \d+ %|Looking for faces")
+    )
+    page.click("#portrait button:has-text('portrait.jpg')")
+    expect(page.locator("#portrait h2 small")).to_contain_text("portrait.jpg")
+    assert len(waiting) == 1
+    expect(page.locator("#portrait .error")).to_be_hidden()
+    expect(page.locator("#portrait progress")).to_be_hidden()
 
 
 def test_the_camera_drives_the_portrait(page: Page) -> None:
@@ -259,7 +307,7 @@ def test_photo_and_driver_come_from_the_camera(page: Page) -> None:
 
 def test_inspect_shows_its_figures(page: Page) -> None:
     choose_both(page)
-    set_frames(page, 4)
+    set_value(page, "frames", 4)
     page.click("#tab-inspect")
     page.fill("#inspect-frame", "2")
     page.click("#inspect-draw")
@@ -271,18 +319,14 @@ def test_inspect_shows_its_figures(page: Page) -> None:
 
 
 def test_a_second_tab_waits_its_turn(
-    page: Page, browser: BrowserContext, running: tuple[Studio, int]
+    page: Page, browser: BrowserContext, running: tuple[Studio, int], long_driver: Path
 ) -> None:
-    choose_both(page)
-    page.locator("#set-size").fill("1024")
-    page.press("#set-size", "Enter")
-    page.click("#render")
-    expect(page.locator(".job p")).to_contain_text("frame")
+    render_long(page, long_driver)
     other = browser.new_page()
     other.on("dialog", lambda dialog: dialog.accept())
     other.goto(page.url)
     choose_both(other)
-    set_frames(other, 2)
+    set_value(other, "frames", 2)
     other.click("#render")
     expect(other.locator(".job p")).to_contain_text("1 before this one")
     # The first page is closed in the middle of its render: the second has its turn.
@@ -298,8 +342,15 @@ def test_a_second_tab_waits_its_turn(
 def test_nothing_sticks_out(page: Page, colours: str, width: int, height: int) -> None:
     page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
     page.set_viewport_size({"width": width, "height": height})
-    page.evaluate("document.querySelector('#settings details').open = true")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.reload()
+    fold = page.locator("#settings > details")
+    expect(fold).to_have_js_property("open", width > 760)
+    page.evaluate(
+        "for (const part of document.querySelectorAll('#settings details')) part.open = true"
+    )
+    for tab in ("inspect", "live", "animate"):
+        page.click(f"#tab-{tab}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), tab
     lightness = page.evaluate(
         "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
     )
@@ -314,7 +365,7 @@ def test_only_this_machine_is_talked_to(page: Page) -> None:
     page.reload()
     expect(page.locator("#engine")).to_contain_text("cpu")
     choose_both(page)
-    set_frames(page, 4)
+    set_value(page, "frames", 4)
     expect(page.locator("#strip-note")).to_contain_text("frames in")
     page.click("#render")
     seen = peers(os.getpid())

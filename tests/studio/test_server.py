@@ -3,63 +3,41 @@
 from __future__ import annotations
 
 import json
-import os
-import re
+import logging
 import shlex
-import signal
-import socket
 import struct
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from studio_page import Client, serving  # isort: skip - it skips this file without the extra
 from media import make_clip, moving_picture
 from typer.testing import CliRunner
-from websockets.exceptions import InvalidStatus
 
-import talkhead
-from talkhead.animation.settings import RenderSettings
+from talkhead.animation.threads import Prefetcher
 from talkhead.cli import app
 from talkhead.errors import TalkheadError
+from talkhead.faces.alignment import Detector
+from talkhead.faces.finder import FaceFinder
 from talkhead.io.image import from_jpeg, read_image, to_jpeg
-from talkhead.studio.access import is_loopback
-from talkhead.studio.controls import command_line, controls, impossible, read_settings
-from talkhead.studio.server import listen
+from talkhead.studio import session
+from talkhead.studio.sentences import Warnings, warnings_of
 from talkhead.studio.session import plain_name
 from talkhead.studio.state import Studio
 from talkhead.video import VideoReader
+from talkhead.video.media_source import MediaSource
 
 PNG = cv2.imencode(".png", moving_picture(0))[1].tobytes()
 CENTRED = {"crop_source": "none", "crop_driving": "none"}
-PAGE = Path(talkhead.__file__).parent / "studio" / "page"
-
-
-@pytest.fixture(scope="module")
-def running(toy_weights: Path) -> Iterator[tuple[Studio, int]]:
-    with serving(toy_weights) as found:
-        yield found
-
-
-@pytest.fixture
-def client(running: tuple[Studio, int]) -> Client:
-    return Client(running[1]).begin()
-
-
-@pytest.fixture
-def ready(client: Client, portrait: Path, tmp_path: Path) -> Client:
-    """A page with a portrait and a driving video of 12 frames, with sound."""
-    client.upload("portrait", portrait)
-    client.upload("driving", make_clip(tmp_path / "drive.mp4", frames=12))
-    return client
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HOUR = 36_000  # frames
 
 
 def frames_of(path: Path) -> np.ndarray:
@@ -106,9 +84,11 @@ def test_the_strip_comes_frame_by_frame(ready: Client) -> None:
     assert all("jpeg" in line for line in found)
 
 
-def test_cancelling_keeps_what_is_drawn(client: Client, portrait: Path, tmp_path: Path) -> None:
+def test_cancelling_keeps_what_is_drawn(
+    client: Client, portrait: Path, hour: Path, tmp_path: Path
+) -> None:
     client.upload("portrait", portrait)
-    client.upload("driving", make_clip(tmp_path / "long.mp4", frames=1500))
+    client.upload("driving", hour)
     settings = {**CENTRED, "anchor": "first", "size": 256}
     with client.socket("events") as events:
         number = client.own("POST", "renders", {"settings": settings})["number"]
@@ -120,17 +100,47 @@ def test_cancelling_keeps_what_is_drawn(client: Client, portrait: Path, tmp_path
     assert event["state"] == "stopped"
     path = tmp_path / "part.mp4"
     path.write_bytes(client.file(event["file"]))
-    assert 0 < len(frames_of(path)) == event["done"] < 1500
+    assert 0 < len(frames_of(path)) == event["done"] < HOUR
 
 
-def test_two_pages_share_one_queue(
-    running: tuple[Studio, int], portrait: Path, tmp_path: Path
+def test_cancelling_while_motion_is_read_keeps_nothing(
+    client: Client, portrait: Path, hour: Path
 ) -> None:
+    client.upload("portrait", portrait)
+    client.upload("driving", hour)
+    with client.socket("events") as events:
+        number = client.own("POST", "renders", {"settings": CENTRED})["number"]
+        while client.until(events, "working")["stage"] != "reading motion":
+            pass
+        client.own("DELETE", f"renders/{number}")
+        event = client.until(events, "done", "stopped", "failed")
+    assert (event["state"], event["file"]) == ("stopped", None)
+    assert "nothing was kept" in event["error"]
+
+
+def test_the_strip_of_an_hour_is_drawn_without_reading_it_all(
+    client: Client, portrait: Path, hour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.upload("portrait", portrait)
+    client.upload("driving", hour)
+    decoded: list[int] = []
+    time_of = MediaSource._time
+
+    def count(self: MediaSource, frame: av.VideoFrame) -> int | None:
+        decoded.append(1)
+        return time_of(self, frame)
+
+    monkeypatch.setattr(MediaSource, "_time", count)
+    found = client.lines(CENTRED)
+    assert [line["seconds"] for line in found] == [0, 600, 1200, 1800, 2400, 3000]
+    assert 6 <= len(decoded) < HOUR / 10
+
+
+def test_two_pages_share_one_queue(running: tuple[Studio, int], portrait: Path, hour: Path) -> None:
     first, second = Client(running[1]).begin(), Client(running[1]).begin()
-    driving = make_clip(tmp_path / "long.mp4", frames=600)
     for each in (first, second):
         each.upload("portrait", portrait)
-        each.upload("driving", driving)
+        each.upload("driving", hour)
     with first.socket("events") as here, second.socket("events") as there:
         number = first.own("POST", "renders", {"settings": CENTRED})["number"]
         first.until(here, "working")
@@ -141,11 +151,11 @@ def test_two_pages_share_one_queue(
 
 
 def test_a_page_that_closes_stops_its_renders_and_takes_its_files_along(
-    running: tuple[Studio, int], portrait: Path, tmp_path: Path
+    running: tuple[Studio, int], portrait: Path, hour: Path, tmp_path: Path
 ) -> None:
     client = Client(running[1]).begin()
     client.upload("portrait", portrait)
-    client.upload("driving", make_clip(tmp_path / "long.mp4", frames=1500))
+    client.upload("driving", hour)
     session = running[0].sessions.get(client.session)
     assert session is not None
     with client.socket("events") as events:
@@ -163,6 +173,78 @@ def test_a_page_that_closes_stops_its_renders_and_takes_its_files_along(
     assert (status, body) == (410, b"this page has ended; reload it")
 
 
+def test_a_page_whose_connection_is_lost_ends_after_a_while(
+    toy_weights: Path, portrait: Path, hour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "GRACE", 3.0)
+    with serving(toy_weights) as (studio, port):
+        client = Client(port).begin()
+        folder = studio.sessions.get(client.session).folder  # type: ignore[union-attr]
+        with client.socket("events") as events:
+            client.upload("portrait", portrait)
+            client.upload("driving", hour)
+            client.own("POST", "renders", {"settings": {**CENTRED, "anchor": "first"}})
+            client.until(events, "working")
+        deadline = time.monotonic() + 60
+        while studio.sessions.get(client.session) or folder.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with studio.renders._change:
+            assert studio.renders._change.wait_for(lambda: not studio.renders._current, 60)
+
+
+def test_the_newest_choice_counts(running: tuple[Studio, int], ready: Client) -> None:
+    """A file that takes longer to check than one that was chosen after it."""
+    mine = running[0].sessions.get(ready.session)
+    assert mine is not None
+    finder, asked = running[0].finder, threading.Event()
+
+    def slow(detector: Detector) -> FaceFinder:
+        if not asked.is_set():
+            asked.set()
+            assert ready.own("POST", "examples/portrait", {"name": "portrait.jpg"})["faces"]
+        return finder(detector)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(running[0], "finder", slow)
+        ready.upload("portrait", EXAMPLES / "portrait.jpg", "slow.jpg")
+    assert mine.need("portrait").name == "portrait.jpg"
+
+
+# What the library warns of
+
+
+def test_warnings_come_with_the_answer_to_what_caused_them(
+    client: Client, portrait: Path, tmp_path: Path
+) -> None:
+    Image.open(portrait).save(tmp_path / "odd.png", icc_profile=b"no profile")
+    (profile,) = client.upload("portrait", tmp_path / "odd.png")["warnings"]
+    assert profile.startswith("odd.png: its colour profile cannot be used")
+    client.upload("driving", make_clip(tmp_path / "two.mp4", frames=3, audio_tracks=2))
+    settings = {**CENTRED, "size": 65}
+    odd = "the size 65 is odd, which video is not; it is made 66"
+    assert {"warning": odd} in client.lines(settings)
+    assert {"warning": odd} not in client.lines({**CENTRED, "size": 66})
+    with client.socket("events") as events:
+        client.own("POST", "renders", {"settings": settings})
+        event = client.until(events, "done", "failed")
+    assert {profile, odd, "two.mp4 has 2 sound tracks; track 0 is used"} == {*event["warnings"]}
+
+
+def test_a_warning_of_a_thread_of_the_work_is_heard(tmp_path: Path) -> None:
+    def items() -> Iterator[int]:
+        logging.getLogger("talkhead.video").warning("%s/7/drive.mp4 is damaged", tmp_path)
+        yield 1
+
+    with Warnings(), warnings_of(tmp_path) as mine:
+        with Prefetcher(items(), 1) as ahead:
+            assert list(ahead) == [1]
+        with warnings_of(tmp_path) as others:
+            logging.getLogger("talkhead.video").warning("of other work")
+    assert mine == ["drive.mp4 is damaged"]
+    assert others == ["of other work"]
+
+
 def test_inspect_draws_a_sheet(ready: Client, tmp_path: Path) -> None:
     report = ready.own("POST", "inspect", {"settings": CENTRED, "frame": 3})
     assert report["frame"] == 3
@@ -173,7 +255,7 @@ def test_inspect_draws_a_sheet(ready: Client, tmp_path: Path) -> None:
 def test_live_answers_each_picture_with_one(ready: Client) -> None:
     with ready.socket("live") as live:
         live.send(json.dumps({"settings": CENTRED}))
-        assert json.loads(live.recv(timeout=60)) == {"state": "ready"}
+        assert json.loads(live.recv(timeout=60)) == {"state": "ready", "warnings": []}
         for number in (0, 5):
             live.send(to_jpeg(moving_picture(number)))
             answer = live.recv(timeout=60)
@@ -193,13 +275,16 @@ def test_live_says_that_no_face_was_seen(ready: Client) -> None:
 
 
 def test_a_broken_portrait_is_told_of_as_on_the_command_line(
-    ready: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    running: tuple[Studio, int], ready: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not much of a picture")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TalkheadError) as told:
         read_image("broken.jpg")
+    mine = running[0].sessions.get(ready.session)
+    assert mine is not None
     assert ready.upload("portrait", tmp_path / "broken.jpg") == {"error": str(told.value)}
+    assert not list(mine.folder.rglob("broken.jpg"))
     assert len(ready.lines(CENTRED)) == 6  # the one before is still there
 
 
@@ -253,195 +338,3 @@ def test_an_upload_without_room_is_refused(
     monkeypatch.setattr(upload, "KEEP_FREE", 0)
     monkeypatch.setitem(upload.LIMITS, "portrait", 100)
     assert "too large" in client.upload("portrait", portrait)["error"]
-
-
-# Who may ask
-
-
-def test_another_name_for_this_machine_is_refused(client: Client) -> None:
-    status, body, _ = client.ask("GET", "/", headers={"Host": "evil.example"})
-    assert (status, b"evil.example" in body) == (403, True)
-    with pytest.raises(InvalidStatus):
-        client.socket("events", additional_headers={"Host": "evil.example"}).close()
-
-
-def test_another_page_is_refused(client: Client) -> None:
-    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
-        status, _, _ = client.ask("POST", "/api/sessions", headers=headers)
-        assert status == 403
-    with pytest.raises(InvalidStatus):
-        client.socket("live", origin="https://evil.example").close()
-
-
-def test_only_files_of_the_session_can_be_asked_for(
-    running: tuple[Studio, int], ready: Client, portrait: Path
-) -> None:
-    own = ready.upload("portrait", portrait)["file"]
-    assert ready.file(own) == portrait.read_bytes()
-    stranger = Client(running[1]).begin()
-    for path in (f"/api/{stranger.session}/files/{own}", "/api/nobody/files/1", "/page/../app.py"):
-        assert stranger.ask("GET", path)[0] in (404, 410)
-    for name in ("..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "1%2f..%2f..%2fx"):
-        assert stranger.ask("GET", f"/api/{stranger.session}/files/{name}")[0] == 404
-
-
-def test_a_shared_studio_needs_its_key(toy_weights: Path) -> None:
-    with serving(toy_weights, key="secret") as (_, port):
-        client = Client(port)
-        assert client.ask("GET", "/")[0] == 403
-        assert client.ask("GET", "/?key=wrong")[0] == 403
-        status, _, headers = client.ask("GET", "/?key=secret", headers={"Host": f"10.0.0.7:{port}"})
-        assert status == 200
-        cookie = headers["set-cookie"].partition(";")[0]
-        assert client.ask("POST", "/api/sessions", headers={"Cookie": cookie})[0] == 200
-
-
-def test_the_page_loads_nothing_from_elsewhere(client: Client) -> None:
-    for path in PAGE.iterdir():
-        text = path.read_text().replace("http://www.w3.org/2000/svg", "")
-        assert re.findall(r"""(?:https?:)?//[\w-]+\.[\w.-]+""", text) == [], path.name
-    status, _, headers = client.ask("GET", "/")
-    assert status == 200
-    assert "default-src 'self'" in headers["content-security-policy"]
-    assert "frame-ancestors 'none'" in headers["content-security-policy"]
-
-
-def test_a_file_is_served_in_parts(ready: Client, portrait: Path) -> None:
-    name = ready.upload("portrait", portrait)["file"]
-    path = f"/api/{ready.session}/files/{name}"
-    status, body, _ = ready.ask("GET", path, headers={"Range": "bytes=10-19"})
-    assert (status, body) == (206, portrait.read_bytes()[10:20])
-
-
-# RenderSettings
-
-
-CHANGED: dict[str, Any] = {
-    "motion": "absolute", "adapt_scale": False, "anchor": "first", "smooth": 0.25,
-    "mouth": 0.5, "eyes": 1.5, "head": 0.0, "gaze": 2.0,
-    "crop_source": "1,2,30", "crop_driving": "none", "face": 2, "driving_face": 3,
-    "detector": "yunet", "layout": "grid", "paste_back": True, "size": 512, "max_side": 640,
-    "start": 0.5,
-    "end": 2.0, "frames": 9, "sound": False, "track": 1, "video_track": 1, "codec": "hevc",
-    "crf": 20, "preset": "slow",
-}  # fmt: skip
-
-
-def test_every_setting_reaches_the_command_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, portrait: Path
-) -> None:
-    seen: list[RenderSettings] = []
-
-    def record(jobs: object, settings: RenderSettings, *_: object) -> None:
-        seen.append(settings)
-        raise TalkheadError("seen")
-
-    monkeypatch.setattr(sys.modules["talkhead.cli.animate"], "opened", record)
-    driving = make_clip(tmp_path / "drive.mp4", frames=2)
-    for control in controls():
-        settings = read_settings({control.name: CHANGED[control.name]})
-        line = command_line([str(portrait), str(driving)], str(tmp_path / "out.mp4"), settings)
-        CliRunner().invoke(app, shlex.split(line)[1:])
-        assert seen.pop() == settings, line
-
-
-def test_settings_that_contradict_each_other_cannot_be_chosen() -> None:
-    forms = controls()
-    assert impossible(RenderSettings(), forms) == {}
-    pasted = impossible(RenderSettings(paste_back=True), forms)
-    assert set(pasted) == {"layout", "size"}
-    assert set(pasted["layout"]) == {"side-by-side", "grid"}
-    assert "pasted back" in pasted["size"]["*"]
-    assert "anchor" in impossible(RenderSettings(motion="absolute"), forms)
-    assert "track" in impossible(RenderSettings(sound=False), forms)
-    assert "avd" in impossible(RenderSettings(head=0.5), forms)["motion"]
-    assert set(impossible(RenderSettings(layout="grid"), forms)) == {"paste_back"}
-
-
-def test_motion_that_the_weights_cannot_draw_cannot_be_chosen(client: Client) -> None:
-    found = client.own("POST", "check", {"settings": {}})["impossible"]
-    assert "AVD" in found["motion"]["avd"]
-    assert "do not know which keypoints belong to the mouth" in found["mouth"]["*"]
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"size": "large"}, "size must be a whole number"),
-        ({"smooth": 2}, "smooth must be a number, 0 to 1"),
-        ({"smooth": None}, "smooth is float"),
-        ({"face": True}, "face is int"),
-        ({"wings": 1}, "no setting 'wings'"),
-        ({"paste_back": True, "layout": "grid"}, "choose one of both"),
-    ],
-)
-def test_wrong_settings_are_told_of(client: Client, values: dict[str, Any], said: str) -> None:
-    assert said in client.own("POST", "check", {"settings": values})["error"]
-
-
-# The command
-
-
-def test_a_taken_port_is_told_of() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        result = CliRunner().invoke(app, ["studio", "--port", str(port)])
-    assert result.exit_code == 1
-    assert f"port {port} is taken" in result.stderr
-    with pytest.raises(TalkheadError, match="no host nowhere"):
-        listen("nowhere.invalid", 0)
-
-
-def test_others_are_let_in_only_when_asked() -> None:
-    result = CliRunner().invoke(app, ["studio", "--host", "0.0.0.0"])
-    assert result.exit_code == 1
-    assert "--share" in result.stderr
-    assert is_loopback("127.0.0.1")
-    assert is_loopback("::1")
-    assert not is_loopback("0.0.0.0")
-    assert not is_loopback("192.168.1.5")
-
-
-def test_a_missing_extra_is_told_of_with_the_command() -> None:
-    code = (
-        "import sys; sys.modules['uvicorn'] = None\nfrom talkhead.cli import app; app(['studio'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "pip install 'talkhead[studio]'" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_weights_that_cannot_be_read_end_the_command(tmp_path: Path) -> None:
-    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
-    words = ["studio", "--port", "0", "--weights", str(tmp_path / "bad.safetensors")]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 1
-    assert "bad.safetensors" in result.stderr
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ending_the_command_removes_all_files(
-    toy_weights: Path, portrait: Path, tmp_path: Path
-) -> None:
-    words = ["studio", "--port", "0", "--weights", str(toy_weights)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "talkhead", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
-    ) as studio:  # fmt: skip
-        assert studio.stdout is not None
-        port = int(re.search(r":(\d+)/", studio.stdout.readline())[1])  # type: ignore[index]
-        client = Client(port)
-        for _ in range(100):
-            try:
-                client.begin()
-                break
-            except ConnectionError:
-                time.sleep(0.1)
-        client.upload("portrait", portrait)
-        assert len(list(tmp_path.rglob("portrait.png"))) == 1
-        studio.send_signal(signal.SIGTERM)
-        studio.wait(timeout=30)
-    assert studio.returncode in (130, 143)  # 128 and the signal, where it is told
-    assert list(tmp_path.iterdir()) == []

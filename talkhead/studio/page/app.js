@@ -23,7 +23,11 @@ async function start() {
   const inspect = new Inspect(settings);
   const live = new Live(settings);
 
-  find("#settings-reset").addEventListener("click", () => settings.reset());
+  find("#settings > details").open = !matchMedia("(max-width: 760px)").matches;
+  find("#settings-reset").addEventListener("click", (event) => {
+    event.preventDefault(); // it stands in the line that folds the settings
+    settings.reset();
+  });
   const button = find("#render");
   const tell = () => showReady(isReady(), settings.values);
   for (const card of cards) card.addEventListener("taken", tell);

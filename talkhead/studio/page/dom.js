@@ -24,6 +24,12 @@ export function showError(place, error) {
   place.textContent = error ? error.message ?? error : "";
 }
 
+// Warnings of the library, a line each.
+export function showWarnings(place, warnings) {
+  place.hidden = warnings.length === 0;
+  place.replaceChildren(...warnings.map((text) => element("p", {}, text)));
+}
+
 export function clock(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];

@@ -1,6 +1,6 @@
 // The Inspect tab: a sheet of figures for one driving frame.
 
-import { find, showError } from "./dom.js";
+import { find, showError, showWarnings } from "./dom.js";
 import { fileUrl, post } from "./server.js";
 
 export class Inspect {
@@ -18,10 +18,12 @@ export class Inspect {
     this.button.disabled = true;
     this.state.textContent = "looking …";
     showError(find("#inspect-error"), null);
+    showWarnings(find("#inspect-warnings"), []);
     try {
       const report = await post("inspect", { settings: this.settings.values, frame });
       sheet.href = sheet.firstElementChild.src = fileUrl(report.file);
       sheet.hidden = false;
+      showWarnings(find("#inspect-warnings"), report.warnings);
       this.state.textContent = `Driving frame ${report.frame}: ${report.figures.join(", ")}`;
     } catch (error) {
       this.state.textContent = "";

@@ -1,7 +1,7 @@
 // The Live tab: camera pictures go to the server one at a time, results come back.
 
 import { cameraStream } from "./camera.js";
-import { element, find, showError } from "./dom.js";
+import { element, find, showError, showWarnings } from "./dom.js";
 import { socket } from "./server.js";
 
 const LAST = 30; // pictures over which latency and rate are told
@@ -21,6 +21,7 @@ export class Live {
 
   async start() {
     showError(find("#live-error"), null);
+    showWarnings(find("#live-warnings"), []);
     try {
       this.stream = await cameraStream(false, { width: 640, height: 480 });
     } catch (error) {
@@ -50,7 +51,8 @@ export class Live {
     this.state.textContent = "Stopped.";
   }
 
-  hear({ state, error }) {
+  hear({ state, error, warnings }) {
+    if (warnings) showWarnings(find("#live-warnings"), warnings);
     if (error) {
       showError(find("#live-error"), error);
       return;

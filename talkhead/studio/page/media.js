@@ -1,7 +1,7 @@
 // A card for the portrait or the driving video: drop, choose, take with the camera, an example.
 
 import { openCamera } from "./camera.js";
-import { element, showError } from "./dom.js";
+import { element, showError, showWarnings } from "./dom.js";
 import { Overlay } from "./overlay.js";
 import { fileUrl, post, put } from "./server.js";
 
@@ -23,6 +23,9 @@ export class MediaCard extends EventTarget {
     this.well = element("div", { class: "well" }, box.dataset.hint);
     this.faces = element("div", { class: "row" });
     this.error = element("p", { class: "error", role: "alert", hidden: true });
+    this.warnings = element("div", { class: "warnings", role: "status", hidden: true });
+    this.state = element("p", { class: "hint", role: "status", hidden: true });
+    this.bar = element("progress", { max: 1, hidden: true, "aria-label": "Upload" });
     const picker = element("input", { type: "file", accept: box.dataset.accept, hidden: true });
     picker.addEventListener("change", () => {
       if (picker.files[0]) this.upload(picker.files[0], picker.files[0].name);
@@ -31,13 +34,13 @@ export class MediaCard extends EventTarget {
     const choose = element("button", { class: "small", onclick: () => picker.click() }, "Choose a file");
     const camera = element("button", { class: "small", onclick: () => this.useCamera() }, "Camera");
     const chips = examples.map((name) =>
-      element("button", { class: "small", onclick: () => this.take(() => post(`examples/${this.role}`, { name })) }, name),
+      element("button", { class: "small", onclick: () => this.take((signal) => post(`examples/${this.role}`, { name }, signal)) }, name),
     );
     const title = element("h2", {}, box.dataset.title, this.name);
     const row = element("div", { class: "row" }, choose, camera, picker);
     const more = element("div", { class: "row" }, element("span", { class: "hint" }, "Examples"), ...chips);
     box.classList.add("empty");
-    box.append(title, this.well, this.faces, this.error, row, more);
+    box.append(title, this.well, this.bar, this.state, this.faces, this.error, this.warnings, row, more);
     this.well.addEventListener("click", () => !this.facts && picker.click());
     this.acceptDrops();
     settings.addEventListener("change", (event) => this.follow(event.detail));
@@ -63,24 +66,47 @@ export class MediaCard extends EventTarget {
   }
 
   upload(blob, name) {
-    return this.take(() => put(`media/${this.role}?name=${encodeURIComponent(name)}`, blob));
+    const path = `media/${this.role}?name=${encodeURIComponent(name)}`;
+    const sent = (share) => {
+      this.bar.hidden = share >= 1;
+      this.bar.value = share;
+      this.tell(share < 1 ? `Uploading ${name}: ${Math.floor(100 * share)} %` : "Looking for faces …");
+    };
+    return this.take((signal) => put(path, blob, sent, signal));
   }
 
-  // Take what `ask` brings, a new file; what was there before stays where it fails.
+  // Take what `ask` brings, a new file; what was there before stays where it fails. The newest
+  // choice counts: one that is still under way is given up.
   async take(ask) {
+    this.asking?.abort();
+    const asking = (this.asking = new AbortController());
     this.box.classList.add("busy");
+    this.tell("Looking for faces …");
     showError(this.error, null);
     try {
-      this.facts = await ask();
+      const facts = await ask(asking.signal);
+      if (asking.signal.aborted) return;
+      this.facts = facts;
       const { crop, face } = this.own;
       this.show();
       this.settings.set({ [crop]: "auto", [face]: null });
       this.dispatchEvent(new Event("taken"));
     } catch (error) {
-      showError(this.error, error);
+      if (!asking.signal.aborted) showError(this.error, error);
     } finally {
-      this.box.classList.remove("busy");
+      if (asking === this.asking) {
+        this.box.classList.remove("busy");
+        this.bar.hidden = true;
+        this.tell("");
+      }
     }
+  }
+
+  // What is being done; in place of what is known of the faces before.
+  tell(text) {
+    this.state.textContent = text;
+    this.state.hidden = !text;
+    this.faces.hidden = Boolean(text);
   }
 
   async follow(names) {
@@ -98,7 +124,8 @@ export class MediaCard extends EventTarget {
   }
 
   show() {
-    const { name, view, width, height } = this.facts;
+    const { name, view, width, height, warnings } = this.facts;
+    showWarnings(this.warnings, warnings);
     this.box.classList.remove("empty");
     this.name.textContent = `${name} · ${width}×${height}`;
     this.name.title = name;

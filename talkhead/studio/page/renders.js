@@ -1,6 +1,6 @@
 // Renders: the queue with its progress, the newest result, the history of this session.
 
-import { clock, element, find } from "./dom.js";
+import { clock, element, find, showWarnings } from "./dom.js";
 import { makePlayer } from "./player.js";
 import { fileUrl, post, remove } from "./server.js";
 
@@ -24,9 +24,10 @@ export class Renders {
     const text = element("p", { role: "status" }, "Waiting …");
     const stop = element("button", { class: "small", onclick: () => this.stop(number, stop) }, "Cancel");
     const bar = element("progress");
-    const box = element("article", { class: "card job" }, text, stop, bar);
+    const warnings = element("div", { class: "warnings", role: "status", hidden: true });
+    const box = element("article", { class: "card job" }, text, stop, bar, warnings);
     find("#queue").append(box);
-    return Object.assign(box, { text, bar });
+    return Object.assign(box, { text, bar, warnings });
   }
 
   async stop(number, button) {
@@ -43,7 +44,8 @@ export class Renders {
     else job.ended = event; // it ended before the answer to `add` came
   }
 
-  progress({ text, bar }, event) {
+  progress({ text, bar, warnings }, event) {
+    showWarnings(warnings, event.warnings);
     if (event.state === "waiting") {
       text.textContent = event.before ? `Waiting; ${event.before} before this one` : "Waiting …";
       return;
@@ -78,12 +80,15 @@ export class Renders {
     const rate = event.rate ? `, ${event.rate.toFixed(1)} per second` : "";
     const code = element("code", {}, event.command);
     const copy = element("button", { class: "small", onclick: () => copyText(code, copy) }, "Copy");
+    const warnings = element("div", { class: "warnings" });
+    showWarnings(warnings, event.warnings);
     place.replaceChildren(
       element("h2", {}, "Result ", element("small", {}, `${event.name} · ${told}${rate}`)),
       ...makePlayer(file, fileUrl(driving), event.start),
       element("div", { class: "actions" },
         element("a", { class: "button", href: file, download: event.name }, "Download"),
         element("p", {}, "Synthetic media: the file says so in its metadata.")),
+      warnings,
       element("div", { class: "command" }, code, copy),
     );
     if (event.state === "stopped") place.lastChild.replaceChildren(element("code", {}, "# cancelled: the whole video is made by"), code, copy);

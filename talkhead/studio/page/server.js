@@ -1,5 +1,6 @@
 // The session on the server: requests, files, events.
 
+const GONE = "the studio does not answer; was it stopped in its terminal?";
 let session = "";
 
 export async function begin() {
@@ -19,8 +20,19 @@ export async function post(path, body = {}, signal = undefined) {
   return answer(await send(path, "POST", JSON.stringify(body), signal));
 }
 
-export async function put(path, blob) {
-  return answer(await send(path, "PUT", blob));
+// Send a file; `sent` is told how much of it has gone, 0 to 1. `fetch` cannot tell.
+export async function put(path, blob, sent, signal) {
+  const request = new XMLHttpRequest();
+  request.open("PUT", `/api/${session}/${path}`);
+  request.upload.addEventListener("progress", ({ loaded, total }) => sent(total ? loaded / total : 1));
+  signal.addEventListener("abort", () => request.abort());
+  await new Promise((resolve, reject) => {
+    request.addEventListener("load", resolve);
+    request.addEventListener("abort", () => reject(new DOMException("another file was chosen", "AbortError")));
+    request.addEventListener("error", () => reject(new Error(GONE)));
+    request.send(blob);
+  });
+  return answer(new Response(request.responseText, { status: request.status }));
 }
 
 export async function remove(path) {
@@ -51,7 +63,7 @@ async function send(path, method, body = undefined, signal = undefined) {
     return await fetch(`/api/${session}/${path}`, { method, body, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("the studio does not answer; was it stopped in its terminal?");
+    throw new Error(GONE);
   }
 }
 

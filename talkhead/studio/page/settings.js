@@ -4,6 +4,8 @@ import { element } from "./dom.js";
 import { post } from "./server.js";
 
 const SUGGESTIONS = { anchor: ["auto", "first"], crop_source: ["auto", "none"], crop_driving: ["auto", "none"] };
+// What stands in an empty field.
+const EMPTY = { start: "from the beginning", end: "to the end", frames: "all", face: "the largest", driving_face: "the largest" };
 const SEGMENTS = 4; // choices up to which all are shown at once
 
 export class Settings extends EventTarget {
@@ -13,6 +15,7 @@ export class Settings extends EventTarget {
     this.values = { ...defaults };
     this.controls = controls;
     this.parts = new Map();
+    this.titles = new Map(controls.map((control) => [control.flag, titleOf(control)]));
     const more = element("div", { class: "controls" });
     for (const control of controls) {
       const part = this.build(control);
@@ -59,9 +62,9 @@ export class Settings extends EventTarget {
   }
 
   build(control) {
-    const label = control.name.replaceAll("_", " ");
-    const title = label[0].toUpperCase() + label.slice(1);
-    const help = element("p", { class: "hint" }, control.help);
+    const title = titleOf(control);
+    const told = this.named(control.help);
+    const help = element("p", { class: "hint" }, told);
     const change = (value) => this.set({ [control.name]: value });
     const make = {
       switch: makeSwitch,
@@ -75,15 +78,23 @@ export class Settings extends EventTarget {
     const refuse = part.refuse;
     part.refuse = (reasons) => {
       refuse(reasons);
-      const why = Object.values(reasons)[0];
-      help.textContent = why ?? control.help;
-      help.classList.toggle("why", Boolean(why) && Boolean(reasons["*"] ?? reasons.true ?? reasons.false));
-      if (why && !help.classList.contains("why")) help.textContent = control.help;
+      const why = reasons["*"] ?? reasons.true ?? reasons.false; // of the whole setting
+      help.textContent = why ? this.named(why) : told;
+      help.classList.toggle("why", Boolean(why));
     };
     part.box.dataset.setting = control.name;
     return part;
   }
+
+  // Settings as this page calls them: `--max-side` -> Max side.
+  named(text) {
+    return text.replace(/--[a-z-]+/g, (flag) => this.titles.get(flag) ?? flag);
+  }
 }
+
+const titleOf = ({ name }) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+
+const emptyOf = ({ name, optional }) => (optional ? EMPTY[name] ?? "automatic" : null);
 
 function makeSwitch(control, title, help, change) {
   const input = element("input", { type: "checkbox", id: `set-${control.name}` });
@@ -131,7 +142,7 @@ function makeSelect(control, title, help, change) {
 }
 
 function makeText(control, title, help, change) {
-  const input = element("input", { type: "text", id: `set-${control.name}`, placeholder: control.optional ? "automatic" : null });
+  const input = element("input", { type: "text", id: `set-${control.name}`, placeholder: emptyOf(control) });
   input.addEventListener("change", () => {
     const text = input.value.trim();
     change(text || (control.optional ? null : control.default));
@@ -153,7 +164,7 @@ function makeText(control, title, help, change) {
 function makeNumber(control, title, help, change) {
   const step = control.kind === "whole" ? 1 : "any";
   const { minimum: min, maximum: max } = control;
-  const input = element("input", { type: "number", id: `set-${control.name}`, min, max, step, placeholder: control.optional ? "automatic" : null });
+  const input = element("input", { type: "number", id: `set-${control.name}`, min, max, step, placeholder: emptyOf(control) });
   input.addEventListener("change", () => {
     const value = input.value === "" ? (control.optional ? null : control.default) : Number(input.value);
     change(control.kind === "whole" && value !== null ? Math.round(value) : value);

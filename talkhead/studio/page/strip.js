@@ -1,6 +1,6 @@
 // The preview: six frames across the video, drawn anew when settings change.
 
-import { clock, element, find, showError } from "./dom.js";
+import { clock, element, find, showError, showWarnings } from "./dom.js";
 import { lines } from "./server.js";
 
 const COUNT = 6;
@@ -33,11 +33,17 @@ export class Strip {
     const began = performance.now();
     const abort = (this.abort = new AbortController());
     showError(this.error, null);
+    showWarnings(find("#strip-warnings"), []);
     this.note.textContent = "drawing …";
     this.cells.forEach((cell) => cell.box.classList.add("waiting"));
     let count = 0;
+    const warnings = [];
     try {
       for await (const frame of lines("strip", { settings: this.settings.values }, abort.signal)) {
+        if (frame.warning) {
+          warnings.push(frame.warning);
+          continue;
+        }
         this.show(this.cells[count], frame);
         count += 1;
       }
@@ -50,6 +56,8 @@ export class Strip {
       this.note.textContent = "";
       showError(this.error, error);
     }
+    const told = [...document.querySelectorAll(".media .warnings p")].map((line) => line.textContent);
+    showWarnings(find("#strip-warnings"), warnings.filter((text) => !told.includes(text)));
     this.cells.forEach((cell, index) => {
       cell.box.classList.remove("waiting");
       cell.box.hidden = index >= Math.max(count, 1);

@@ -1,0 +1,137 @@
+"""`talkhead studio` itself: how it starts, what stops it, and whom it talks to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from studio_page import Client  # isort: skip - it skips this file without the extra
+from media import make_clip, moving_picture
+from typer.testing import CliRunner
+
+from talkhead.cli import app
+from talkhead.errors import TalkheadError
+from talkhead.io.image import to_jpeg
+from talkhead.studio.access import is_loopback
+from talkhead.studio.server import listen
+
+
+def test_a_taken_port_is_told_of() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(app, ["studio", "--port", str(port)])
+    assert result.exit_code == 1
+    assert f"port {port} is taken" in result.stderr
+    with pytest.raises(TalkheadError, match="no host nowhere"):
+        listen("nowhere.invalid", 0)
+
+
+def test_others_are_let_in_only_when_asked() -> None:
+    result = CliRunner().invoke(app, ["studio", "--host", "0.0.0.0"])
+    assert result.exit_code == 1
+    assert "--share" in result.stderr
+    assert is_loopback("127.0.0.1")
+    assert is_loopback("::1")
+    assert not is_loopback("0.0.0.0")
+    assert not is_loopback("192.168.1.5")
+
+
+def test_a_missing_extra_is_told_of_with_the_command() -> None:
+    code = (
+        "import sys; sys.modules['uvicorn'] = None\nfrom talkhead.cli import app; app(['studio'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'talkhead[studio]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_weights_that_cannot_be_read_end_the_command(tmp_path: Path) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    words = ["studio", "--port", "0", "--weights", str(tmp_path / "bad.safetensors")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    assert "bad.safetensors" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ending_the_command_removes_all_files(
+    toy_weights: Path, portrait: Path, tmp_path: Path
+) -> None:
+    with started(["-m", "talkhead"], toy_weights, tmp_path) as (studio, client):
+        client.upload("portrait", portrait)
+        assert len(list(tmp_path.rglob("portrait.png"))) == 1
+        studio.send_signal(signal.SIGTERM)
+        studio.wait(timeout=60)
+    assert studio.returncode in (130, 143)  # 128 and the signal, where it is told
+    assert list(tmp_path.iterdir()) == []
+
+
+# Writes every address that Python's sockets are told of, and every program that is started.
+WATCHED = """
+import sys
+watched = open(sys.argv.pop(1), "w", buffering=1)
+def watch(event, given):
+    if event in ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"):
+        print("address", given[1][0] if isinstance(given[1], tuple) else "local", file=watched)
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "subprocess.Popen", "os.system"):
+        print(event, given[0], file=watched)
+sys.addaudithook(watch)
+from talkhead.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_from_start_to_end_only_this_machine_is_talked_to(
+    toy_weights: Path, portrait: Path, tmp_path: Path
+) -> None:
+    work, watched = tmp_path / "work", tmp_path / "watched"
+    work.mkdir()
+    centred = {"crop_source": "none", "crop_driving": "none"}
+    with started(["-c", WATCHED, str(watched)], toy_weights, work) as (studio, client):
+        client.upload("portrait", portrait)
+        client.upload("driving", make_clip(tmp_path / "drive.mp4", frames=4))
+        assert len(client.lines(centred)) == 4
+        client.own("POST", "inspect", {"settings": centred, "frame": 1})
+        with client.socket("events") as events:
+            client.own("POST", "renders", {"settings": centred})
+            assert client.until(events, "done", "failed")["done"] == 4
+        with client.socket("live") as live:
+            live.send(json.dumps({"settings": centred}))
+            live.recv(timeout=60)
+            live.send(to_jpeg(moving_picture(0)))
+            assert isinstance(live.recv(timeout=60), bytes)
+        studio.send_signal(signal.SIGINT)
+        studio.wait(timeout=60)
+    seen = {*watched.read_text().splitlines()}
+    assert "address 127.0.0.1" in seen  # it was watched
+    assert seen <= {"address 127.0.0.1", "socket.getaddrinfo 127.0.0.1"}
+
+
+@contextmanager
+def started(
+    python: list[str], weights: Path, folder: Path
+) -> Iterator[tuple[subprocess.Popen[str], Client]]:
+    """The command as a process of its own, its files in `folder`, and a page of it."""
+    with subprocess.Popen(
+        [sys.executable, *python, "studio", "--port", "0", "--weights", str(weights)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
+    ) as studio:  # fmt: skip
+        try:
+            assert studio.stdout is not None
+            port = int(re.search(r":(\d+)/", studio.stdout.readline())[1])  # type: ignore[index]
+            yield studio, Client(port).begin()
+        finally:
+            studio.kill()
