@@ -137,7 +137,10 @@ def _timed_items(items: Iterator[T]) -> tuple[list[float], list[T]]:
 
 
 def inside_model(scene: Scene, batch: int, peak: float, effort: Effort) -> list[Stage]:
-    """Keypoints, transfer and every part of drawing, per frame of a batch of that size."""
+    """Keypoints, transfer and every part of drawing, per frame of a batch of that size.
+
+    The batch is drawn as a whole, though a CPU draws its frames side by side in a render.
+    """
     engine = scene.engine
     pictures = scene.batch(batch)
     keypoints = engine.detect(pictures)
@@ -160,8 +163,9 @@ def inside_model(scene: Scene, batch: int, peak: float, effort: Effort) -> list[
         stage("keypoints", Part("keypoints"), detect, detect_macs),
         stage("keypoints", Part("transfer"), transfer, 0),
     ]
-    macs = count_work(engine, lambda: engine.render(scene.source, moved))
-    times = time_parts(engine, lambda: engine.render(scene.source, moved), effort)
+    with engine.undivided():
+        macs = count_work(engine, lambda: engine.render(scene.source, moved))
+        times = time_parts(engine, lambda: engine.render(scene.source, moved), effort)
     drawing = [
         stage("generator", part, seconds, macs.get(part, 0)) for part, seconds in times.items()
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -88,6 +89,7 @@ class Engine:
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
         self._landmarker = Landmarker(device.type)
         self._workers: Workers | None = None
+        self._divided = True
         self._compiled = compiled
         if compiled:
             self._draw = Compiled(self._model.render, device)
@@ -232,10 +234,19 @@ class Engine:
             Download(drawn, self._copies), lambda: self._render_again(source, driving)
         )
 
+    @contextmanager
+    def undivided(self) -> Iterator[None]:
+        """Batches are drawn as a whole meanwhile, in the thread that asks: to see layers."""
+        self._divided = False
+        try:
+            yield
+        finally:
+            self._divided = True
+
     def _side_by_side(self) -> Workers | None:
         """What draws parts of a batch side by side; None where the device does so itself."""
         several = min(self.batch_size, torch.get_num_threads()) > 1
-        if not several or self.device.type != "cpu" or self._compiled:
+        if not (several and self._divided) or self.device.type != "cpu" or self._compiled:
             return None
         if self._workers is None or self._workers.frames != self.batch_size:
             self._workers = Workers(self.batch_size)

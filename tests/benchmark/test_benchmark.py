@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from talkhead.benchmark.loop import PlainLoop, Task, run_apart
 from talkhead.benchmark.probes import probes
-from talkhead.benchmark.stages import count_work
+from talkhead.benchmark.stages import Scene, count_work, inside_model
 from talkhead.benchmark.subject import Subject, load_subject, resized, untrained
 from talkhead.benchmark.table import comparison_table, figures, read_result
 from talkhead.benchmark.timing import REST, Effort, Part, Probe, Timeline, Timing, measure
@@ -219,6 +219,21 @@ def test_json_has_every_stage_and_whole_renders(facts: dict[str, Any]) -> None:
     assert [render["frames"] for render in facts["lengths"]] == [4, 8]
     assert facts["driven_gmac"] > facts["source_gmac"] > 0
     assert facts["sizes"] == []  # these weights are of one size only
+
+
+def test_work_is_counted_however_many_cores_draw() -> None:
+    pictures = [np.full((64, 64, 3), level, np.uint8) for level in (40, 90)]
+    threads, work = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            engine = Subject("toy", untrained(TOY)).engine(torch.device("cpu"), torch.float32, 2)
+            scene = Scene.make(engine, pictures[0], pictures)
+            stages = inside_model(scene, 2, 1e9, Effort(0.0, 1, 1, 0))
+            work.append(sum(stage.gmac or 0 for stage in stages if stage.room == "generator"))
+    finally:
+        torch.set_num_threads(threads)
+    assert work[0] == work[1] > 0
 
 
 def test_comparison_has_ratio_and_pixel_difference(facts: dict[str, Any]) -> None:
