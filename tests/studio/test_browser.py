@@ -170,10 +170,11 @@ def test_from_two_files_to_a_video_with_sound(page: Page, tmp_path: Path) -> Non
 def test_a_change_of_settings_draws_the_strip_anew(page: Page) -> None:
     choose_both(page)
     expect(page.locator("#strip-note")).to_contain_text("6 frames in")
-    before = page.locator("#strip img").nth(3).get_attribute("src")
+    frame = page.locator("#strip img").nth(3)
+    before = frame.get_attribute("src") or ""
     page.locator("[data-setting=layout] label", has_text="side by side").click()
     expect(page.locator("#strip.wide")).to_be_visible()
-    assert page.locator("#strip img").nth(3).get_attribute("src") != before
+    expect(frame).not_to_have_attribute("src", before)
     # What contradicts it cannot be chosen, and the page says why.
     expect(page.locator("#set-paste_back")).to_be_disabled()
     expect(page.locator("[data-setting=paste_back] .why")).to_contain_text("choose one of both")
