@@ -265,7 +265,7 @@ class Framer:
                 best = frame, faces
         if best is None:
             raise NoFaceError(
-                f"no face found in the first {seconds:.0f} seconds of the driving video; "
+                f"no face found in the first {seconds:.2g} seconds of the driving video; "
                 "say where it is with --crop-driving x,y,size (or none)"
             )
         return best

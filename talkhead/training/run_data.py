@@ -43,10 +43,14 @@ def landmark_folder(options: TrainOptions) -> Path | None:
     """Where landmarks are.
 
     Those that are made lie beside the data, or in the run's folder where nothing can be written
-    there.
+    there. Raises TalkheadError for what is no folder.
     """
-    if options.landmarks != AUTO:
-        return options.landmarks
+    folder = options.landmarks
+    if folder != AUTO:
+        if folder is not None and not folder.is_dir():
+            what = "is a file" if folder.is_file() else "does not exist"
+            raise TalkheadError(f"{folder} {what}; --landmarks takes a folder of them, or auto")
+        return folder
     beside = landmarks_beside(options.data[0])
     writable = os.access(beside if beside.exists() else beside.parent, os.W_OK)
     return beside if writable else options.output / "landmarks"

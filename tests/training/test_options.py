@@ -17,7 +17,7 @@ from talkhead.models import build
 from talkhead.training.options import TrainOptions
 from talkhead.training.plan import plan
 from talkhead.training.recipes.recipe import current_names
-from talkhead.training.run_data import inspect_data
+from talkhead.training.run_data import inspect_data, landmark_folder
 from talkhead.training.train import train
 
 
@@ -183,3 +183,10 @@ def test_settings_and_stored_recipes_of_version_0_1_are_still_understood(tmp_pat
         "disocclusion_weight": 5.0,
         "augmentation": {"portrait_pairs": 0.3, "flip": 0.5},
     }
+
+
+@pytest.mark.parametrize("name", ["file.npz", "missing"])
+def test_landmarks_are_in_a_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file.npz").write_bytes(b"PK")
+    with pytest.raises(TalkheadError, match="--landmarks takes a folder"):
+        landmark_folder(TrainOptions(data=(tmp_path,), landmarks=tmp_path / name))
