@@ -82,7 +82,7 @@ def batch(
         len(rows),
         count["done"],
         count["failed"],
-        len(settled),
+        sum(result.work != "" for result in settled),
         time.perf_counter() - started,
     )
 

@@ -57,7 +57,7 @@ def describe(report: BatchReport) -> str:
     """A report in one line."""
     text = f"{report.table}: {report.done} of {report.rows} rows are done"
     if report.failed:
-        text += f", {report.failed} failed (--retry failed runs them again)"
+        text += f", {report.failed} failed (mend them, or --retry failed runs them as they are)"
     if report.before:
-        text += f"; {report.before} are of earlier runs"
+        text += f"; {report.before} of an earlier run"
     return f"{text}; {report.seconds:.1f} seconds"

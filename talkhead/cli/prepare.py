@@ -10,6 +10,7 @@ import typer
 
 from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
+from talkhead.errors import TalkheadError
 from talkhead.preparation.options import PrepareOptions
 
 
@@ -29,5 +30,10 @@ def prepare(
         options = replace(options, videos=tuple(videos), overwrite=console.overwrite)
         report = run(options, progress=progress)
         console.show(asdict(report), "\n".join(report.lines()))
-        if report.failed or not report.clips:
+        if not report.clips:
+            raise TalkheadError(
+                f"no clip of a face came out of {report.videos} videos; "
+                f"{options.output}/report.html says why"
+            )
+        if report.failed:
             raise typer.Exit(1)

@@ -70,8 +70,8 @@ def _cause(error: Exception) -> str:
         return "it claims tensors for which there is no memory"
     if isinstance(error, TalkheadError):
         return str(error)
-    if isinstance(error, AssertionError | LookupError):
-        return "it is damaged"
+    if isinstance(error, AssertionError | LookupError | EOFError):
+        return "it is damaged, or no checkpoint; fetch it again"
     if ADVICE.search(str(error)):  # so it is with the archives of torch before 0.1.10
         return "it is of a kind that cannot be read without running what it holds"
     return told(error)
