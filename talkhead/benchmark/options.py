@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from talkhead.choices import Precision
+from talkhead.inference.options import DeviceOptions
 from talkhead.options import DEVICE, MODEL, SCORES, Index, Option, check_options
 from talkhead.schema import Range
 
@@ -14,7 +14,7 @@ Frames = Annotated[int, Range(2, 1_000_000)]
 
 
 @dataclass(frozen=True)
-class BenchmarkOptions:
+class BenchmarkOptions(DeviceOptions):
     """What to measure, and how thoroughly.
 
     batch_sizes: the best one is used for the stages. compiled: the stages are measured without.
@@ -31,10 +31,6 @@ class BenchmarkOptions:
     weights: Annotated[
         Path | None, Option("Weights instead of the bundled ones.", MODEL, ("--weights", "-w"))
     ] = None
-    device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", DEVICE)] = "auto"
-    precision: Annotated[
-        Precision, Option("Precision", DEVICE, ("--fp16", "--bf16"), switches=True)
-    ] = "fp32"
     batch_sizes: Annotated[
         tuple[int, ...] | None, Option("Frames per batch to try.", DEVICE, metavar="N,N,...")
     ] = None

@@ -92,13 +92,23 @@ def _entry(values: Any) -> ClipEntry:
     """
     if isinstance(values, dict) and values.keys() == _KINDS.keys():  # not packed
         sound = all(type(values[name]) in kinds for name, kinds in _KINDS.items())
-        if (
-            sound
-            and all(values[n] > 0 for n in ("frames", "size", "fps"))
-            and len(values["box"]) == 3
-        ):
+        if sound and _is_within(values):
             return ClipEntry(**{**values, "box": tuple(values["box"])})
     return read_dataclass(ClipEntry, values)
+
+
+def _is_within(values: dict[str, Any]) -> bool:
+    """Whether numbers are numbers, and within the bounds that `ClipEntry` states or narrower."""
+    numbers = [*values["box"], *values["quality"].values()]
+    return (
+        len(values["box"]) == 3
+        and all(type(number) is int for number in values["box"])
+        and all(type(number) in _NUMBER for number in numbers)
+        and all(abs(number) < LARGEST for number in (*numbers, values["start"], values["end"]))
+        and 0 < values["frames"] <= 1_000_000_000
+        and 0 < values["size"] <= 100_000
+        and 0.01 <= values["fps"] <= 1000
+    )
 
 
 _TEXT, _NUMBER = (str,), (int, float)

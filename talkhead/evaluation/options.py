@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from talkhead.choices import Precision, Protocol
+from talkhead.choices import Protocol
+from talkhead.inference.options import DeviceOptions
 from talkhead.options import DATA, DEVICE, MODEL, OUTPUT, SCORES, Count, Option, Side, check_options
 
 
 @dataclass(frozen=True)
-class EvaluateOptions:
+class EvaluateOptions(DeviceOptions):
     """What to score, on which clips, and how.
 
     output: scores that an earlier run left there are used again.
@@ -75,10 +76,6 @@ class EvaluateOptions:
     download: Annotated[
         bool, Option("Fetch networks that metrics lack.", SCORES, ("--download",))
     ] = False
-    device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", DEVICE)] = "auto"
-    precision: Annotated[
-        Precision, Option("Precision", DEVICE, ("--fp16", "--bf16"), switches=True)
-    ] = "fp32"
     batch_size: Annotated[
         Count | None, Option("Frames per batch. Default: what suits the device.", DEVICE)
     ] = None

@@ -55,7 +55,7 @@ class FaceFinder:
     LARGEST = 1024  # longer side of the copy that is searched
     LEAST_SCORE, SURE = 0.3, 0.5  # of a proposal of the detector; the mesh decides
     LOOKS = 6  # at proposals of a pass, the surest; at all of which the detector is sure
-    PRESENCE = 0.95  # of a mesh that confirms an unsure or turned one
+    PRESENCE = Pass.presence  # of a mesh that confirms an unsure or turned one
     UNSURE = 0.5  # presence below which the detector is asked again, closer
     LONG = 2.5  # sides of a picture whose ratio is larger are searched square by square
     MOST_SQUARES = 24

@@ -14,16 +14,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineOptions:
+class DeviceOptions:
+    """Where networks run, and how exactly."""
+
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", DEVICE)] = "auto"
+    precision: Annotated[
+        Precision, Option("Precision", DEVICE, ("--fp16", "--bf16"), switches=True)
+    ] = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions(DeviceOptions):
     """Which weights are used, and where they run."""
 
     weights: Annotated[
         Path | None, Option("Weights instead of the bundled ones.", DEVICE, ("--weights", "-w"))
     ] = None
-    device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", DEVICE)] = "auto"
-    precision: Annotated[
-        Precision, Option("Precision", DEVICE, ("--fp16", "--bf16"), switches=True)
-    ] = "fp32"
     batch_size: Annotated[
         Count | None, Option("Frames per batch. Default: what suits the device.", DEVICE)
     ] = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import IO, cast
 
@@ -47,7 +48,10 @@ def read_rows(place: Place, name: str, numbers: Sequence[int]) -> np.ndarray:
     Raises TalkheadError like `read_arrays`, and for a row that is not there.
     """
     try:
-        with Window(place) as window, zipfile.ZipFile(cast("IO[bytes]", window)) as archive:
+        with (
+            closing(Window(place)) as window,
+            zipfile.ZipFile(cast("IO[bytes]", window)) as archive,
+        ):
             part = archive.getinfo(f"{name}.npy")
             if part.compress_type != zipfile.ZIP_STORED:
                 return _read(archive, part)[list(numbers)]

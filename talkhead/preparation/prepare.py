@@ -6,7 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,14 +100,15 @@ def prepare(options: PrepareOptions, *, progress: Progress | bool | None = False
         waiting = [source for source in sources if not journal.has(source)]
         before = len(journal.records)
         try:
-            for done, (source, made) in enumerate(extract_all(waiting, options), start=1):
-                if isinstance(made, str):
-                    log.warning("%s", made)
-                    failed[str(source.path)] = made
-                else:
-                    journal.add(source, made)
-                if tell:
-                    tell("preparing videos", done, len(waiting))
+            with closing(extract_all(waiting, options)) as extracted:
+                for done, (source, made) in enumerate(extracted, start=1):
+                    if isinstance(made, str):
+                        log.warning("%s", made)
+                        failed[str(source.path)] = made
+                    else:
+                        journal.add(source, made)
+                    if tell:
+                        tell("preparing videos", done, len(waiting))
         finally:
             write_manifest(options.output, clips_of(journal.records))
         report = _report(options, journal.records, len(journal.records) - before, failed)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
-import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Sequence
 
 import cv2
 import torch
 
 from talkhead.errors import TalkheadError
 from talkhead.faces.finder import FaceFinder
-from talkhead.interrupts import ENDING
 from talkhead.preparation.extract import Extract, extract
 from talkhead.preparation.options import PrepareOptions
 from talkhead.preparation.sources import Source
+from talkhead.processes import in_processes
 
 Made = tuple[Source, Extract | str]
 
 
-def extract_all(sources: Sequence[Source], options: PrepareOptions) -> Iterator[Made]:
+def extract_all(sources: Sequence[Source], options: PrepareOptions) -> Generator[Made]:
     """Every video with what became of it, or with why it failed; in any order.
 
     Raises OSError for what the disk says, TalkheadError when a process is ended from outside.
@@ -31,27 +27,9 @@ def extract_all(sources: Sequence[Source], options: PrepareOptions) -> Iterator[
         finder = FaceFinder(options.device)
         yield from (_extract(source, options, finder) for source in sources)
         return
-    # Spawned, not forked: the caller may hold threads (torch) that a fork would break.
-    context = multiprocessing.get_context("spawn")
+    tasks = [(source, options) for source in sources]
     count = min(options.workers, len(sources))
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker) as pool:
-        waiting: list[Future[Made]] = [
-            pool.submit(_extract_apart, source, options) for source in sources
-        ]
-        try:
-            for finished in as_completed(waiting):
-                yield finished.result()
-        except BrokenProcessPool as error:
-            raise TalkheadError(
-                "a worker was killed, perhaps for want of memory; run the same command again, with "
-                f"fewer than {options.workers} workers: it goes on"
-            ) from error
-        except BaseException:
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    yield from in_processes(tasks, _extract_apart, count, _one_thread)
 
 
 def _extract(source: Source, options: PrepareOptions, finder: FaceFinder) -> Made:
@@ -61,12 +39,10 @@ def _extract(source: Source, options: PrepareOptions, finder: FaceFinder) -> Mad
         return source, str(error)
 
 
-def _begin_worker() -> None:
-    """One thread; Ctrl-C, which reaches all processes of a terminal, is for the parent alone."""
+def _one_thread() -> None:
+    """Several processes use the cores already."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    for number in set(ENDING) - {signal.SIGTERM}:
-        signal.signal(number, signal.SIG_IGN)
 
 
 @functools.cache

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
 import tempfile
 import wave
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,8 +18,9 @@ import numpy as np
 
 from talkhead.choices import USUAL_RATE
 from talkhead.errors import TalkheadError
-from talkhead.interrupts import ENDING, EndInOrder, Interrupted
+from talkhead.interrupts import EndInOrder, Interrupted
 from talkhead.io.owned import delete_own
+from talkhead.processes import in_processes
 from talkhead.progress import Progress, shown
 from talkhead.synthetic.babble import SOUND_RATE, perform
 from talkhead.synthetic.head import Head, Identity, Scene
@@ -87,7 +85,10 @@ def synth(options: SynthOptions, *, progress: Progress | bool | None = False) ->
                 write_clip(clip)
                 report("rendering clips", done, len(clips))
         else:
-            _in_parallel(clips, options.workers, report)
+            tasks = [(clip,) for clip in clips]
+            with closing(in_processes(tasks, _write_apart, options.workers, _one_thread)) as made:
+                for done, _ in enumerate(made, start=1):
+                    report("rendering clips", done, len(clips))
     return [clip.path for clip in clips]
 
 
@@ -134,33 +135,9 @@ def _disk_explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _in_parallel(clips: list[Clip], workers: int, progress: Progress) -> None:
-    # Spawned, not forked: the caller may hold threads (torch) that a fork would break.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
-        waiting: list[Future[None]] = [pool.submit(_write_apart, clip) for clip in clips]
-        try:
-            for done, finished in enumerate(as_completed(waiting), start=1):
-                finished.result()
-                progress("rendering clips", done, len(clips))
-        except BrokenProcessPool as error:
-            raise TalkheadError(
-                "a worker was killed while rendering, perhaps for want of memory; "
-                f"use fewer than {workers} workers"
-            ) from error
-        except KeyboardInterrupt:
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """One thread; Ctrl-C, which reaches all processes of a terminal, is for the parent alone."""
+def _one_thread() -> None:
+    """Several processes use the cores already."""
     cv2.setNumThreads(1)
-    for number in set(ENDING) - {signal.SIGTERM}:
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _write_apart(clip: Clip) -> None:

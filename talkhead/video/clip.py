@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def read_frames(place: Place, numbers: Sequence[int]) -> list[np.ndarray]:
     """
     try:
         with (
-            Window(place) as window,
+            closing(Window(place)) as window,
             open_untrusted(window, CONTAINER, format=CONTAINER) as container,
         ):
             stream = container.streams.video[0]

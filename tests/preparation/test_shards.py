@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from dataclasses import replace
 from fractions import Fraction
@@ -14,6 +15,7 @@ from media import moving_picture
 
 from talkhead.data.clips import check_data, find_clips
 from talkhead.data.manifest import ClipEntry, read_manifest, write_manifest
+from talkhead.errors import TalkheadError
 from talkhead.preparation.shards import pack
 from talkhead.training.data.library import load_library
 from talkhead.video.clip import clip_writer
@@ -75,3 +77,29 @@ def test_shards_are_written_once_and_anew_when_the_set_has_changed(folder: Path)
     pack(folder, clips[:2], 1)
     assert sorted(file.name for file in shards.iterdir()) == ["00000.tar", "manifest.jsonl"]
     assert len(read_manifest(shards) or ()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("frames", 0),
+        ("frames", 10**10),
+        ("frames", True),
+        ("fps", 0.0),
+        ("start", float("nan")),
+        ("box", [0, 0]),
+        ("box", [0, 0, "9"]),
+        ("box", [0, 0, 0.5]),
+        ("quality", {"yaw": "far"}),
+        ("clip", "../elsewhere.mp4"),
+    ],
+)
+def test_a_line_of_the_manifest_that_is_wrong_is_named(
+    folder: Path, name: str, value: object
+) -> None:
+    path = folder / "manifest.jsonl"
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), name: value})
+    path.write_text("\n".join(lines))
+    with pytest.raises(TalkheadError, match=r"damaged in line 2"):
+        read_manifest(folder)
