@@ -119,7 +119,7 @@ def load(path: Path) -> tuple[Network, Header]:
         raise TalkheadError(f"{path} describes a model that cannot be built: {error}") from error
     mismatch = _describe_shapes(model, outline.shapes)
     if not mismatch:
-        stored = _read(read_tensors, path)
+        stored = _read(lambda path: read_tensors(path, outline), path)
         _check_digest(path, stored.digest)
         tensors = {name: _single(tensor) for name, tensor in stored.tensors.items()}
         mismatch = describe_mismatch(model, tensors) or describe_infinite(tensors)

@@ -78,10 +78,7 @@ def fitting(kind: Any, value: Any, name: str) -> Any:
     as floats. Raises TalkheadError when `value` is none of what `kind` allows; `name` says whose
     value it is.
     """
-    for choice in _choices(kind):
-        bounds = []
-        if get_origin(choice) is Annotated:
-            choice, *bounds = get_args(choice)
+    for choice, bounds in _choices(kind):
         if is_dataclass(choice) and isinstance(value, dict):
             return read_dataclass(cast("type[Any]", choice), value)
         if _matches(choice, value) and all(value in bound for bound in bounds):
@@ -89,13 +86,23 @@ def fitting(kind: Any, value: Any, name: str) -> Any:
     raise TalkheadError(f"{name} is {shown(value)}, which is not {_words(kind)}")
 
 
-def _choices(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+@functools.cache
+def _choices(kind: Any) -> tuple[tuple[Any, tuple[Range, ...]], ...]:
+    """What an annotation allows, each with its bounds."""
+    allowed = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    bounded = (get_args(each) if get_origin(each) is Annotated else (each,) for each in allowed)
+    return tuple((choice, tuple(bounds)) for choice, *bounds in bounded)
+
+
+@functools.cache
+def _parts(kind: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Of `tuple[int, str]`: tuple, and (int, str)."""
+    return get_origin(kind), get_args(kind)
 
 
 def _matches(kind: Any, value: Any) -> bool:
     """Whether a value is of this kind as far as can be seen without looking inside."""
-    origin, parts = get_origin(kind), get_args(kind)
+    origin, parts = _parts(kind)
     if kind is Any:
         return True
     if kind is NoneType:
@@ -112,7 +119,7 @@ def _matches(kind: Any, value: Any) -> bool:
 
 def _converted(kind: Any, value: Any, name: str) -> Any:
     """A value of this kind with all that it holds."""
-    origin, parts = get_origin(kind), get_args(kind)
+    origin, parts = _parts(kind)
     if kind is float:
         try:
             return float(value)

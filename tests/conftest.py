@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,10 @@ from talkhead import checkpoint, config
 from talkhead.inference.engine import Engine
 from talkhead.models import build
 
+# Tests run side by side: each has one core, and so have the processes that it starts.
 torch.set_num_threads(1)
+cv2.setNumThreads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 # A shell lets its background jobs ignore these, and what tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
@@ -25,15 +30,16 @@ if hasattr(signal, "SIGHUP"):
 
 @pytest.fixture(scope="session")
 def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained weights of a codebook model so small that it draws at once."""
+    """Untrained weights of a model so small that it draws at once."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "toy.safetensors"
     checkpoint.save(path, build(TOY), checkpoint.Provenance("untrained, for tests", "MIT"))
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def engine(toy_weights: Path) -> Engine:
+    """With the toy weights; what a test changes of it, it changes back."""
     return Engine.load(toy_weights, device="cpu", batch_size=4)
 
 
@@ -49,7 +55,7 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Toy clips in the VoxCeleb layout, and the presets "toy" and "toy-splines" to learn them."""
-    monkeypatch.setitem(config.PRESETS, "toy", toys.CODEBOOK)
-    monkeypatch.setitem(config.PRESETS, "toy-splines", toys.MODELS["tpsmm"])
+    """Toy clips in the VoxCeleb layout, and presets of toys to learn them."""
+    for name, model in toys.PRESETS.items():
+        monkeypatch.setitem(config.PRESETS, name, model)
     return toys.write_clips(tmp_path / "clips")

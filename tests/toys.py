@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from media import make_clip
 from miniatures import FAMILIES, mini_config
 
-from talkhead.config import CodebookConfig, McnetConfig, ModelConfig
+from talkhead.config import CodebookConfig, ModelConfig, TpsmmConfig
 from talkhead.data.clips import Clip
 from talkhead.training.data.batches import Batch, Batches
 from talkhead.training.data.frames import ArrayFrames
@@ -27,13 +28,15 @@ def trainable(family: str) -> ModelConfig:
     if isinstance(config, CodebookConfig):  # in few dimensions a random encoder uses few codes
         few = replace(config.appearance_codebook, dim=8)
         config = replace(config, appearance_codebook=few)
-    if isinstance(config, CodebookConfig | McnetConfig):
-        return replace(config, keypoints=replace(config.keypoints, num_keypoints=15))
-    return config
+    if isinstance(config, TpsmmConfig):
+        return config
+    return replace(config, keypoints=replace(config.keypoints, num_keypoints=15))
 
 
 MODELS = {family: trainable(family) for family in FAMILIES}
 CODEBOOK = MODELS["codebook"]
+# Runs whose model does not matter take "toy", which learns three times as fast as the codebooks.
+PRESETS = {"toy": MODELS["fomm"], "toy-codebook": CODEBOOK, "toy-splines": MODELS["tpsmm"]}
 
 
 def face(x: float, y: float, tint: int, size: int = SIZE) -> np.ndarray:
@@ -98,18 +101,29 @@ def write_landmarks(clips: Path, folder: Path) -> None:
 
 
 def run_options(clips: Path, out: Path, **changes: object) -> TrainOptions:
-    """Of a run of four steps that any machine can do."""
+    """Of a short run that any machine can do."""
     few = TrainOptions(
         data=(clips,),
         output=out,
         preset="toy",
-        steps=4,
+        steps=2,
         batch_size=2,
         device="cpu",
         workers=1,
         quiet=True,
         perceptual="none",  # the same on every machine, and quick
         report_steps=1,
-        settings=("recipe.adversarial.start=2", "recipe.adversarial.base_channels=4"),
     )
     return replace(few, **changes)  # type: ignore[arg-type]
+
+
+def codebook_options(clips: Path, out: Path, *settings: str, **changes: object) -> TrainOptions:
+    """The same for the model with codebooks, without an adversary unless settings bring one."""
+    settings = settings or ("recipe.adversarial=null",)
+    return run_options(clips, out, preset="toy-codebook", settings=settings, **changes)
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    """What a run reported of every step, without the seconds."""
+    lines = [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]

@@ -68,9 +68,9 @@ def read_outline(path: Path) -> Outline:
         raise TalkheadError(f"it cannot be read: {error.strerror or error}") from error
 
 
-def read_tensors(path: Path) -> Stored:
-    """Read all of it; raises like `read_outline`."""
-    outline = read_outline(path)
+def read_tensors(path: Path, outline: Outline | None = None) -> Stored:
+    """Read all of it, with its outline where that is known; raises like `read_outline`."""
+    outline = outline or read_outline(path)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -207,6 +207,6 @@ def test_other_signals_save_like_ctrl_c(
 
     monkeypatch.setattr(Trainer, "train_step", interrupted)
     with pytest.raises(Interrupted) as raised:
-        train(run_options(clips, tmp_path / "run", steps=6))
+        train(run_options(clips, tmp_path / "run", steps=4))
     assert raised.value.number == number
     assert json.loads((tmp_path / "run" / "run.json").read_text())["steps_done"] == 2

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from toys import run_options
+from toys import codebook_options, run_options
 
 from talkhead.config import has_landmarks
 from talkhead.errors import TalkheadError
@@ -64,7 +64,7 @@ def test_sizes_that_cannot_be_built_are_one_sentence(
     setting: str, clips: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(TalkheadError, match=r"cannot be divided|does not fit"):
-        train(run_options(clips, tmp_path / "run", settings=(setting,)))
+        train(codebook_options(clips, tmp_path / "run", setting))
 
 
 def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> No
     with pytest.raises(TalkheadError, match=r"size is .big., which is not int"):
         train(run_options(clips, run, settings=("model.dense_motion.size=big",)))
     with pytest.raises(TalkheadError, match=r"needs model\.dense_motion\.size=32, not 16"):
-        train(run_options(clips, run, settings=("model.image_size=128",)))
+        train(codebook_options(clips, run, "model.image_size=128"))
     with pytest.raises(TalkheadError, match=r"model\.working_size=20 does not fit"):
-        train(run_options(clips, run, settings=("model.working_size=20",)))
+        train(codebook_options(clips, run, "model.working_size=20"))
     deep = ("model.dense_motion.num_blocks=5",)
     with pytest.raises(TalkheadError, match="multiple of 32"):
         train(run_options(clips, run, settings=deep))
@@ -91,8 +91,8 @@ def test_bad_runs_are_refused_in_one_sentence(clips: Path, tmp_path: Path) -> No
     train(run_options(clips, run, steps=1))
     with pytest.raises(TalkheadError, match="holds a run already"):
         train(run_options(clips, run, steps=1))
-    with pytest.raises(TalkheadError, match=r"another model: .*family is codebook there"):
-        train(run_options(clips, run, resume=True, preset="toy-splines", settings=()))
+    with pytest.raises(TalkheadError, match=r"another model: .*family is fomm there"):
+        train(run_options(clips, run, resume=True, preset="toy-splines"))
 
 
 def test_a_disk_without_room_for_checkpoints_is_noticed_before_training(

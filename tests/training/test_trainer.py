@@ -55,8 +55,8 @@ def test_one_batch_overfits() -> None:
     )
     one = trainer(recipe)
     batch = toy_batch(recipe)
-    losses = [one.train_step(batch, step, 0.0)["pixel"].item() for step in range(25)]
-    assert losses[-1] < 0.25 * losses[0], (losses[0], losses[-1])
+    losses = [one.train_step(batch, step, 0.0)["pixel"].item() for step in range(12)]
+    assert losses[-1] < 0.35 * losses[0], (losses[0], losses[-1])
 
 
 def gradients(model: CodebookModel, loss: torch.Tensor) -> set[str]:

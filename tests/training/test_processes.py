@@ -1,0 +1,74 @@
+"""Two processes, each with half of every batch, learn what one learns."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from toys import codebook_options
+
+from talkhead import checkpoint
+from talkhead.training.train import train
+
+SETTINGS = ("recipe.adversarial=null", "recipe.learning_rate=1e-3")
+STEPS = 2
+SECOND = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+import toys
+from talkhead import config
+from talkhead.training.train import train
+config.PRESETS.update(toys.PRESETS)
+clips, out, steps, *settings = sys.argv[1:]
+train(toys.codebook_options(Path(clips), Path(out), *settings, steps=int(steps), batch_size=4))
+"""
+
+
+def test_two_processes_learn_what_one_learns(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = codebook_options(clips, tmp_path / "one", *SETTINGS, steps=STEPS, batch_size=4)
+    train(alone)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
+    shared = replace(alone, output=tmp_path / "two")
+    here = Path(__file__).parents[1]
+    other = subprocess.Popen(
+        [sys.executable, "-c", SECOND, str(clips), str(shared.output), str(STEPS), *SETTINGS],
+        env={
+            **os.environ,
+            **dict.fromkeys(("RANK", "LOCAL_RANK"), "1"),
+            "PYTHONPATH": f"{here.parent}{os.pathsep}{here}",
+        },
+    )
+    with other:
+        try:
+            train(shared)  # this process is the first of the two
+            assert other.wait(300) == 0
+        finally:
+            other.kill()
+    one, two = (
+        checkpoint.load(each.output / "weights.safetensors")[0].state_dict()
+        for each in (alone, shared)
+    )
+    learned = [name for name in one if "running_" not in name and "num_batches" not in name]
+    begun = torch.cat([one[name].flatten() for name in learned])
+    ended = torch.cat([two[name].flatten() for name in learned])
+    # Adam turns rounding into steps of full size where a gradient is about zero, so a few numbers
+    # may differ by up to three steps; nearly all must agree, to a hundredth of the way they went.
+    assert (begun - ended).abs().max() < STEPS * 2e-3
+    assert (begun - ended).abs().mean() < 0.01 * STEPS * 1e-3
