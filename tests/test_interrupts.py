@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +23,7 @@ from typer.testing import CliRunner
 
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.cli import app
+from talkhead.cli.console import plain_errors
 from talkhead.cli.renders import JOURNAL
 from talkhead.interrupts import ENDING, CalledFromC, EndInOrder, Interrupted, held_off
 from talkhead.printable import csv_text, markdown_text, printable
@@ -86,7 +90,8 @@ def test_a_signal_in_what_c_calls_waits_for_its_end(handlers: EndInOrder) -> Non
 
     assert File().read() == "all of it"
     with pytest.raises(Interrupted) as stopped:
-        time.sleep(5)
+        for _ in range(500):  # one long sleep would not be woken by a signal of another thread
+            time.sleep(0.01)
     assert stopped.value.number == signal.SIGTERM
 
 
@@ -137,15 +142,7 @@ def test_ctrl_c_while_the_last_frames_are_flushed_keeps_them(
     assert (tmp_path / ".out.mp4.talkhead" / "000000000-000000001.segment").is_file()
 
 
-RENDER = """
-import sys, time, typer
-from fractions import Fraction
-from media import moving_picture
-from talkhead.cli.console import plain_errors
-from talkhead.interrupts import ending_in_order
-from talkhead.video import VideoWriter
-
-def render(path: str, wait: bool = False) -> None:
+def render(path: Path, wait: bool = False) -> None:
     with plain_errors(False, False), VideoWriter(path, time_base=Fraction(1, 25)) as writer:
         for number in range(writer.frames_done, 40):
             writer.write(moving_picture(number), number)
@@ -153,6 +150,16 @@ def render(path: str, wait: bool = False) -> None:
                 print("ready", flush=True)
                 time.sleep(60)
 
+
+WAITING = f"""
+import time, typer
+from fractions import Fraction
+from pathlib import Path
+from media import moving_picture
+from talkhead.cli.console import plain_errors
+from talkhead.interrupts import ending_in_order
+from talkhead.video import VideoWriter
+{inspect.getsource(render)}
 with ending_in_order():
     typer.run(render)
 """
@@ -161,9 +168,11 @@ with ending_in_order():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_every_ending_signal_keeps_the_open_segment(tmp_path: Path, number: int) -> None:
     path = tmp_path / "out.mp4"
-    command = [sys.executable, "-c", RENDER, str(path)]
     process = subprocess.Popen(
-        [*command, "--wait"], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", WAITING, str(path), "--wait"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
     process.stdout.readline()
@@ -174,7 +183,7 @@ def test_every_ending_signal_keeps_the_open_segment(tmp_path: Path, number: int)
     assert told.decode().splitlines()[-1] == "interrupted"
     assert "Traceback" not in told.decode()
     assert "21 frames are kept" in told.decode()
-    subprocess.run(command, env=ENVIRONMENT, check=True)
+    render(path)
     assert len(frame_seconds(path)) == 40
     assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]
 
@@ -365,26 +374,33 @@ def test_spreadsheets_take_no_name_for_a_formula() -> None:
     assert printable("tab\tend\nbad\udcff\x9b") == "tab\tend\nbad\\udcff\\x9b"
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-", "2>/dev/full"])
-def test_closed_streams_are_no_failure(
-    toy_weights: Path, portrait: Path, tmp_path: Path, closed: str
+def in_shell(command: str) -> int:
+    """The exit code of `talkhead` with these words, some of which redirect streams."""
+    words = f"exec {sys.executable} -m talkhead {command}"
+    return subprocess.run(["sh", "-c", words], env=ENVIRONMENT, check=False).returncode
+
+
+def test_streams_that_cannot_be_written_are_no_failure(
+    toy_weights: Path, portrait: Path, tmp_path: Path
 ) -> None:
     driving = make_clip(tmp_path / "drive.mp4", frames=2, size=(63, 49), pixel_format="yuv444p")
     output = tmp_path / "out.mp4"
-    command = (
-        f"exec {sys.executable} -m talkhead animate {portrait} {driving} -o {output} "
-        f"--weights {toy_weights} {' '.join(SQUARE)} --size 63 --device cpu {closed}"
-    )
-    assert subprocess.run(["sh", "-c", command], env=ENVIRONMENT, check=False).returncode == 0
+    command = f"animate {portrait} {driving} -o {output} --weights {toy_weights} --device cpu"
+    assert in_shell(f"{command} {' '.join(SQUARE)} --size 63 2>/dev/full") == 0
     assert len(frame_seconds(output)) == 2
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
+def test_files_that_take_the_numbers_of_closed_streams_stay_whole(
+    tmp_path: Path, closed: str
+) -> None:
+    command = "synth --identities 1 --clips 1 --seconds 0.2 --size 64"
+    assert in_shell(f"{command} -o {tmp_path / 'out'} {closed}") == 0
+    (clip,) = tmp_path.rglob("*.mp4")
+    assert len(frame_seconds(clip)) == 5
+
+
 def test_warnings_of_libraries_stay_off_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
-    import logging
-    import warnings
-
-    from talkhead.cli.console import plain_errors
-
     with plain_errors(debug=False, quiet=False):
         warnings.warn("a library's", UserWarning, stacklevel=1)
         logging.getLogger("some.library").warning("a library's")
@@ -395,7 +411,7 @@ def test_warnings_of_libraries_stay_off_the_screen(capfd: pytest.CaptureFixture[
 def test_ctrl_c_ends_workers_that_draw_clips_without_a_word_of_theirs(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "talkhead", "synth", "-o", str(tmp_path / "out"), "-q"]
     process = subprocess.Popen(
-        [*command, "--size", "64", "--seconds", "600", "--workers", "2", "--identities", "2"],
+        [*command, "--size", "64", "--seconds", "60", "--workers", "2", "--identities", "2"],
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -403,7 +419,7 @@ def test_ctrl_c_ends_workers_that_draw_clips_without_a_word_of_theirs(tmp_path: 
     deadline = time.monotonic() + 300
     while not list(tmp_path.glob("out/*/.*.talkhead/*.partial")):
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
     _, told = process.communicate(timeout=300)
     assert process.returncode == 130

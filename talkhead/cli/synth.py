@@ -13,11 +13,12 @@ from talkhead.synthetic.options import SynthOptions
 def synth(options: SynthOptions, console: ConsoleOptions) -> None:
     """Render clips of synthetic talking heads, in the layout that `train` reads."""
     with console.running() as progress:
-        from talkhead.data.landmarking import landmarks_beside, make_landmarks
         from talkhead.synthetic.synth import synth as render
 
         paths = render(replace(options, overwrite=console.overwrite), progress=progress)
         if options.landmarks:
+            from talkhead.data.landmarking import landmarks_beside, make_landmarks
+
             make_landmarks(paths, landmarks_beside(options.output), progress=progress)
         words = f"{options.output}: {len(paths)} clips of {options.identities} identities"
         console.show({"clips": [str(path) for path in paths]}, words)

@@ -1,7 +1,5 @@
 """The four families: one shape, one picture from every path, and parts that do what they say."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -31,18 +29,6 @@ def test_every_preset_builds(name):
         model = build(PRESETS[name])
     assert model.config == PRESETS[name]
     assert sum(p.numel() for p in model.parameters()) > 5e6
-
-
-def test_building_on_meta_does_not_wake_the_compiler():
-    script = (
-        "import sys, torch\n"
-        "from talkhead.config import PRESETS\n"
-        "from talkhead.models import build\n"
-        "with torch.device('meta'):\n"
-        "    [build(PRESETS[name]) for name in ('codebook-lite', 'mcnet', 'fomm', 'tpsmm')]\n"
-        "sys.exit('sympy' in sys.modules)\n"
-    )
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -1,4 +1,4 @@
-"""Runs that are stopped, fail or go on: nothing that was learned is lost, nothing is learned twice."""
+"""Runs that stop, fail or go on: nothing is lost of what was learned, nothing learned twice."""
 
 from __future__ import annotations
 
