@@ -88,10 +88,13 @@ def test_a_signal_in_what_c_calls_waits_for_its_end(handlers: EndInOrder) -> Non
             signal.raise_signal(signal.SIGTERM)
             return "all of it"
 
-    assert File().read() == "all of it"
-    with pytest.raises(Interrupted) as stopped:
+    def wait() -> None:
         for _ in range(500):  # one long sleep would not be woken by a signal of another thread
             time.sleep(0.01)
+
+    assert File().read() == "all of it"
+    with pytest.raises(Interrupted) as stopped:
+        wait()
     assert stopped.value.number == signal.SIGTERM
 
 
