@@ -233,3 +233,15 @@ def sound_onset(path: Path, track: int = 0) -> float:
     """The second at which the tone is first heard."""
     samples, start, rate = sound_samples(path, track)
     return start + float(np.argmax(np.abs(samples) > 0.1)) / rate
+
+
+def frames_of(path: Path) -> np.ndarray:
+    """All frames of a video or folder of pictures, uint8 (F, H, W, 3)."""
+    with VideoReader(path) as reader:
+        return np.stack([frame.rgb for frame in reader])
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from media import frame_seconds, make_clip, moving_picture
+from rendering import SQUARE
 from typer.testing import CliRunner
 
 from talkhead.animation.threads import BackgroundWriter
@@ -29,7 +30,6 @@ from talkhead.interrupts import ENDING, CalledFromC, EndInOrder, Interrupted, he
 from talkhead.printable import csv_text, markdown_text, printable
 from talkhead.video import VideoReader, VideoWriter
 
-SQUARE = ["--crop-source", "none", "--crop-driving", "none"]
 HERE = Path(__file__).parent
 ENVIRONMENT = {
     **os.environ,

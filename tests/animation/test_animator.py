@@ -1,22 +1,20 @@
-"""The whole path on a toy model: times, sound, anchors, layouts, resuming."""
+"""The whole path on a toy model: times, sound, sizes, layouts, every preset."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
-from media import frame_seconds, make_clip, make_pictures, sound_packets
+from media import frame_seconds, frames_of, make_clip, make_pictures, sound_packets
 from miniatures import mini, mini_config, mini_preset
+from rendering import CENTRED, settings
 
 import talkhead
-from talkhead.animation.animator import Animator, find_anchor, fingerprint, reenact
-from talkhead.animation.driving import VideoMotion
+from talkhead.animation.animator import Animator, reenact
 from talkhead.animation.portrait import load_portrait
 from talkhead.animation.settings import RenderSettings
 from talkhead.config import PRESETS
@@ -24,22 +22,6 @@ from talkhead.errors import TalkheadError
 from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
 from talkhead.io.image import read_image
-from talkhead.motion.template import MotionTemplate, load_motion
-from talkhead.structs import Keypoints
-from talkhead.video import VideoReader, VideoWriter
-from talkhead.video.pictures import picture_files
-from talkhead.video.sound import SoundFeed
-
-CENTRED = RenderSettings(crop_source="none", crop_driving="none")
-
-
-def settings(**changes: object) -> RenderSettings:
-    return RenderSettings(**{"crop_source": "none", "crop_driving": "none", **changes})  # type: ignore[arg-type]
-
-
-def frames_of(path: Path) -> np.ndarray:
-    with VideoReader(path) as reader:
-        return np.stack([frame.rgb for frame in reader])
 
 
 def test_times_and_sound_equal_the_drivers(engine: Engine, portrait: Path, tmp_path: Path) -> None:
@@ -83,39 +65,6 @@ def test_trim_starts_at_zero_with_so_many_frames(
     assert seconds[-1] - seconds[0] == frame_seconds(driving)[9]
 
 
-def test_interrupted_render_goes_on_where_it_was(
-    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=12)
-    whole = tmp_path / "whole.mkv"
-    lossless = settings(codec="ffv1")
-    Animator(engine)(portrait, driving, whole, lossless)
-
-    output = tmp_path / "out.mkv"
-    real = VideoWriter.write
-
-    def short_segments(self: VideoWriter, rgb: np.ndarray, pts: int) -> None:
-        self._segment_frames = 4
-        real(self, rgb, pts)
-
-    def interrupted(self: VideoWriter, rgb: np.ndarray, pts: int) -> None:
-        if self.frames_done == 8:
-            raise KeyboardInterrupt
-        short_segments(self, rgb, pts)
-
-    monkeypatch.setattr(VideoWriter, "write", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        Animator(engine)(portrait, driving, output, lossless)
-    assert not output.exists()
-
-    monkeypatch.setattr(VideoWriter, "write", short_segments)
-    report = Animator(engine)(portrait, driving, output, lossless)
-    assert report.resumed == 8
-    assert report.frames == 12
-    assert frame_seconds(output) == frame_seconds(whole)
-    assert np.array_equal(frames_of(output), frames_of(whole))
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_animates(name: str, portrait: Path, tmp_path: Path) -> None:
     driving = make_clip(tmp_path / "drive.mp4", frames=2, audio=False)
@@ -150,39 +99,6 @@ def test_avd_motion_is_refused_where_weights_have_no_network_for_it(
         with pytest.raises(TalkheadError, match=f"{each.family}.*no AVD network.*relative"):
             Animator(each)(portrait, driving, tmp_path / "out.mp4", settings(motion="avd"))
     assert list(tmp_path.iterdir()) == [driving]
-
-
-def test_numbered_anchor_is_that_frame(engine: Engine, tmp_path: Path) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=6)
-    source = make_clip(tmp_path / "other.mp4", frames=1, size=(80, 80), audio=False)
-    photo = frames_of(source)[0][:64, :64]
-    found = engine.encode(photo)
-    driver = VideoMotion(driving, engine, CENTRED, FaceFinder())
-    number, keypoints = find_anchor(driver, found.keypoints, settings(anchor="4"))
-    assert number == 4
-    assert keypoints is not None
-    assert np.allclose(keypoints.value, driver.motion().keypoints.value[4:5])
-
-
-def test_anchor_beyond_the_end_says_how_many_frames_there_are(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=5)
-    with pytest.raises(TalkheadError, match="5 frames"):
-        Animator(engine)(portrait, driving, tmp_path / "out.mp4", settings(anchor="5"))
-
-
-def test_recorded_motion_gives_the_same_video_without_the_pictures(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=6, audio=False)
-    lossless = settings(codec="ffv1")
-    render = Animator(engine)
-    cache = tmp_path / "motion.safetensors"
-    render(portrait, driving, tmp_path / "a.mkv", lossless, motion_out=cache)
-    render(portrait, load_motion(cache), tmp_path / "b.mkv", lossless)
-    assert np.array_equal(frames_of(tmp_path / "a.mkv"), frames_of(tmp_path / "b.mkv"))
-    assert frame_seconds(tmp_path / "a.mkv") == frame_seconds(tmp_path / "b.mkv")
 
 
 def test_pasted_back_result_has_the_photos_size_and_corners(
@@ -261,25 +177,6 @@ def test_the_published_picture_is_there_at_the_models_size(
     assert np.array_equal(frames_of(tmp_path / "out"), expected)
 
 
-def test_work_is_not_gone_on_with_at_another_size(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    folder = make_pictures(tmp_path / "frames", count=3)
-    wishes = [settings(size=size) for size in (64, 80)] + [
-        settings(paste_back=True, max_side=side) for side in (64, 80)
-    ]
-    assert len({fingerprint(engine, [portrait], folder, wish) for wish in wishes}) == 4
-
-
-def test_work_is_not_gone_on_with_at_another_strength(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    folder = make_pictures(tmp_path / "frames", count=3)
-    wishes = [settings(**{part: 0.5}) for part in ("mouth", "eyes", "head", "gaze")]
-    prints = {fingerprint(engine, [portrait], folder, wish) for wish in (CENTRED, *wishes)}
-    assert len(prints) == 5
-
-
 def test_strengths_reach_the_pictures_and_weights_without_parts_refuse_them(
     portrait: Path, tmp_path: Path
 ) -> None:
@@ -308,106 +205,6 @@ def test_several_sources_share_a_grid(engine: Engine, portrait: Path, tmp_path: 
     assert frames_of(tmp_path / "out.mp4").shape == (2, 160, 160, 3)
 
 
-@pytest.mark.parametrize("driving", ["frames", "frames/*.png", "frames/frame_%d.png"])
-def test_folder_or_pattern_of_pictures_drives(
-    driving: str, engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    make_pictures(tmp_path / "frames", count=5)
-    report = Animator(engine)(portrait, tmp_path / driving, tmp_path / "out.mp4", CENTRED)
-    assert report.frames == 5
-
-
-def test_work_is_not_gone_on_with_once_what_drives_it_has_changed(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    folder = make_pictures(tmp_path / "frames", count=3)
-    before = fingerprint(engine, [portrait], folder, CENTRED)
-    assert fingerprint(engine, [portrait], folder, CENTRED) == before
-    (folder / "frame_2.png").write_bytes(portrait.read_bytes())  # in place: the folder is as it was
-    assert fingerprint(engine, [portrait], folder, CENTRED) != before
-
-    keypoints = Keypoints(torch.zeros(2, 3, 2), torch.ones(2, 3, 2, 2))
-    facts = (Fraction(1, 25), engine.weights, "drive.mp4")
-    recorded = MotionTemplate(keypoints, (0, 1), *facts)
-    others = (
-        MotionTemplate(replace(keypoints, value=keypoints.value + 1), (0, 1), *facts),
-        MotionTemplate(replace(keypoints, jacobian=None), (0, 1), *facts),
-        MotionTemplate(keypoints, (0, 2), *facts),
-    )
-    prints = [fingerprint(engine, [portrait], m, CENTRED) for m in (recorded, *others)]
-    assert len(set(prints)) == 4
-
-
-@pytest.mark.parametrize("output", ["out", "f_%03d.png"])
-def test_pictures_are_replaced_only_on_demand_and_then_all_of_them(
-    output: str, engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    driving = make_pictures(tmp_path / "frames", count=4)
-    path = tmp_path / output
-    Animator(engine)(portrait, driving, path, CENTRED)
-    first = {file: file.read_bytes() for file in picture_files(path)}
-    shorter = settings(frames=2, size=32)
-    with pytest.raises(TalkheadError, match="exists; pass --overwrite"):
-        Animator(engine)(portrait, driving, path, shorter)
-    assert {file: file.read_bytes() for file in picture_files(path)} == first
-    Animator(engine)(portrait, driving, path, shorter, overwrite=True)
-    assert picture_files(path) == list(first)[:2]
-    assert frames_of(path).shape == (2, 32, 32, 3)
-
-
-def test_pictures_that_drive_are_not_replaced(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    folder = make_pictures(tmp_path / "frames", count=2)
-    with pytest.raises(TalkheadError, match="also an input"):
-        Animator(engine)(portrait, folder, folder / "frame_%d.png", CENTRED, overwrite=True)
-
-
-def test_driver_without_a_face_says_what_to_do(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=5)
-    with pytest.raises(TalkheadError, match="--crop-driving"):
-        Animator(engine)(portrait, driving, tmp_path / "out.mp4", settings(crop_driving="auto"))
-    assert list(tmp_path.iterdir()) == [driving]
-
-
-def test_existing_output_is_kept(engine: Engine, portrait: Path, tmp_path: Path) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=2)
-    output = tmp_path / "out.mp4"
-    output.write_bytes(b"precious")
-    with pytest.raises(TalkheadError, match="--overwrite"):
-        Animator(engine)(portrait, driving, output, CENTRED)
-    assert output.read_bytes() == b"precious"
-    Animator(engine)(portrait, driving, output, CENTRED, overwrite=True)
-    assert len(frame_seconds(output)) == 2
-
-
-def test_recorded_motion_replaces_nothing_unasked(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=2)
-    photo = tmp_path / "photo.png"
-    photo.write_bytes(portrait.read_bytes())
-    taken = tmp_path / "other.safetensors"
-    taken.write_bytes(b"precious")
-    render, output = Animator(engine), tmp_path / "out.mp4"
-    with pytest.raises(TalkheadError, match="also an input"):
-        render(photo, driving, output, CENTRED, motion_out=photo, overwrite=True)
-    with pytest.raises(TalkheadError, match="--overwrite"):
-        render(photo, driving, output, CENTRED, motion_out=taken)
-    assert photo.read_bytes() == portrait.read_bytes()
-    assert taken.read_bytes() == b"precious"
-    render(photo, driving, output, CENTRED, motion_out=taken, overwrite=True)
-    assert len(load_motion(taken).pts) == 2
-
-
-def test_output_may_not_be_an_input(engine: Engine, portrait: Path, tmp_path: Path) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=2)
-    with pytest.raises(TalkheadError, match="also an input"):
-        Animator(engine)(portrait, driving, driving, CENTRED, overwrite=True)
-
-
 def test_reenact_yields_one_picture_per_frame(engine: Engine) -> None:
     frames = [np.full((64, 64, 3), level, np.uint8) for level in range(0, 250, 50)]
     results = list(reenact(frames[0], frames, engine))
@@ -425,135 +222,6 @@ def test_a_broadcasts_clock_is_taken_off_pictures_and_sound(
     kept = sound_packets(tmp_path / "out.mkv")[0] - frame_seconds(tmp_path / "out.mkv")[0]
     assert abs(early - kept) < 0.002  # Matroska's clock ticks in milliseconds
     assert 0 <= frame_seconds(tmp_path / "out.mkv")[0] < 0.1
-
-
-def test_motion_recorded_of_a_part_begins_at_zero_and_is_taken_whole(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=20)
-    part = settings(start=0.4, frames=5)
-    motion = tmp_path / "m.safetensors"
-    Animator(engine)(portrait, driving, tmp_path / "a.mp4", part, motion_out=motion)
-    Animator(engine)(portrait, load_motion(motion), tmp_path / "b.mp4", CENTRED)
-    assert frame_seconds(tmp_path / "b.mp4") == frame_seconds(tmp_path / "a.mp4")
-    assert frame_seconds(tmp_path / "b.mp4")[0] == 0
-    with pytest.raises(TalkheadError, match="taken whole"):
-        Animator(engine)(portrait, load_motion(motion), tmp_path / "c.mp4", part)
-
-
-def test_a_driver_that_has_changed_is_read_anew(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    render = Animator(engine)
-    for frames in (4, 3):
-        driving = make_clip(tmp_path / "drive.mp4", frames=frames)
-        assert render(portrait, driving, tmp_path / f"{frames}.mp4", CENTRED).frames == frames
-
-
-def test_what_cannot_be_muxed_keeps_its_frames_for_a_render_without_sound(
-    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=6, audio_tracks=2)
-
-    def fail(self: SoundFeed) -> Iterator[av.Packet]:
-        raise av.ArgumentError(22, "Invalid argument")
-        yield
-
-    with monkeypatch.context() as broken:
-        broken.setattr(SoundFeed, "packets", fail)
-        with pytest.raises(
-            TalkheadError, match="frames are kept; the same command with --no-sound"
-        ):
-            Animator(engine)(portrait, driving, tmp_path / "out.mp4", CENTRED)
-    report = Animator(engine)(portrait, driving, tmp_path / "out.mp4", settings(sound=False))
-    assert (report.resumed, report.frames, report.sound_track) == (6, 6, None)
-    with monkeypatch.context() as broken:
-        broken.setattr(SoundFeed, "packets", fail)
-        with pytest.raises(TalkheadError):
-            Animator(engine)(portrait, driving, tmp_path / "b.mp4", CENTRED)
-    report = Animator(engine)(portrait, driving, tmp_path / "b.mp4", settings(track=1))
-    assert (report.resumed, report.sound_track, report.video_track) == (6, 1, 0)
-
-
-def test_another_video_track_is_other_work(engine: Engine, portrait: Path, tmp_path: Path) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=3)
-    works = {
-        fingerprint(engine, [portrait], driving, settings(video_track=track))
-        for track in (None, 0, 1)
-    }
-    assert len(works) == 3
-
-
-@pytest.mark.parametrize("wish", [{"motion": "absolute"}, {"anchor": "first"}, {}])
-def test_keypoints_are_found_once_for_all_renders(
-    engine: Engine,
-    portrait: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    wish: dict[str, str],
-) -> None:
-    looked: list[int] = []
-    detect = Engine.detect
-    monkeypatch.setattr(
-        Engine, "detect", lambda self, found: looked.append(len(found)) or detect(self, found)
-    )
-    driving = make_clip(tmp_path / "drive.mp4", frames=6)
-    render = Animator(engine)
-    for name in ("a", "b"):
-        render(portrait, driving, tmp_path / f"{name}.mp4", settings(**wish))
-    assert sum(looked) == 6 + (wish == {"anchor": "first"})
-
-
-def test_each_portrait_of_a_grid_moves_from_its_own_anchor(
-    engine: Engine, portrait: Path, tmp_path: Path
-) -> None:
-    driving = make_clip(tmp_path / "drive.mkv", frames=6, size=(64, 64), codec="ffv1", audio=False)
-    pictures = make_pictures(tmp_path / "photos", count=2, size=(64, 64))
-    portraits = [pictures / "frame_1.png", pictures / "frame_2.png"]
-    alone = settings(codec="ffv1")
-    render = Animator(engine)
-    anchors = [render(p, driving, tmp_path / f"{p.stem}.mkv", alone).anchor for p in portraits]
-    assert anchors[0] != anchors[1]
-    render(portraits, driving, tmp_path / "grid.mkv", replace(alone, layout="grid"))
-    grid = frames_of(tmp_path / "grid.mkv").astype(int)
-    cells = grid[:, :64, 64:], grid[:, 64:, :64]
-    for cell, each in zip(cells, portraits, strict=True):
-        assert np.abs(cell - frames_of(tmp_path / f"{each.stem}.mkv")).max() <= 1
-
-
-def test_what_cannot_be_written_is_told_before_the_driver_is_read(
-    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("the driver was read")
-
-    monkeypatch.setattr(Engine, "detect", refuse)
-    driving = make_clip(tmp_path / "drive.mp4", frames=3)
-    for name, wish in (("a.avi", {}), ("a.mp4", {"codec": "prores"}), ("a.mp4", {"track": 3})):
-        with pytest.raises(TalkheadError):
-            Animator(engine)(portrait, driving, tmp_path / name, settings(**wish))
-    assert list(tmp_path.iterdir()) == [driving]
-
-
-def test_motion_is_kept_only_of_what_was_rendered(
-    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driving = make_clip(tmp_path / "drive.mp4", frames=4)
-    call = (portrait, driving, tmp_path / "out.mp4", CENTRED)
-    motion = tmp_path / "m.safetensors"
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(VideoWriter, "write", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            Animator(engine)(*call, motion_out=motion)
-    assert not motion.exists()
-    Animator(engine)(*call, motion_out=motion)  # the same call again goes on
-    assert len(load_motion(motion).pts) == 4
-    with pytest.raises(TalkheadError, match="is also"):
-        Animator(engine)(*call, motion_out=tmp_path / "out.mp4", overwrite=True)
 
 
 def test_names_of_version_0_1_lead_to_the_same_classes() -> None:

@@ -13,10 +13,10 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
-from media import make_clip, moving_picture
+from media import frame_seconds, make_clip, moving_picture
+from rendering import CENTRED
 
 from talkhead.animation.live import FileReader, LiveAnimator
 from talkhead.animation.settings import RenderSettings
@@ -25,8 +25,6 @@ from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.structs import Frame
 from talkhead.video import RawPipe, StreamWriter, VideoReader, open_camera, open_pipe
-
-CENTRED = RenderSettings(crop_source="none", crop_driving="none")
 
 
 class Trickle(io.RawIOBase):
@@ -51,11 +49,6 @@ class Sent:
     def __iter__(self) -> Iterator[Frame]:
         for number, picture in enumerate(self._pictures):
             yield Frame(picture, number, self.time_base)
-
-
-def seconds_of(path: Path) -> list[Fraction]:
-    with av.open(str(path)) as container:
-        return [frame.pts * Fraction(frame.time_base) for frame in container.decode(video=0)]
 
 
 @pytest.mark.parametrize("ending", [".mkv", ".ts"])
@@ -129,7 +122,7 @@ def test_live_result_equals_the_files(engine: Engine, portrait: Path, tmp_path: 
     with VideoReader(tmp_path / "a.mkv") as live, VideoReader(tmp_path / "b.mkv") as whole:
         for ours, theirs in zip(live, whole, strict=True):
             assert np.abs(ours.rgb.astype(int) - theirs.rgb).mean() < 4
-    assert seconds_of(tmp_path / "a.mkv") == seconds_of(tmp_path / "b.mkv")
+    assert frame_seconds(tmp_path / "a.mkv") == frame_seconds(tmp_path / "b.mkv")
 
 
 @pytest.mark.parametrize("ending", ["mkv", "mp4"])
@@ -141,10 +134,10 @@ def test_every_frame_is_out_before_the_next_goes_in(ending: str, tmp_path: Path)
         writer.write(moving_picture(1), 1)
         early = tmp_path / f"early.{ending}"
         early.write_bytes(path.read_bytes())
-        assert len(seconds_of(early)) >= 1
+        assert len(frame_seconds(early)) >= 1
         for number in range(2, 5):
             writer.write(moving_picture(number), number)
-    assert [time - seconds_of(path)[0] for time in seconds_of(path)] == [
+    assert [time - frame_seconds(path)[0] for time in frame_seconds(path)] == [
         Fraction(number, 25) for number in range(5)
     ]
 
@@ -235,6 +228,6 @@ def test_command_goes_from_pipe_to_pipe(toy_weights: Path, portrait: Path, tmp_p
     )
     assert done.returncode == 0, done.stderr
     (tmp_path / "out.mkv").write_bytes(done.stdout)
-    assert seconds_of(tmp_path / "out.mkv") == [Fraction(number, 25) for number in range(4)]
+    assert frame_seconds(tmp_path / "out.mkv") == [Fraction(number, 25) for number in range(4)]
     assert b"4 frames" in done.stderr
     assert b"latency" in done.stderr

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media import frame_seconds, make_clip, moving_picture, sound_packets
+from media import frame_seconds, frames_of, make_clip, moving_picture, sound_packets
+from rendering import settings as centred
 
 from talkhead.animation import preview
 from talkhead.animation.animator import Animator
@@ -27,15 +28,6 @@ from talkhead.structs import Crop, Face, Frame
 from talkhead.video import VideoReader
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def centred(**changes: object) -> RenderSettings:
-    return RenderSettings(**{"crop_source": "none", "crop_driving": "none", **changes})  # type: ignore[arg-type]
-
-
-def frames_of(path: Path) -> np.ndarray:
-    with VideoReader(path) as reader:
-        return np.stack([frame.rgb for frame in reader])
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import torch
 import typer
 from media import frame_seconds, make_clip, make_sound
 from PIL import Image
+from rendering import CENTRED, SQUARE
 from typer.testing import CliRunner
 
 from talkhead.animation.animator import Animator
@@ -26,9 +27,6 @@ from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.version import __version__
 from talkhead.video import VideoWriter
-
-CENTRED = RenderSettings(crop_source="none", crop_driving="none")
-SQUARE = ["--crop-source", "none", "--crop-driving", "none"]
 
 
 @pytest.fixture

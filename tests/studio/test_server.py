@@ -13,12 +13,11 @@ from pathlib import Path
 
 import av
 import cv2
-import numpy as np
 import pytest
 from PIL import Image
 
 from studio_page import Client, serving  # isort: skip - it skips this file without the extra
-from media import make_clip, moving_picture
+from media import frames_of, make_clip, moving_picture
 from typer.testing import CliRunner
 
 from talkhead.animation.threads import Prefetcher
@@ -31,18 +30,12 @@ from talkhead.studio import session
 from talkhead.studio.sentences import Warnings, warnings_of
 from talkhead.studio.session import plain_name
 from talkhead.studio.state import Studio
-from talkhead.video import VideoReader
 from talkhead.video.media_source import MediaSource
 
 PNG = cv2.imencode(".png", moving_picture(0))[1].tobytes()
 CENTRED = {"crop_source": "none", "crop_driving": "none"}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HOUR = 36_000  # frames
-
-
-def frames_of(path: Path) -> np.ndarray:
-    with VideoReader(path) as reader:
-        return np.stack([frame.rgb for frame in reader])
 
 
 # The whole way

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from media import tree
 from toys import run_options
 
 from talkhead.errors import TalkheadError
@@ -20,14 +21,6 @@ from talkhead.training.loop.logging import RunLog
 from talkhead.training.loop.trainer import Trainer
 from talkhead.training.options import TrainOptions
 from talkhead.training.train import train
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {
-        str(file.relative_to(folder)): file.read_bytes()
-        for file in folder.rglob("*")
-        if file.is_file()
-    }
 
 
 def fill_foreign(folder: Path) -> dict[str, bytes]:
