@@ -1,6 +1,6 @@
 """The studio in a real browser: Chromium from the system's packages, driven by Playwright.
 
-Run by `pytest -m browser`. It draws with toy weights, so faces melt, but all else is as it is.
+`pytest -m browser` runs this alone. It draws with toy weights, so faces melt, but all else is as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("playwright", reason="no Playwright: pip install playwright")
-from media import loop
+from media import loop, make_clip
 from playwright.sync_api import BrowserContext, Page, Route, expect, sync_playwright
 
 from talkhead.io.image import read_image
@@ -62,9 +62,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
 
 
 @pytest.fixture(scope="module")
-def long_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example driver over and over, so that there is time to cancel it."""
-    return loop(EXAMPLES / "driving.mp4", tmp_path_factory.mktemp("long") / "long.mp4", 50)
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example driver's first half second, whose faces are soon found."""
+    frames = [frame.rgb for frame in VideoReader(EXAMPLES / "driving.mp4", frames=12)]
+    size = (frames[0].shape[1], frames[0].shape[0])
+    path = tmp_path_factory.mktemp("driver") / "driver.mp4"
+    return make_clip(path, len(frames), size=size, pictures=frames)
+
+
+@pytest.fixture(scope="module")
+def long_driver(driver: Path) -> Path:
+    """The same over and over, so that there is time to cancel it."""
+    return loop(driver, driver.with_name("long.mp4"), 400)
 
 
 @pytest.fixture
@@ -100,14 +109,11 @@ def wait_until(page: Page, expression: str) -> None:
         page.wait_for_timeout(50)
 
 
-def choose_both(page: Page, driving: Path | None = None) -> None:
-    """The example portrait as an upload, and a driver, or the example by its button."""
+def choose_both(page: Page, driving: Path) -> None:
+    """The example portrait and a driver, as uploads."""
     page.set_input_files("#portrait input[type=file]", EXAMPLES / "portrait.jpg")
     expect(page.locator("#portrait svg")).to_be_visible()
-    if driving is None:
-        page.click("#driving button:has-text('driving.mp4')")
-    else:
-        page.set_input_files("#driving input[type=file]", driving)
+    page.set_input_files("#driving input[type=file]", driving)
     expect(page.locator("#driving svg")).to_be_visible()
 
 
@@ -129,7 +135,7 @@ def render_long(page: Page, driving: Path) -> None:
 
 
 def test_from_two_files_to_a_video_with_sound(page: Page, tmp_path: Path) -> None:
-    choose_both(page)
+    choose_both(page, EXAMPLES / "driving.mp4")
     set_value(page, "frames", 20)
     expect(page.locator("#strip-note")).to_contain_text("6 frames in")
     expect(page.locator("#render-hint")).to_have_text(
@@ -167,8 +173,8 @@ def test_from_two_files_to_a_video_with_sound(page: Page, tmp_path: Path) -> Non
     expect(page.locator("#history li")).to_have_count(1)
 
 
-def test_a_change_of_settings_draws_the_strip_anew(page: Page) -> None:
-    choose_both(page)
+def test_a_change_of_settings_draws_the_strip_anew(page: Page, driver: Path) -> None:
+    choose_both(page, driver)
     expect(page.locator("#strip-note")).to_contain_text("6 frames in")
     frame = page.locator("#strip img").nth(3)
     before = frame.get_attribute("src") or ""
@@ -182,8 +188,8 @@ def test_a_change_of_settings_draws_the_strip_anew(page: Page) -> None:
     expect(page.locator("#set-paste_back")).to_be_enabled()
 
 
-def test_the_crop_is_dragged(page: Page) -> None:
-    choose_both(page)
+def test_the_crop_is_dragged(page: Page, driver: Path) -> None:
+    choose_both(page, driver)
     page.locator("#portrait svg .crop").scroll_into_view_if_needed()
     box = page.locator("#portrait svg .crop").bounding_box()
     assert box is not None
@@ -227,8 +233,10 @@ def test_cancel_keeps_what_is_drawn(page: Page, long_driver: Path) -> None:
     expect(page.locator("#history li")).to_contain_text("cancelled")
 
 
-def test_an_error_is_shown_and_what_was_there_stays(page: Page, tmp_path: Path) -> None:
-    choose_both(page)
+def test_an_error_is_shown_and_what_was_there_stays(
+    page: Page, driver: Path, tmp_path: Path
+) -> None:
+    choose_both(page, driver)
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
     page.set_input_files("#portrait input[type=file]", tmp_path / "broken.jpg")
     expect(page.locator("#portrait .error")).to_contain_text("broken.jpg")
@@ -300,14 +308,14 @@ def test_photo_and_driver_come_from_the_camera(page: Page) -> None:
     expect(page.locator("#portrait h2 small")).to_contain_text("camera.png")
     page.click("#driving button:has-text('Camera')")
     page.click("#camera button:has-text('Record')")
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(1000)
     page.click("#camera button:has-text('Stop and use')")
     expect(page.locator("#driving h2 small")).to_contain_text("camera.webm")
     expect(page.locator("#strip-note")).to_contain_text("frames in")
 
 
-def test_inspect_shows_its_figures(page: Page) -> None:
-    choose_both(page)
+def test_inspect_shows_its_figures(page: Page, driver: Path) -> None:
+    choose_both(page, driver)
     set_value(page, "frames", 4)
     page.click("#tab-inspect")
     page.fill("#inspect-frame", "2")
@@ -320,13 +328,17 @@ def test_inspect_shows_its_figures(page: Page) -> None:
 
 
 def test_a_second_tab_waits_its_turn(
-    page: Page, browser: BrowserContext, running: tuple[Studio, int], long_driver: Path
+    page: Page,
+    browser: BrowserContext,
+    running: tuple[Studio, int],
+    driver: Path,
+    long_driver: Path,
 ) -> None:
     render_long(page, long_driver)
     other = browser.new_page()
     other.on("dialog", lambda dialog: dialog.accept())
     other.goto(page.url)
-    choose_both(other)
+    choose_both(other, driver)
     set_value(other, "frames", 2)
     other.click("#render")
     expect(other.locator(".job p")).to_contain_text("1 before this one")
@@ -359,13 +371,13 @@ def test_nothing_sticks_out(page: Page, colours: str, width: int, height: int) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_only_this_machine_is_talked_to(page: Page) -> None:
+def test_only_this_machine_is_talked_to(page: Page, driver: Path) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("websocket", lambda socket: asked.append(socket.url))
     page.reload()
     expect(page.locator("#engine")).to_contain_text("cpu")
-    choose_both(page)
+    choose_both(page, driver)
     set_value(page, "frames", 4)
     expect(page.locator("#strip-note")).to_contain_text("frames in")
     page.click("#render")

@@ -64,19 +64,6 @@ def test_weights_that_cannot_be_read_end_the_command(tmp_path: Path) -> None:
     assert "bad.safetensors" in result.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ending_the_command_removes_all_files(
-    toy_weights: Path, portrait: Path, tmp_path: Path
-) -> None:
-    with started(["-m", "talkhead"], toy_weights, tmp_path) as (studio, client):
-        client.upload("portrait", portrait)
-        assert len(list(tmp_path.rglob("portrait.png"))) == 1
-        studio.send_signal(signal.SIGTERM)
-        studio.wait(timeout=60)
-    assert studio.returncode in (130, 143)  # 128 and the signal, where it is told
-    assert list(tmp_path.iterdir()) == []
-
-
 # Writes every address that Python's sockets are told of, and every program that is started.
 WATCHED = """
 import sys
@@ -93,7 +80,7 @@ main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_from_start_to_end_only_this_machine_is_talked_to(
+def test_from_start_to_end_only_this_machine_is_talked_to_and_all_files_are_removed(
     toy_weights: Path, portrait: Path, tmp_path: Path
 ) -> None:
     work, watched = tmp_path / "work", tmp_path / "watched"
@@ -112,8 +99,11 @@ def test_from_start_to_end_only_this_machine_is_talked_to(
             live.recv(timeout=60)
             live.send(to_jpeg(moving_picture(0)))
             assert isinstance(live.recv(timeout=60), bytes)
-        studio.send_signal(signal.SIGINT)
+        assert len(list(work.rglob("portrait.png"))) == 1
+        studio.send_signal(signal.SIGTERM)
         studio.wait(timeout=60)
+    assert studio.returncode in (130, 143)  # 128 and the signal, where it is told
+    assert list(work.iterdir()) == []
     seen = {*watched.read_text().splitlines()}
     assert "address 127.0.0.1" in seen  # it was watched
     assert seen <= {"address 127.0.0.1", "socket.getaddrinfo 127.0.0.1"}
