@@ -1,6 +1,6 @@
 """The studio in a real browser: Chromium from the system's packages, driven by Playwright.
 
-`pytest -m browser` runs this alone. It draws with toy weights, so faces melt, but all else is as it is.
+`pytest -m browser` runs this alone. Toy weights draw, so faces melt, but all else is as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,17 +64,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example driver's first half second, whose faces are soon found."""
-    frames = [frame.rgb for frame in VideoReader(EXAMPLES / "driving.mp4", frames=12)]
-    size = (frames[0].shape[1], frames[0].shape[0])
+    """The first half second of the example driver, whose faces are soon found."""
+    read = VideoReader(EXAMPLES / "driving.mp4", frames=12)
+    half = [cv2.resize(frame.rgb, (320, 240), interpolation=cv2.INTER_AREA) for frame in read]
     path = tmp_path_factory.mktemp("driver") / "driver.mp4"
-    return make_clip(path, len(frames), size=size, pictures=frames)
+    return make_clip(path, len(half), size=(320, 240), pictures=half)
 
 
 @pytest.fixture(scope="module")
 def long_driver(driver: Path) -> Path:
     """The same over and over, so that there is time to cancel it."""
-    return loop(driver, driver.with_name("long.mp4"), 400)
+    return loop(driver, driver.with_name("long.mp4"), 300)
 
 
 @pytest.fixture

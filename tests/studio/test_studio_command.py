@@ -86,7 +86,7 @@ def test_from_start_to_end_only_this_machine_is_talked_to_and_all_files_are_remo
     work, watched = tmp_path / "work", tmp_path / "watched"
     work.mkdir()
     centred = {"crop_source": "none", "crop_driving": "none"}
-    with started(["-c", WATCHED, str(watched)], toy_weights, work) as (studio, client):
+    with started(watched, toy_weights, work) as (studio, client):
         client.upload("portrait", portrait)
         client.upload("driving", make_clip(tmp_path / "drive.mp4", frames=4))
         assert len(client.lines(centred)) == 4
@@ -111,11 +111,12 @@ def test_from_start_to_end_only_this_machine_is_talked_to_and_all_files_are_remo
 
 @contextmanager
 def started(
-    python: list[str], weights: Path, folder: Path
+    watched: Path, weights: Path, folder: Path
 ) -> Iterator[tuple[subprocess.Popen[str], Client]]:
     """The command as a process of its own, its files in `folder`, and a page of it."""
+    words = ["studio", "--port", "0", "--weights", str(weights)]
     with subprocess.Popen(
-        [sys.executable, *python, "studio", "--port", "0", "--weights", str(weights)],
+        [sys.executable, "-c", WATCHED, str(watched), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
     ) as studio:  # fmt: skip
