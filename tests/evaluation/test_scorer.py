@@ -40,6 +40,17 @@ def test_a_perfect_engine_scores_zero_and_nothing_equals_a_hand_computation(
     assert nothing.scores["psnr"].judged == pytest.approx(6 / 8)  # the sources themselves are not
 
 
+def test_clips_in_folders_of_people_are_scored_and_not_scored_again(tmp_path: Path) -> None:
+    for number, name in enumerate(("anna/0", "anna/1", "bert/0")):
+        picture_clip(tmp_path / "data" / "test" / name, 20 * number, 2)
+    method = Perfect()
+    for _ in range(2):
+        perfect, nothing = run(tmp_path / "data", tmp_path / "out", method).rows
+        assert [each.case for each in perfect.cases] == ["anna/0", "anna/1", "bert/0"]
+        assert (perfect.frames, method.drawn) == (6, 6)
+        assert nothing.scores["l1"].frame_mean is not None
+
+
 def test_the_difference_from_doing_nothing_uses_the_frames_of_both(
     data: Path, tmp_path: Path
 ) -> None:

@@ -230,6 +230,7 @@ def test_hardware_that_cannot_decode_is_one_sentence(tmp_path: Path) -> None:
         VideoReader(clip, hardware=True)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_hardware_decodes_every_frame(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", frames=3, size=(256, 256))

@@ -357,6 +357,7 @@ def test_hardware_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_hardware_encodes_every_frame(tmp_path: Path) -> None:
     with VideoWriter(tmp_path / "out.mp4", time_base=Fraction(1, 25), hardware=True) as writer:
