@@ -6,6 +6,7 @@ A field's type hint holds all that is known of it: its kind and bounds (see `sch
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -72,15 +73,23 @@ def option_fields(options: type) -> Iterator[OptionField]:
 
 def check_options(options: Any) -> None:
     """Raise TalkheadError that names the first value of another kind or beyond its bounds."""
-    for name, hint in get_type_hints(type(options), include_extras=True).items():
-        kind, _ = _taken_apart(hint)
-        if _holds_paths(kind):
-            continue  # files are checked where they are opened
+    for name, kind in _checked_kinds(type(options)):
         value = getattr(options, name)
         try:
             fitting(kind, value, name)
         except TalkheadError as error:
             raise TalkheadError(f"{name} must be {_words(kind)}, not {shown(value)}") from error
+
+
+@functools.cache
+def _checked_kinds(options: type) -> tuple[tuple[str, Any], ...]:
+    """Names and kinds of what is checked; files are where they are opened.
+
+    Worked out once: a page of the studio asks of hundreds of settings at every change.
+    """
+    hints = get_type_hints(options, include_extras=True)
+    kinds = ((name, _taken_apart(hint)[0]) for name, hint in hints.items())
+    return tuple((name, kind) for name, kind in kinds if not _holds_paths(kind))
 
 
 def _words(kind: Any) -> str:
