@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -61,14 +61,20 @@ class Preview:
     What a change of settings leaves as it was (portrait, crops, keypoints) is kept between calls,
     and found once where several threads ask for it.
 
-    count: how many frames are drawn, spread evenly over what `RenderSettings` select.
+    count:  how many frames are drawn, spread evenly over what `RenderSettings` select.
+    finder: finds faces with a detector, where several previews share what does.
     """
 
-    def __init__(self, engine: Engine, count: int = 6) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        count: int = 6,
+        finder: Callable[[Detector], FaceFinder] | None = None,
+    ) -> None:
         self._engine = engine
         self._count = count
         self._lock = Lock()
-        self._finder = lru_cache(2)(self._make_finder)
+        self._finder = finder or lru_cache(2)(self._make_finder)
         self._source = lru_cache(2)(self._load_source)
         self._samples = lru_cache(2)(self._find_samples)
 

@@ -94,7 +94,7 @@ class Studio:
 
         with self._lock:
             if session not in self._previews:
-                self._previews[session] = Preview(self.engine())
+                self._previews[session] = Preview(self.engine(), finder=self.finder)
             return self._previews[session]
 
     def finder(self, detector: Detector) -> FaceFinder:
