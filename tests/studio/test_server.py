@@ -169,7 +169,7 @@ def test_a_page_that_closes_stops_its_renders_and_takes_its_files_along(
 def test_a_page_whose_connection_is_lost_ends_after_a_while(
     toy_weights: Path, portrait: Path, hour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "GRACE", 3.0)
+    monkeypatch.setattr(session, "GRACE", 1.0)
     with serving(toy_weights) as (studio, port):
         client = Client(port).begin()
         folder = studio.sessions.get(client.session).folder  # type: ignore[union-attr]
