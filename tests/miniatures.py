@@ -5,6 +5,7 @@ python tests/miniatures.py     records anew; only right while the full-size pari
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from dataclasses import replace
@@ -28,6 +29,7 @@ from talkhead.config import (
     MotionCodebookConfig,
     TpsmmConfig,
 )
+from talkhead.inference.engine import Engine
 from talkhead.models import Network, build
 
 RECORDED = Path(__file__).parent / "data" / "miniatures.npz"
@@ -111,6 +113,12 @@ def mini(config: ModelConfig | str) -> Network:
     model = build(mini_config(config) if isinstance(config, str) else config)
     model.load_state_dict({name: fill(name, t) for name, t in model.state_dict().items()})
     return model.eval()
+
+
+@functools.cache
+def mini_engine(family: str) -> Engine:
+    """An engine with a miniature model, one for all: nothing of it may be changed."""
+    return Engine(mini(family), torch.device("cpu"), batch_size=2)
 
 
 def fill(name: str, like: Tensor) -> Tensor:

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from miniatures import mini
+from miniatures import mini_engine
 from toys import FAMILIES
 
 from talkhead.faces.crop import cut
-from talkhead.inference.engine import Engine, to_levels
+from talkhead.inference.engine import to_levels
 from talkhead.models.detail import SourceDetail, steepened, trusted
 from talkhead.models.grid import identity_grid, pixel_flow, rescale, warp, warp_by_flow
 from talkhead.structs import Crop, Keypoints, RenderParts
@@ -25,17 +25,13 @@ def photo(size: int, seed: int = 0) -> np.ndarray:
     return np.clip(blots + rng.normal(0, 12, (size, size, 3)), 0, 255).astype(np.uint8)
 
 
-def engine_of(family: str) -> Engine:
-    return Engine(mini(family), torch.device("cpu"), batch_size=2)
-
-
 def moved(keypoints: Keypoints, by: float) -> Keypoints:
     return Keypoints(keypoints.value + by, keypoints.jacobian)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parts_hold_the_picture_that_is_rendered(family: str) -> None:
-    engine = engine_of(family)
+    engine = mini_engine(family)
     size = engine.image_size
     state = engine.encode(photo(size)).state
     driving = moved(state.keypoints, 0.05)
@@ -55,7 +51,7 @@ def test_parts_hold_the_picture_that_is_rendered(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_larger_picture_reduced_is_the_models_own(family: str) -> None:
-    engine = engine_of(family)
+    engine = mini_engine(family)
     size = engine.image_size
     large = photo(2 * size)
     whole = Crop(0, 0, 2 * size)
@@ -72,7 +68,7 @@ def test_a_larger_picture_reduced_is_the_models_own(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_detail_is_no_further_from_the_truth_than_enlarging(family: str) -> None:
-    engine = engine_of(family)
+    engine = mini_engine(family)
     size = engine.image_size
     truth = photo(2 * size)
     source = engine.encode(cut(truth, Crop(0, 0, 2 * size), size))
@@ -162,7 +158,7 @@ def test_an_unmoved_picture_comes_back_as_it_is() -> None:
 def test_batches_with_detail_are_drawn_in_pieces_that_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    engine = engine_of("codebook")
+    engine = mini_engine("codebook")
     size = engine.image_size
     source = engine.add_detail(engine.encode(photo(size)), photo(2 * size))
     value = torch.cat([source.keypoints.value + by for by in (0.0, 0.05, -0.05)])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from media import frame_seconds, make_clip
-from miniatures import FAMILIES, MEMORY, mini, mini_config
+from miniatures import FAMILIES, MEMORY, mini, mini_config, mini_engine
 from typer.testing import CliRunner
 
 from talkhead.animation.settings import RenderSettings
@@ -39,10 +39,6 @@ ANSWERS = {
     "tpsmm": [*COMMON, "occlusion", "features"],
 }
 RED, CYAN = np.array([255, 0, 0]), np.array([0, 255, 255])
-
-
-def engine_of(family: str) -> Engine:
-    return Engine(mini(family), torch.device("cpu"), batch_size=2)
 
 
 @pytest.fixture
@@ -73,7 +69,7 @@ def test_a_shift_has_the_hue_of_its_direction_and_stillness_is_white() -> None:
 
 
 def test_a_deformation_that_looks_to_the_left_moves_the_picture_to_the_right(dissected) -> None:  # type: ignore[no-untyped-def]
-    activations = dissected(engine_of("fomm"))
+    activations = dissected(mini_engine("fomm"))
     grid = identity_grid(16, 16).numpy() - np.array([0.25, 0.0], np.float32)
     moved = movement(displace(grid), side=65)
     np.testing.assert_allclose(moved, np.broadcast_to([8.0, 0.0], moved.shape), atol=1e-5)
@@ -98,8 +94,8 @@ def test_keypoints_are_drawn_where_they_are() -> None:
 
 
 def test_code_counts_sum_to_the_tokens_and_stay_inside_their_allocation(dissected) -> None:  # type: ignore[no-untyped-def]
-    model = engine_of("codebook").model
-    uses = dissected(engine_of("codebook")).inside.codes
+    model = mini_engine("codebook").model
+    uses = dissected(mini_engine("codebook")).inside.codes
     assert [use.kind for use in uses] == ["motion"] * 4 + ["appearance"] * 4
     tokens = model.config.token_size**2
     for scale, use in enumerate(uses[:4]):
@@ -112,7 +108,7 @@ def test_code_counts_sum_to_the_tokens_and_stay_inside_their_allocation(dissecte
 
 
 def test_each_scale_starts_from_the_flow_that_the_one_before_left(dissected) -> None:  # type: ignore[no-untyped-def]
-    activations = dissected(engine_of("codebook"))
+    activations = dissected(mini_engine("codebook"))
     before = displace(activations.deformation)
     for step in activations.inside.flows:
         np.testing.assert_allclose(step.before, before, rtol=1e-5, atol=1e-5)
@@ -124,7 +120,7 @@ def test_each_scale_starts_from_the_flow_that_the_one_before_left(dissected) -> 
 
 
 def test_the_memory_shown_is_the_models_and_stays_itself_without_identity(dissected) -> None:  # type: ignore[no-untyped-def]
-    engine = engine_of("mcnet")
+    engine = mini_engine("mcnet")
     memory = dissected(engine).inside.memory
     assert np.array_equal(memory.bank, engine.model.memory.bank[0].detach().numpy())
     assert list(memory.conditioned) == [8, 16, 32]
@@ -136,7 +132,7 @@ def test_the_memory_shown_is_the_models_and_stays_itself_without_identity(dissec
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_anatomy_adds_up(family: str, dissected) -> None:  # type: ignore[no-untyped-def]
-    activations = dissected(engine_of(family))
+    activations = dissected(mini_engine(family))
     np.testing.assert_allclose(activations.contributions.sum(0), 1, atol=1e-5)
     blended = (activations.contributions[..., None] * activations.candidates).sum(0)
     np.testing.assert_allclose(blended, activations.deformation, atol=1e-4)
@@ -149,7 +145,7 @@ def test_an_anatomy_adds_up(family: str, dissected) -> None:  # type: ignore[no-
 
 
 def test_detail_is_shown_at_the_size_of_the_result(portrait: Path, driving: Path) -> None:
-    engine = engine_of("codebook")
+    engine = mini_engine("codebook")
     for size, shown in ((64, None), (80, (80, 80, 3))):
         activations = Inspector(engine, portrait, driving, replace(CENTRED, size=size)).frame(1)
         assert activations.result.picture.shape == (64, 64, 3)
@@ -159,7 +155,7 @@ def test_detail_is_shown_at_the_size_of_the_result(portrait: Path, driving: Path
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_label_fits_its_panel(family: str, dissected) -> None:  # type: ignore[no-untyped-def]
-    activations = dissected(engine_of(family))
+    activations = dissected(mini_engine(family))
     for figure in answer(activations, ColorScales.of(activations)).values():
         for panel in (panel for row in figure.rows for panel in row):
             assert panel.label.isascii()
@@ -170,7 +166,7 @@ def test_every_label_fits_its_panel(family: str, dissected) -> None:  # type: ig
 def test_a_sheet_answers_what_its_family_knows(
     family: str, portrait: Path, driving: Path, tmp_path: Path
 ) -> None:
-    engine = engine_of(family)
+    engine = mini_engine(family)
     report = inspect(portrait, driving, tmp_path / "sheet.png", engine, CENTRED)
     assert list(report.figures) == [*ANSWERS[family], "detail"]
     assert (report.family, report.frames) == (family, 1)
@@ -183,7 +179,7 @@ def test_a_sheet_answers_what_its_family_knows(
 
 
 def test_the_telling_frame_is_the_one_that_moves_most(portrait: Path, driving: Path) -> None:
-    inspector = Inspector(engine_of("codebook"), portrait, driving, CENTRED)
+    inspector = Inspector(mini_engine("codebook"), portrait, driving, CENTRED)
     source = inspector.frame(0).source.keypoints.value
     found = [activations.driving.keypoints.value for _, activations in inspector.frames()]
     distances = [float((each - source).norm(dim=-1).mean()) for each in found]
@@ -195,7 +191,7 @@ def test_a_video_has_a_sheet_for_every_frame_at_its_time(
     portrait: Path, driving: Path, tmp_path: Path
 ) -> None:
     report = inspect(
-        portrait, driving, tmp_path / "look.mp4", engine_of("fomm"), CENTRED,
+        portrait, driving, tmp_path / "look.mp4", mini_engine("fomm"), CENTRED,
         only=["keypoints"], video=True,
     )  # fmt: skip
     assert report.frames == 3
@@ -216,7 +212,7 @@ def test_a_question_that_means_nothing_to_a_model_lists_those_that_do(
     portrait: Path, driving: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(TalkheadError, match=r"no codes to show; it has keypoints.*features"):
-        inspect(portrait, driving, tmp_path / "o.png", engine_of("fomm"), CENTRED, only=["codes"])
+        inspect(portrait, driving, tmp_path / "o.png", mini_engine("fomm"), CENTRED, only=["codes"])
     assert not (tmp_path / "o.png").exists()
 
 
@@ -233,9 +229,9 @@ def test_the_command_draws_and_refuses_in_one_sentence(
         result = CliRunner().invoke(app, [str(each) for each in command])
         return result.exit_code, result.stdout, result.stderr.strip()
 
-    code, out, _ = run(driving, "-o", tmp_path / "o.png", "--only", "codes", "--json")
+    code, out, _ = run(driving, "-o", tmp_path / "o.png", "--only", "features", "--json")
     assert code == 0
-    assert json.loads(out)["figures"] == ["codes"]
+    assert json.loads(out)["figures"] == ["features"]
     (tmp_path / "m.safetensors").touch()
     before = sorted(tmp_path.rglob("*"))
     cases = {
