@@ -147,7 +147,7 @@ def test_model_grows_with_the_pictures_or_says_why_not() -> None:
     assert (config.image_size, config.dense_motion.size) == (512, 128)
     with pytest.raises(TalkheadError, match="multiples of 128"):
         resized(preset("fomm"), 300)
-    toy = Subject("toy", untrained(TOY))
+    toy = Subject("toy", untrained(mini_config("codebook")))
     assert toy.at_size(128).model.config.image_size == 128
     trained = replace(toy, weights="abc")
     with pytest.raises(TalkheadError, match="does not work at 128"):
@@ -204,7 +204,7 @@ def test_table_comes_before_the_json(quick: tuple[Result, Path]) -> None:
 def test_json_has_every_stage_and_whole_renders(facts: dict[str, Any]) -> None:
     stages = {stage["name"] for stage in facts["stages"]}
     assert {"decode", "track the face", "crop and resize", "paste back", "encode"} <= stages
-    assert {"keypoints", "transfer", "dense motion", "fusion 64 px"} <= stages
+    assert {"keypoints", "transfer", "dense motion", "decoder 64 px"} <= stages
     assert all(0 <= stage["time"]["p5"] <= stage["time"]["p95"] for stage in facts["stages"])
     assert [batch["size"] for batch in facts["batches"]] == [1, 2]
     assert facts["best"]["frames_per_second"] == max(
