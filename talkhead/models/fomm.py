@@ -62,7 +62,7 @@ class FommModel(nn.Module):
         grid = resize_grid(dense.deformation, size, align_corners=False)
         occlusion = resize(dense.occlusion[0], size, align_corners=False)
         flow = pixel_flow(grid, align_corners=self.config.align_corners)
-        return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion, image)
+        return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion)
 
     def _draw(self, state: SourceState, driving: Keypoints) -> tuple[Tensor, DenseMotion]:
         state = state.expand(len(driving)) if len(state.image) != len(driving) else state
