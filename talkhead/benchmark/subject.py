@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from talkhead import checkpoint
+from talkhead.bundled import sha256
 from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig, preset
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
@@ -121,7 +122,7 @@ def load_subject(model: str | None = None, weights: Path | None = None) -> Subje
         return Subject(f"{model}, untrained", untrained(preset(model)))
     path = weights or checkpoint.default_weights()
     network, _ = checkpoint.load(path)
-    return Subject(path.name, network, checkpoint.sha256(path))
+    return Subject(path.name, network, sha256(path))
 
 
 def untrained(config: ModelConfig) -> Network:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from talkhead.bundled import bundled, check_digest
+from talkhead.bundled import bundled, check_digest, sha256
 from talkhead.errors import TalkheadError
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -80,7 +80,7 @@ def load_bundled(network: type[Network], name: str, device: torch.device) -> Net
     TalkheadError where the file is missing or damaged.
     """
     path = bundled(f"faces/{name}")
-    check_digest(path)
+    check_digest(path, sha256(path))
     with torch.device("meta"):  # nothing is drawn at random only to be replaced
         built = network()
     try:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from talkhead import checkpoint
+from talkhead.bundled import sha256
 from talkhead.choices import TransferMode
 from talkhead.config import has_landmarks, uses_mesh
 from talkhead.device import choose_device, choose_precision
@@ -110,7 +111,7 @@ class Engine:
         path = Path(weights) if weights else checkpoint.default_weights()
         model, header = checkpoint.load(path)
         log.info("weights: %s; licence: %s", header.provenance.origin, header.provenance.licence)
-        return cls(model, place, dtype, batch_size, checkpoint.sha256(path), compiled, path)
+        return cls(model, place, dtype, batch_size, sha256(path), compiled, path)
 
     @property
     def family(self) -> str:
