@@ -71,7 +71,7 @@ class Subject:
 
     @classmethod
     def free(cls, size: int = FreeConfig.image_size) -> Subject:
-        """No model; whoever draws needs no more of a network than what a `Model` offers."""
+        """No model, in the place of one."""
         return cls(FREE, cast(Network, FreeModel(FreeConfig(size))))
 
     @property
