@@ -93,7 +93,7 @@ def line_plot(curves: Sequence[Curve], title: str) -> str:
 
 
 def legend(names: Sequence[str]) -> str:
-    """Contenders and their colours, as HTML."""
+    """Methods and their colours, as HTML."""
     return " ".join(
         f'<span class="key"><i style="background:{colour(number, len(names))}"></i>'
         f"{escape(name)}</span>"
