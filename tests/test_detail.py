@@ -10,7 +10,8 @@ from miniatures import mini
 from toys import FAMILIES
 
 from talkhead.faces.crop import cut
-from talkhead.inference.engine import Engine, to_levels
+from talkhead.inference.drawn import to_levels
+from talkhead.inference.engine import Engine
 from talkhead.models.detail import SourceDetail, steepened, trusted
 from talkhead.models.grid import identity_grid, pixel_flow, rescale, warp, warp_by_flow
 from talkhead.structs import Crop, Keypoints, RenderParts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -21,6 +21,7 @@ from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framed, Framer
 from talkhead.inference.engine import Engine
+from talkhead.motion.anchor import AnchorSearch
 from talkhead.motion.template import MotionTemplate
 from talkhead.progress import Progress
 from talkhead.structs import Keypoints
@@ -66,11 +67,19 @@ def open_driving(path: Path, settings: RenderSettings) -> VideoReader:
     )
 
 
-def motion_settings(settings: RenderSettings) -> tuple[Hashable, ...]:
-    """All settings that the motion of a driving video depends on: where they are equal, it is."""
-    selected = (settings.start, settings.end, settings.frames, settings.rate, settings.video_track)
-    followed = (settings.crop_driving, settings.driving_face, settings.detector)
-    return *selected, *followed, settings.hardware
+def motion_settings(settings: RenderSettings) -> RenderSettings:
+    """The same for all settings with which a driving video is read and followed alike."""
+    return RenderSettings(
+        crop_driving=settings.crop_driving,
+        driving_face=settings.driving_face,
+        detector=settings.detector,
+        start=settings.start,
+        end=settings.end,
+        frames=settings.frames,
+        rate=settings.rate,
+        video_track=settings.video_track,
+        hardware=settings.hardware,
+    )
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -225,6 +234,30 @@ class TemplateMotion:
 
     def expected(self) -> int | None:
         return len(self._motion.pts)
+
+
+def find_anchor(
+    driver: MotionSource, source: Keypoints, settings: RenderSettings, landmarks: bool = False
+) -> tuple[int | None, Keypoints | None]:
+    """Number and keypoints of the driving frame that a source's motion is measured from, if any.
+
+    landmarks: the keypoints are points of a head that are known by name.
+    """
+    if settings.motion != "relative":
+        return None, None
+    if settings.anchor == "first":
+        return 0, driver.first()
+    keypoints = driver.motion().keypoints
+    if settings.anchor == "auto":
+        search = AnchorSearch(source, landmarks)
+        search.update(keypoints)
+        return search.best, search.keypoints
+    number = int(settings.anchor)
+    if number >= len(keypoints):
+        raise TalkheadError(
+            f"the anchor is frame {number}, but the driver has {len(keypoints)} frames (from 0)"
+        )
+    return number, keypoints[number : number + 1]
 
 
 def split(motion: DrivingBatch, size: int) -> Iterator[DrivingBatch]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from talkhead import checkpoint
-from talkhead.animation.animator import fingerprint
+from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_inputs, check_output
 from talkhead.batch.jobs import DRIVING, OUTPUT, SOURCE, BadRow, Job
 from talkhead.batch.options import BatchOptions

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from talkhead.animation.animator import find_anchor, fingerprint
-from talkhead.animation.driving import VideoMotion
+from talkhead.animation.driving import VideoMotion, find_anchor
+from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_output
 from talkhead.animation.portrait import load_portrait
 from talkhead.animation.renderer import check_abilities, choose_transfer

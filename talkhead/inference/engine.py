@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from talkhead.faces.crop_mesh import crop_meshes
 from talkhead.faces.landmarker import Landmarker
 from talkhead.inference.batch_size import DEFAULT_BATCH, best_batch
 from talkhead.inference.compile import Compiled
+from talkhead.inference.drawn import PendingBatch, fill_up, lay_in, to_levels
 from talkhead.inference.fusion import fold
 from talkhead.inference.transport import Download, upload
 from talkhead.inference.workers import Workers
@@ -43,9 +44,6 @@ from talkhead.structs import (
 )
 
 log = logging.getLogger(__name__)
-
-# Of results with detail: on a CPU what lies between them and the model must not leave the caches.
-PIXELS_AT_ONCE = {"cpu": 2**18, "cuda": 2**23}
 
 
 class Engine:
@@ -143,7 +141,7 @@ class Engine:
     def encode(self, picture: np.ndarray) -> EncodedSource:
         """All that does not depend on the driver, once per source."""
         state = self._model.encode_source(self.to_tensor([picture]), **self._meshes([picture]))
-        return EncodedSource(picture, state)
+        return EncodedSource(picture, state, picture)
 
     @torch.inference_mode()
     def add_detail(self, source: EncodedSource, picture: np.ndarray | PhotoWindow) -> EncodedSource:
@@ -155,9 +153,9 @@ class Engine:
         if isinstance(picture, PhotoWindow):
             small = self.to_tensor([source.picture])
             detail = SourceDetail.in_photo(self._texture(picture.rgb), picture, small)
-            return EncodedSource(source.picture, source.state, detail, picture.rgb)
+            return replace(source, detail=detail, shown=picture.rgb)
         detail = SourceDetail.whole(self._texture(picture))
-        return EncodedSource(source.picture, source.state, detail, picture)
+        return replace(source, detail=detail, shown=picture)
 
     def _texture(self, picture: np.ndarray) -> Tensor:
         levels = upload(torch.from_numpy(np.ascontiguousarray(picture))[None], self.device)
@@ -319,61 +317,18 @@ class Engine:
         return stacked.permute(0, 3, 1, 2).float() / 255
 
 
-def lay_in(detail: SourceDetail, parts: RenderParts) -> tuple[Tensor, Tensor]:
-    """Pictures uint8 (B, T, T, 3) with a source's detail, and whether all parts are finite.
-
-    So few at once that what lies between fits the caches of a CPU or the memory of a GPU.
-    """
-    most = PIXELS_AT_ONCE.get(detail.texture.device.type, PIXELS_AT_ONCE["cpu"])
-    pieces = parts.split(max(1, most // detail.size**2))
-    levels = [to_levels(detail.lay_in(piece)) for piece in pieces]
-    finite = torch.isfinite(parts.image).all() & torch.isfinite(parts.flow).all()
-    return torch.cat(levels), finite
-
-
-def to_levels(images: Tensor) -> Tensor:
-    """(B, 3, H, W) in [0, 1] -> uint8 (B, H, W, 3)."""
-    levels = images.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous()
-
-
-def fill_up(keypoints: Keypoints, size: int) -> Keypoints:
-    """A batch of at least `size`: the last is repeated as often as that takes."""
-    missing = max(size - len(keypoints), 0)
-    return keypoints.map(lambda t: torch.cat([t, t[-1:].expand(missing, *t.shape[1:])]))
-
-
-class PendingBatch:
-    """Pictures that a device may still be drawing."""
-
-    def __init__(self, found: Download, again: Callable[[], np.ndarray]) -> None:
-        self._found = found
-        self._again = again
-
-    @cached_property
-    def pictures(self) -> np.ndarray:
-        """uint8 (B, S, S, 3), waited for; drawn again where they came out non-finite."""
-        levels, finite = self._found.arrived()
-        return levels.numpy() if bool(finite) else self._again()
-
-
+@dataclass(frozen=True, eq=False)
 class EncodedSource:
     """A source picture and its state on the engine's device.
 
-    detail, shown: of a source that is drawn at a size of its own, and its picture at that size.
+    shown:  the picture at the size that is drawn.
+    detail: of a source that is drawn at a size of its own.
     """
 
-    def __init__(
-        self,
-        picture: np.ndarray,
-        state: SourceState,
-        detail: SourceDetail | None = None,
-        shown: np.ndarray | None = None,
-    ) -> None:
-        self.picture = picture
-        self.state = state
-        self.detail = detail
-        self.shown = picture if shown is None else shown
+    picture: np.ndarray
+    state: SourceState
+    shown: np.ndarray
+    detail: SourceDetail | None = None
 
     @property
     def keypoints(self) -> Keypoints:

@@ -7,7 +7,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from talkhead.data.clips import DataReport, Split, check_data, find_clips
+from talkhead.data.check import DataReport, check_data
+from talkhead.data.clips import Split, find_clips
 from talkhead.data.landmarking import landmarks_beside, make_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.progress import Progress
