@@ -26,6 +26,7 @@ from talkhead.motion.template import MotionTemplate
 from talkhead.progress import Progress
 from talkhead.structs import Keypoints
 from talkhead.video import VideoReader
+from talkhead.video.pictures import is_picture_sequence
 
 T = TypeVar("T")
 
@@ -55,8 +56,8 @@ class DrivingBatch:
 
 
 def open_driving(path: Path, settings: RenderSettings) -> VideoReader:
-    """The part of a driving video that settings select."""
-    return VideoReader(
+    """The part of a driving video that settings select. A folder of one picture: TalkheadError."""
+    reader = VideoReader(
         path,
         start=settings.start,
         end=settings.end,
@@ -65,6 +66,11 @@ def open_driving(path: Path, settings: RenderSettings) -> VideoReader:
         hardware=settings.hardware,
         track=settings.video_track,
     )
+    if reader.info.frames == 1 and is_picture_sequence(path):
+        raise TalkheadError(
+            f"{path} holds one picture, which does not move; give a video, or at least two pictures"
+        )
+    return reader
 
 
 def motion_settings(settings: RenderSettings) -> RenderSettings:

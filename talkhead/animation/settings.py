@@ -106,7 +106,9 @@ class RenderSettings:
     track: Annotated[
         Index | None, Option("Sound track, from 0. Default: the one marked as default.", VIDEO)
     ] = None
-    video_track: Annotated[Index | None, Option("The same for the video track.", VIDEO)] = None
+    video_track: Annotated[
+        Index | None, Option("Video track, from 0. Default: the one marked as default.", VIDEO)
+    ] = None
     codec: Annotated[
         str | None, Option("h264, hevc, vp9, av1, prores or ffv1. Default: by container.", VIDEO)
     ] = None

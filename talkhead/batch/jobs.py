@@ -13,6 +13,7 @@ from typing import Any
 
 from talkhead.animation.paths import refuse_address
 from talkhead.animation.settings import RenderSettings
+from talkhead.batch.options import BatchOptions
 from talkhead.errors import TalkheadError, shown, told
 from talkhead.io.atomic import fitting_name
 from talkhead.options import OptionField, option_fields
@@ -90,11 +91,16 @@ def _check_columns(table: Path, columns: list[str]) -> None:
                 f"between them, and holds {shown(found)}"
             )
     known = [SOURCE, DRIVING, OUTPUT, WEIGHTS, *setting_columns()]
+    for_all = [field.name.replace("_", "-") for field in option_fields(BatchOptions)]
     for name in columns:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"do you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise TalkheadError(f"{table} has a column {shown(name)}, which is no setting; {hint}")
+            if name in for_all:
+                hint = f"give --{name} to the command, for all rows"
+            raise TalkheadError(
+                f"{table} has a column {shown(name)}, which is no setting of a row; {hint}"
+            )
         if columns.count(name) > 1:
             raise TalkheadError(f"{table} has two columns {name}; remove one of them")
 

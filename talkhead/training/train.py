@@ -20,6 +20,7 @@ from talkhead.errors import TalkheadError
 from talkhead.faces.mesh import FaceMesh478
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
+from talkhead.printable import counted
 from talkhead.progress import Preparing, Progress
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
@@ -188,8 +189,8 @@ def make_saver(
         log.warning("no clips are held out; validation uses training clips")
     facts = describe(options, split, library, trainer)
     origin = (
-        f"trained by talkhead {__version__} on {len(library.clips)} clips of "
-        f"{len(library.identities)} identities"
+        f"trained by talkhead {__version__} on {counted(len(library.clips), 'clip')} of "
+        f"{counted(len(library.identities), 'identity', 'identities')}"
     )
     return RunSaver(
         trainer,
