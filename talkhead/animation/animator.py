@@ -64,6 +64,7 @@ class RenderReport:
 
     @property
     def frames_per_second(self) -> float:
+        """Drawn in this run, per second of work."""
         return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
 
 

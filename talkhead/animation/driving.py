@@ -147,11 +147,13 @@ class VideoMotion:
         self._framed: list[Framed] = []
 
     def first(self) -> Keypoints:
+        """Keypoints of the first frame, a batch of one."""
         if self._motion is not None:
             return self._motion.keypoints[:1]
         return self._engine.detect([next(iter(self._crops())).moving])
 
     def motion(self) -> DrivingBatch:
+        """Keypoints of the whole selection; read now, if they were not before."""
         if self._motion is None:
             for _ in self._with_progress(self._read(pictures=False)):
                 pass
@@ -168,11 +170,13 @@ class VideoMotion:
                 self._progress("reading motion", count, self.expected())
 
     def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
+        """All frames in order; what is known already is not found again."""
         if self._motion is None or pictures:
             return self._read(pictures)
         return split(self._motion, self._engine.batch_size)
 
     def expected(self) -> int | None:
+        """About how many frames there are; None when that cannot be estimated."""
         return self.reader.expected_frames if self._motion is None else len(self._motion.pts)
 
     def _read(self, pictures: bool) -> Iterator[DrivingBatch]:
@@ -226,12 +230,15 @@ class TemplateMotion:
         self._motion = DrivingBatch(motion.keypoints, list(motion.pts), None)
 
     def first(self) -> Keypoints:
+        """Keypoints of the first frame, a batch of one."""
         return self._motion.keypoints[:1]
 
     def motion(self) -> DrivingBatch:
+        """All of it."""
         return self._motion
 
     def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
+        """All frames in order. Raises TalkheadError where pictures are wanted."""
         if pictures:
             raise TalkheadError(
                 "a motion file holds no pictures; with it only the layout `result` is possible"
@@ -239,6 +246,7 @@ class TemplateMotion:
         return split(self._motion, self._batch_size)
 
     def expected(self) -> int | None:
+        """How many frames there are."""
         return len(self._motion.pts)
 
 

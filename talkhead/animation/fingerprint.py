@@ -21,10 +21,14 @@ class Drawing(Protocol):
     """What tells an `Engine` from those that draw other pixels."""
 
     @property
-    def weights(self) -> str: ...
+    def weights(self) -> str:
+        """SHA-256 of the weights."""
+        ...
 
     @property
-    def precision(self) -> torch.dtype: ...
+    def precision(self) -> torch.dtype:
+        """Of weights and features."""
+        ...
 
 
 def fingerprint(

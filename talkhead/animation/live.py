@@ -56,6 +56,7 @@ class LiveReport:
 
     @property
     def frames_per_second(self) -> float:
+        """Written, per second of work."""
         return self.frames / self.seconds if self.seconds else 0.0
 
 
@@ -204,6 +205,7 @@ class FrameCropper:
         self.faceless = 0
 
     def crops(self, frames: LiveReader) -> Iterator[TimedCrop]:
+        """Every frame from the first with a face on, cropped."""
         moving = None
         for frame in frames:
             seconds = time.perf_counter()

@@ -50,10 +50,12 @@ class LoopRun:
 
     @property
     def seconds(self) -> float:
+        """In all."""
         return self.decode + self.model + self.encode
 
     @property
     def frames_per_second(self) -> float:
+        """End to end."""
         return self.frames / self.seconds
 
 

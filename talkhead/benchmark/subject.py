@@ -46,16 +46,20 @@ class FreeModel(nn.Module):
         self.register_buffer("points", points, persistent=False)
 
     def detect(self, images: Tensor) -> Keypoints:
+        """The same four points for every image (B, 3, H, W)."""
         points = cast(Tensor, self.points)
         return Keypoints(points.float().expand(len(images), -1, -1))
 
     def encode_source(self, image: Tensor) -> SourceState:
+        """The image as it is."""
         return SourceState(self.detect(image), image, image, ())
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
+        """The source once for each driving frame, (B, 3, H, W)."""
         return state.image.expand(len(driving), -1, -1, -1)
 
     def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
+        """The same, which does not move."""
         image = self.render(state, driving)
         still = torch.zeros_like(image[:, :2])
         return RenderParts(image, still, still[:, :1] + 1, still[:, :1] + 1, image)
@@ -76,10 +80,12 @@ class Subject:
 
     @property
     def is_free(self) -> bool:
+        """Whether there is no model."""
         return isinstance(self.model, FreeModel)
 
     @property
     def parameters(self) -> int:
+        """Numbers in the model."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def engine(
@@ -89,6 +95,7 @@ class Subject:
         batch_size: int,
         compiled: bool = False,
     ) -> Engine:
+        """A copy of the model as an engine."""
         model = copy.deepcopy(self.model)
         return Engine(model, device, precision, batch_size, self.weights, compiled)
 

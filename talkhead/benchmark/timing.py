@@ -76,10 +76,12 @@ class WallClock:
         self._wait = wait
 
     def read(self) -> float:
+        """Seconds from anywhere, once the device has finished."""
         self._wait()
         return time.perf_counter()
 
     def between(self, earlier: float, later: float) -> float:
+        """Seconds."""
         return later - earlier
 
 
@@ -87,11 +89,13 @@ class CudaClock:
     """Seconds by events in the device's own queue, which readings do not hold up."""
 
     def read(self) -> torch.cuda.Event:
+        """An event in the device's queue."""
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
     def between(self, earlier: torch.cuda.Event, later: torch.cuda.Event) -> float:
+        """Seconds."""
         return earlier.elapsed_time(later) / 1000
 
 
@@ -102,9 +106,11 @@ class WorkClock:
         self._counter = counter
 
     def read(self) -> int:
+        """Multiply-adds so far."""
         return self._counter.get_total_flops() // 2
 
     def between(self, earlier: int, later: int) -> float:
+        """Multiply-adds."""
         return later - earlier
 
 

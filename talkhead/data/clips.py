@@ -51,6 +51,7 @@ class Clip:
 
     @property
     def name(self) -> str:
+        """Its name without ending; that of its landmark file, too."""
         return clip_name(self.path)
 
 

@@ -39,6 +39,7 @@ class Block(nn.Module):
         self.activation = nn.PReLU(outputs) if activation is nn.PReLU else activation()
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C', h', w')."""
         skip = x
         if self.stride == 2:
             skip, x = F.max_pool2d(x, 2), F.pad(x, (0, 1, 0, 1))

@@ -113,6 +113,7 @@ class Engine:
 
     @property
     def family(self) -> str:
+        """codebook, mcnet, fomm or tpsmm."""
         return self._model.config.family
 
     @property

@@ -56,6 +56,7 @@ class FommModel(WarpingModel):
         return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion, image)
 
     def warp_features(self, state: SourceState, dense: DenseMotion) -> list[Tensor]:
+        """The coarsest feature under the deformation, times the occlusion."""
         (feature,) = state.features
         size = (feature.shape[-2], feature.shape[-1])
         occlusion = resize(dense.occlusion[0], size, align_corners=False)
@@ -84,4 +85,5 @@ class FommDecoder(nn.Module):
         self.final = nn.Conv2d(channels[-1], 3, 7, padding=3)
 
     def forward(self, feature: Tensor) -> Tensor:
+        """(B, C, S, S) -> (B, 3, H, W) in [0, 1]."""
         return torch.sigmoid(self.final(self.up(self.residual(feature))))

@@ -33,6 +33,7 @@ class McnetModel(WarpingModel):
         self.decoder = UnetDecoder(config.channels)
 
     def warp_features(self, state: SourceState, dense: DenseMotion) -> list[Tensor]:
+        """Every feature under the deformation, times the one occlusion map."""
         return [
             warp(feature, dense.deformation) * occlusion_like(feature, dense)
             for feature in state.features

@@ -123,6 +123,7 @@ class MemoryPort(nn.Module):
         self.norm = nn.InstanceNorm2d(channels, affine=True)
 
     def leave(self, x: Tensor) -> Tensor:
+        """(B, D, S, S) -> (B, C, S, S)."""
         return F.relu(self.norm(self.conv(x)))
 
 

@@ -83,6 +83,7 @@ class TpsmmModel(WarpingModel):
         }
 
     def warp_features(self, state: SourceState, dense: DenseMotion) -> list[Tensor]:
+        """Every feature under the deformation, times its own occlusion map."""
         return [
             warp(feature, dense.deformation) * occlusion.to(feature.dtype)
             for feature, occlusion in zip(state.features, dense.occlusion, strict=True)
@@ -123,6 +124,7 @@ class BackgroundPredictor(nn.Module):
             self.encoder.fc.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
+        """Both (B, 3, H, W) -> (B, 3, 3)."""
         rows = self.encoder(torch.cat([source, driving], dim=1)).float().unflatten(1, (2, 3))
         last = rows.new_tensor([0.0, 0.0, 1.0]).expand(len(rows), 1, 3)
         return torch.cat([rows, last], dim=1)

@@ -39,6 +39,7 @@ class ArrayFrames:
         return len(self.pixels)
 
     def take(self, indices: Sequence[int]) -> Tensor:
+        """Frames (n, S, S, 3) by number."""
         return torch.from_numpy(self.pixels[list(indices)])
 
 
@@ -52,6 +53,7 @@ class DeviceFrames:
         return len(self.pixels)
 
     def take(self, indices: Sequence[int]) -> Tensor:
+        """Frames (n, S, S, 3) by number, on the GPU."""
         return self.pixels[list(indices)]
 
 
@@ -70,6 +72,7 @@ class IndexedFrames:
         return self._count
 
     def take(self, indices: Sequence[int]) -> Tensor:
+        """Frames (n, S, S, 3) by number. Raises TalkheadError for damage."""
         pictures = read_frames(self._place, indices)
         return torch.from_numpy(np.stack([cut_centre(each, self._size) for each in pictures]))
 
@@ -93,6 +96,7 @@ class StreamedFrames:
         return self._count
 
     def take(self, indices: Sequence[int]) -> Tensor:
+        """Frames (n, S, S, 3) by number. Raises TalkheadError for damage."""
         len(self)  # the rate is known after it
         frames = []
         for index in indices:

@@ -44,6 +44,7 @@ class TrainingProgress:
     notes: dict[str, str] = field(default_factory=dict)
 
     def title(self) -> str:
+        """How far the run is, in one line."""
         steps = f"step {self.done}" + (f"/{self.total}" if self.total else "")
         return (
             f"{steps}  {2 * self.pairs:.1f} images/s  rate x {self.rate:.3g}  "
@@ -60,9 +61,13 @@ def clock(seconds: float) -> str:
 class Screen(Protocol):
     """Where people look."""
 
-    def show(self, progress: TrainingProgress) -> None: ...
+    def show(self, progress: TrainingProgress) -> None:
+        """Show how the run is going."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Show nothing more."""
+        ...
 
 
 class LiveScreen:
@@ -76,6 +81,7 @@ class LiveScreen:
         self._live.start()
 
     def show(self, progress: TrainingProgress) -> None:
+        """Draw the table anew."""
         self._live.update(self._page(progress))
 
     def _page(self, progress: TrainingProgress) -> Group:
@@ -92,6 +98,7 @@ class LiveScreen:
         return Group(Text(progress.title()), table)
 
     def close(self) -> None:
+        """Leave the last table on the terminal."""
         self._live.stop()
 
 
@@ -102,6 +109,7 @@ class PlainScreen:
         self._shown = -PLAIN_SECONDS
 
     def show(self, progress: TrainingProgress) -> None:
+        """Print a line, unless one was printed a moment ago."""
         now = time.monotonic()
         if now - self._shown < PLAIN_SECONDS:
             return
@@ -114,6 +122,7 @@ class PlainScreen:
             print(line, file=sys.stderr, flush=True)
 
     def close(self) -> None:
+        """Nothing is left to do."""
         pass
 
 
@@ -121,9 +130,11 @@ class NoScreen:
     """For --quiet, and for all processes but the first."""
 
     def show(self, progress: TrainingProgress) -> None:
+        """Show nothing."""
         pass
 
     def close(self) -> None:
+        """Nothing is left to do."""
         pass
 
 
@@ -239,5 +250,6 @@ class RunLog:
         write_run_file(self.folder / RUN, json.dumps(content, indent=2) + "\n")
 
     def close(self) -> None:
+        """Complete TensorBoard's files."""
         if self._board is not None:
             self._board.close()
