@@ -171,6 +171,6 @@ def test_batches_with_detail_are_drawn_in_pieces_that_change_nothing(
     assert jacobian is not None
     three = Keypoints(value, jacobian.expand(3, -1, -1, -1))
     whole = engine.render(source, three)
-    monkeypatch.setattr("talkhead.inference.engine.PIXELS_AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr("talkhead.inference.drawn.PIXELS_AT_ONCE", {"cpu": 1})
     assert np.array_equal(engine.render(source, three), whole)
     assert len({picture.tobytes() for picture in whole}) == 3
