@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -93,29 +93,6 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-class MotionSource(Protocol):
-    """Where motion comes from: a `VideoMotion` or a `TemplateMotion`."""
-
-    time_base: Fraction
-    rate: Fraction | None
-
-    def first(self) -> Keypoints:
-        """Keypoints of the first frame, a batch of one."""
-        ...
-
-    def motion(self) -> DrivingBatch:
-        """Keypoints of the whole selection as one batch, without pictures."""
-        ...
-
-    def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
-        """All frames in order; with their cropped pictures where asked for."""
-        ...
-
-    def expected(self) -> int | None:
-        """About how many frames there are; None when that cannot be estimated."""
-        ...
 
 
 class VideoMotion:
@@ -248,6 +225,9 @@ class TemplateMotion:
     def expected(self) -> int | None:
         """How many frames there are."""
         return len(self._motion.pts)
+
+
+MotionSource = VideoMotion | TemplateMotion
 
 
 def find_anchor(

@@ -55,6 +55,8 @@ def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]
         ordered = sorted([*(p.replace(kind=p.KEYWORD_ONLY) for p in plain), *shown], key=_panel)
         call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
         call.__annotations__ = {p.name: p.annotation for p in ordered}
+        paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+        call.__doc__ = "\n\n".join(" ".join(each.split()) for each in paragraphs)
         return call
 
     return decorate

@@ -51,13 +51,13 @@ class Engine:
 
     Results have that size, too, or that of the source's detail where it was given any.
 
-    model:     in evaluation mode; moved to the device and rewritten for drawing, see `folding`.
+    model:     in evaluation mode; moved to the device and rewritten for drawing, see `fusion`.
     precision: of weights and features; what needs float32 (keypoints, grids) stays in it. Frames
                that come out non-finite are drawn again in float32, with one warning.
     batch_size: None: what suits the device; on CUDA `size_batches` finds it by trying.
     weights:   SHA-256 of their file, for what must not be mixed up with others' results.
     path:      that file, which nothing may be written over; None where there is none.
-    compiled:  draw through torch.compile, see `compiling`; whole batches, the last filled up.
+    compiled:  draw through torch.compile, see `compile`; whole batches, the last filled up.
     """
 
     def __init__(

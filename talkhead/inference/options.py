@@ -19,7 +19,7 @@ class DeviceOptions:
 
     device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", DEVICE)] = "auto"
     precision: Annotated[
-        Precision, Option("Precision", DEVICE, ("--fp16", "--bf16"), switches=True)
+        Precision, Option("Precision of the model", DEVICE, ("--fp16", "--bf16"), switches=True)
     ] = "fp32"
 
 

@@ -28,7 +28,7 @@ from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
 from talkhead.training.distributed import ProcessGroup, may_restart, process_group
 from talkhead.training.folder import clear_run, run_folder
-from talkhead.training.loop.logging import NoScreen, RunLog, choose_screen
+from talkhead.training.loop.logging import RunLog, choose_screen
 from talkhead.training.loop.loop import Limits, Outcome, run_loop
 from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import (
@@ -145,7 +145,7 @@ def _train(run: Run, preparing: Preparing) -> Outcome | None:
         options.save_minutes,
         options.report_steps,
     )
-    screen = choose_screen(options.quiet) if processes.is_main else NoScreen()
+    screen = choose_screen(options.quiet or not processes.is_main)
     outcome = run_loop(
         *(trainer, batches, limits, saver, screen),
         first=done,

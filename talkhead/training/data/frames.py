@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,16 +16,6 @@ from talkhead.faces.crop import cut_centre
 from talkhead.io.window import Place
 from talkhead.video import VideoReader, probe
 from talkhead.video.clip import read_frames
-
-
-class Frames(Protocol):
-    """The frames of one clip, uint8 RGB, S x S."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, indices: Sequence[int]) -> Tensor:
-        """Frames (n, S, S, 3) by number. Raises TalkheadError when the file breaks there."""
-        ...
 
 
 class ArrayFrames:
@@ -104,6 +93,9 @@ class StreamedFrames:
             with VideoReader(self.path, start=start, frames=1, rate=self._rate) as reader:
                 frames.append(cut_centre(next(iter(reader)).rgb, self.size))
         return torch.from_numpy(np.stack(frames))
+
+
+Frames = ArrayFrames | DeviceFrames | IndexedFrames | StreamedFrames  # uint8 RGB, S x S
 
 
 def frames_on_demand(clip: Clip, size: int) -> IndexedFrames | StreamedFrames:

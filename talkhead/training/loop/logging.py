@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from talkhead.errors import TalkheadError, told
 from talkhead.io.atomic import write_text
@@ -58,19 +58,17 @@ def clock(seconds: float) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
 
 
-class Screen(Protocol):
-    """Where people look."""
+class Screen:
+    """Where people look. This one shows nothing: for --quiet, and all processes but the first."""
 
     def show(self, progress: TrainingProgress) -> None:
         """Show how the run is going."""
-        ...
 
     def close(self) -> None:
         """Show nothing more."""
-        ...
 
 
-class LiveScreen:
+class LiveScreen(Screen):
     """A table on the terminal that is drawn anew."""
 
     def __init__(self) -> None:
@@ -102,7 +100,7 @@ class LiveScreen:
         self._live.stop()
 
 
-class PlainScreen:
+class PlainScreen(Screen):
     """A line now and then, for logs."""
 
     def __init__(self) -> None:
@@ -121,27 +119,11 @@ class PlainScreen:
         with suppress(OSError):  # nobody listens any more
             print(line, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        """Nothing is left to do."""
-        pass
-
-
-class NoScreen:
-    """For --quiet, and for all processes but the first."""
-
-    def show(self, progress: TrainingProgress) -> None:
-        """Show nothing."""
-        pass
-
-    def close(self) -> None:
-        """Nothing is left to do."""
-        pass
-
 
 def choose_screen(quiet: bool) -> Screen:
     """A live table where somebody looks, lines where it is a file."""
     if quiet:
-        return NoScreen()
+        return Screen()
     return LiveScreen() if sys.stderr.isatty() else PlainScreen()
 
 
