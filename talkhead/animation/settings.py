@@ -15,11 +15,11 @@ from talkhead.options import (
     Count,
     Index,
     Option,
+    Options,
     Seconds,
     Share,
     Side,
     Strength,
-    check_options,
 )
 from talkhead.schema import Range
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RenderSettings:
+class RenderSettings(Options):
     """Everything that shapes a result besides its inputs and the weights.
 
     Raises TalkheadError for values beyond their bounds, and for those that contradict each other.
@@ -138,7 +138,7 @@ class RenderSettings:
         return Strengths(self.mouth, self.eyes, self.head, self.gaze)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.anchor not in ("auto", "first") and not self.anchor.isdecimal():
             raise TalkheadError(
                 f"the anchor is auto, first or a frame number from 0, not {self.anchor!r}"

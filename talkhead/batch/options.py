@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from talkhead.choices import BatchEngine
 from talkhead.errors import TalkheadError
 from talkhead.inference.options import EngineOptions
-from talkhead.options import DEVICE, OUTPUT, Count, Option, check_options
+from talkhead.options import DEVICE, OUTPUT, Count, Option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,6 @@ class BatchOptions(EngineOptions):
     ] = None
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.address is not None and self.engine != "ray":
             raise TalkheadError("--address is that of a Ray cluster; add --engine ray")

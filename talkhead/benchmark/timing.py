@@ -124,7 +124,7 @@ class Probe:
     """A module whose call begins a stretch.
 
     part:   what the stretch is called, given the call's arguments.
-    inside: it ends with the call; otherwise it lasts until the next landmark or the end of the
+    inside: it ends with the call; otherwise it lasts until the next probe or the end of the
             call that surrounds it (for what goes on after a layer, such as a sequence of levels).
     """
 
@@ -136,20 +136,20 @@ class Probe:
 class Timeline:
     """Divides what happens on a clock among the parts of a model.
 
-    Hooks on the landmarks do it, so that models hold no timing code. Use as a context manager:
+    Hooks on the probes do it, so that models hold no timing code. Use as a context manager:
     leaving it removes the hooks.
     """
 
-    def __init__(self, landmarks: Sequence[Probe], clock: Clock) -> None:
+    def __init__(self, probes: Sequence[Probe], clock: Clock) -> None:
         self._clock = clock
         self._marks: list[tuple[Part, Any]] = []
         self._stack = [REST]
         self._hooks: list[Any] = []
-        self._landmarks = landmarks
+        self._probes = probes
 
     def __enter__(self) -> Timeline:
-        for landmark in self._landmarks:
-            self._watch(landmark)
+        for probe in self._probes:
+            self._watch(probe)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -168,10 +168,10 @@ class Timeline:
             spent[part] = spent.get(part, 0.0) + self._clock.between(begin, end)
         return spent
 
-    def _watch(self, landmark: Probe) -> None:
+    def _watch(self, probe: Probe) -> None:
         def begin(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-            part = landmark.part(arguments)
-            if landmark.inside:
+            part = probe.part(arguments)
+            if probe.inside:
                 self._stack.append(part)
             else:
                 self._stack[-1] = part
@@ -181,9 +181,9 @@ class Timeline:
             self._stack.pop()
             self._mark()
 
-        self._hooks.append(landmark.module.register_forward_pre_hook(begin))
-        if landmark.inside:
-            self._hooks.append(landmark.module.register_forward_hook(end))
+        self._hooks.append(probe.module.register_forward_pre_hook(begin))
+        if probe.inside:
+            self._hooks.append(probe.module.register_forward_hook(end))
 
     def _mark(self) -> None:
         self._marks.append((self._stack[-1], self._clock.read()))
