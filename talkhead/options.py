@@ -75,6 +75,11 @@ class OptionField:
     default: Any
     option: Option
 
+    @property
+    def flag(self) -> str:
+        """Its name on the command line, the first of several."""
+        return self.option.flags[0] if self.option.flags else f"--{self.name.replace('_', '-')}"
+
 
 def option_fields(options: type) -> Iterator[OptionField]:
     """The fields of an options class that have an `Option`, in order."""

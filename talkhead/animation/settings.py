@@ -81,9 +81,7 @@ class RenderSettings(Options):
             PICTURE,
         ),
     ] = "result"
-    paste_back: Annotated[
-        bool, Option("Put the face back into the whole photo.", PICTURE, ("--paste-back",))
-    ] = False
+    paste_back: Annotated[bool, Option("Put the face back into the whole photo.", PICTURE)] = False
     size: Annotated[
         Side | Literal["auto"],
         Option(
@@ -119,7 +117,7 @@ class RenderSettings(Options):
         str | None, Option("The encoder's own name for its speed.", VIDEO, ("--encoder-preset",))
     ] = None
     hardware: Annotated[
-        bool, Option("Decode and encode on an NVIDIA GPU (NVDEC, NVENC).", VIDEO, ("--hardware",))
+        bool, Option("Decode and encode on an NVIDIA GPU (NVDEC, NVENC).", VIDEO)
     ] = False
 
     @property

@@ -100,12 +100,7 @@ def _check_columns(table: Path, columns: list[str]) -> None:
 @cache
 def setting_columns() -> dict[str, OptionField]:
     """The settings of a render by the names of their options."""
-    return {
-        field.option.flags[0].removeprefix("--")
-        if field.option.flags
-        else field.name.replace("_", "-"): field
-        for field in option_fields(RenderSettings)
-    }
+    return {field.flag.removeprefix("--"): field for field in option_fields(RenderSettings)}
 
 
 def _job(

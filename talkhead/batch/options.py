@@ -34,7 +34,7 @@ class BatchOptions(EngineOptions):
     ] = None
     workers: Annotated[
         Count | None,
-        Option("Number of workers. Default: one per GPU, without any one per machine.", DEVICE),
+        Option("Number of workers. Default: one per GPU; without GPUs, one per machine.", DEVICE),
     ] = None
     retry: Annotated[
         Literal["failed"] | None, Option("Also run rows again that have failed before.", OUTPUT)

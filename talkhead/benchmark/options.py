@@ -54,5 +54,5 @@ class BenchmarkOptions(DeviceOptions):
     ] = False
     quick: Annotated[
         bool,
-        Option("Check only that all of it runs; the figures mean nothing.", SCORES, ("--quick",)),
+        Option("Check only that all of it runs; the figures mean nothing.", SCORES),
     ] = False

@@ -82,8 +82,10 @@ def _parameters(field: OptionField) -> list[inspect.Parameter]:
     default = [] if kind in (list[str], list[Path]) and field.default == () else field.default
     if _is_numbers(field.kind):
         default = ",".join(map(str, field.default or ())) or None
+    is_switch = field.default is False  # which needs no --no-...
+    names = option.flags or ((field.flag,) if is_switch else ())
     info = typer.Option(
-        *option.flags, help=option.help, rich_help_panel=option.panel, metavar=option.metavar,
+        *names, help=option.help, rich_help_panel=option.panel, metavar=option.metavar,
         min=bounds.least if bounds and bounds.least > -MOST else None,
         max=bounds.most if bounds and bounds.most < MOST else None,
     )  # fmt: skip

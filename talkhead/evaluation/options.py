@@ -73,9 +73,7 @@ class EvaluateOptions(DeviceOptions):
         Path | None,
         Option("Weights whose keypoint detector judges. Default: the first weights.", SCORES),
     ] = None
-    download: Annotated[
-        bool, Option("Fetch networks that metrics lack.", SCORES, ("--download",))
-    ] = False
+    download: Annotated[bool, Option("Fetch networks that metrics lack.", SCORES)] = False
     batch_size: Annotated[
         Count | None, Option("Frames per batch. Default: what suits the device.", DEVICE)
     ] = None

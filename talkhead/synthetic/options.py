@@ -34,8 +34,6 @@ class SynthOptions(Options):
     workers: Annotated[Count, Option("Number of processes.", DEVICE)] = 1
     landmarks: Annotated[
         bool,
-        Option(
-            "Also find their landmarks, as `train --landmarks auto` does.", DATA, ("--landmarks",)
-        ),
+        Option("Also find their landmarks, as `train --landmarks auto` does.", DATA),
     ] = False
     overwrite: bool = False

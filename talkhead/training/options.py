@@ -123,7 +123,7 @@ class TrainOptions(Options):
             ("--init-part",),
         ),
     ] = ()
-    resume: Annotated[bool, Option("Continue the run in --output.", OUTPUT, ("--resume",))] = False
+    resume: Annotated[bool, Option("Continue the run in --output.", OUTPUT)] = False
     overwrite: bool = False
     seed: Annotated[Index, Option("Random seed.", LEARNING)] = 0
     validate_steps: Annotated[Count, Option("Validate every N steps.", LEARNING)] = 1000
