@@ -39,7 +39,6 @@ class CurrentStderr(logging.StreamHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: stderr is closed or full, so there is nowhere to say it."""
-        pass  # stderr is closed or full; there is nowhere to say so
 
 
 @contextlib.contextmanager
