@@ -62,7 +62,7 @@ class FreeModel(nn.Module):
         """The same, which does not move."""
         image = self.render(state, driving)
         still = torch.zeros_like(image[:, :2])
-        return RenderParts(image, still, still[:, :1] + 1, still[:, :1] + 1, image)
+        return RenderParts(image, still, still[:, :1] + 1, still[:, :1] + 1)
 
 
 @dataclass(frozen=True)

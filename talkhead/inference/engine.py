@@ -155,7 +155,7 @@ class Engine:
             small = self.to_tensor([source.picture])
             detail = SourceDetail.in_photo(self._texture(picture.rgb), picture, small)
             return replace(source, detail=detail, shown=picture.rgb)
-        detail = SourceDetail.whole(self._texture(picture))
+        detail = SourceDetail.whole(self._texture(picture), self.image_size)
         return replace(source, detail=detail, shown=picture)
 
     def _texture(self, picture: np.ndarray) -> Tensor:

@@ -53,7 +53,7 @@ class FommModel(WarpingModel):
         grid = resize_grid(dense.deformation, size, align_corners=False)
         occlusion = resize(dense.occlusion[0], size, align_corners=False)
         flow = pixel_flow(grid, align_corners=self.config.align_corners)
-        return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion, image)
+        return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion)
 
     def warp_features(self, state: SourceState, dense: DenseMotion) -> list[Tensor]:
         """The coarsest feature under the deformation, times the occlusion."""
