@@ -35,6 +35,7 @@ class Frame:
 
     @property
     def seconds(self) -> float:
+        """When it is shown, from the clock's 0 on."""
         return float(self.pts * self.time_base)
 
 

@@ -10,7 +10,8 @@ from miniatures import mini
 from toys import FAMILIES
 
 from talkhead.faces.crop import cut
-from talkhead.inference.engine import Engine, to_levels
+from talkhead.inference.drawn import to_levels
+from talkhead.inference.engine import Engine
 from talkhead.models.detail import (
     FAR,
     LEAST_TRUST,
@@ -203,6 +204,6 @@ def test_batches_with_detail_are_drawn_in_pieces_that_change_nothing(
     assert jacobian is not None
     three = Keypoints(value, jacobian.expand(3, -1, -1, -1))
     whole = engine.render(source, three)
-    monkeypatch.setattr("talkhead.inference.engine.PIXELS_AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr("talkhead.inference.drawn.PIXELS_AT_ONCE", {"cpu": 1})
     assert np.array_equal(engine.render(source, three), whole)
     assert len({picture.tobytes() for picture in whole}) == 3

@@ -15,8 +15,9 @@ from media import frame_seconds, make_clip, make_pictures, sound_packets
 from miniatures import mini, mini_config, mini_preset
 
 import talkhead
-from talkhead.animation.animator import Animator, find_anchor, fingerprint, reenact
-from talkhead.animation.driving import VideoMotion
+from talkhead.animation.animator import Animator, reenact
+from talkhead.animation.driving import VideoMotion, find_anchor
+from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.portrait import load_portrait
 from talkhead.animation.settings import RenderSettings
 from talkhead.config import PRESETS
