@@ -112,6 +112,7 @@ class SourceDetail:
 
     @property
     def size(self) -> int:
+        """Side of the pictures, in pixels."""
         return self.placement.size
 
     def lay_in(self, parts: RenderParts) -> Tensor:
@@ -124,11 +125,11 @@ class SourceDetail:
             self.texture.expand(len(parts), -1, -1, -1), self.placement.enlarge_flow(flow)
         )
         small = self.placement.reduce(bent, parts.image.shape[-1])
-        strength = warp_by_flow(self.strength.expand(len(parts), -1, -1, -1), parts.flow).clamp(
-            0, 1
-        )
+        strength = warp_by_flow(self.strength.expand(len(parts), -1, -1, -1), parts.flow)
         alike = parts.occlusion * agreement(parts.image, small)
-        weight = strength * trusted(parts.flow) * (parts.kept + (1 - parts.kept) * alike)
+        weight = (
+            strength.clamp(0, 1) * trusted(parts.flow) * (parts.kept + (1 - parts.kept) * alike)
+        )
         maps = torch.cat([steepened(torch.cat([parts.image, small], dim=1)), weight], dim=1)
         image, coarse, weight = self.placement.enlarge(maps).split([3, 3, 1], dim=1)
         drawn = torch.addcmul(image, weight, bent - coarse)
