@@ -35,6 +35,13 @@ def row(*pictures: np.ndarray) -> np.ndarray:
     return np.hstack(scaled)
 
 
+def captioned(picture: np.ndarray, caption: str) -> np.ndarray:
+    """A picture with a line of text above it."""
+    head = np.full((24, picture.shape[1], 3), 255, np.uint8)
+    cv2.putText(head, caption, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([head, picture])
+
+
 def save(name: str, picture: np.ndarray) -> None:
     cv2.imwrite(str(IMAGES / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
@@ -48,8 +55,12 @@ def main() -> None:
     relative = frames(engine, "relative", layout="side-by-side", size=256)[FRAME]
     absolute = frames(engine, "absolute", motion="absolute", size=256)[FRAME]
     save("motion.jpg", row(relative, absolute))
-    strengths = ({"mouth": 0.0}, {}, {"mouth": 2.0}, {"head": 0.0}, {"head": 2.0})
-    drawn = [frames(engine, "strength", size=256, **each)[TALKING] for each in strengths]
+    strengths = ({"mouth": 0.0}, {}, {"mouth": 1.6}, {"head": 0.0}, {"head": 2.0})
+    drawn = []
+    for each in strengths:
+        picture = frames(engine, "strength", size=256, **each)[TALKING]
+        caption = " ".join(f"--{part} {value:g}" for part, value in each.items())
+        drawn.append(captioned(picture, caption or "as it is"))
     save("strengths.jpg", row(*drawn))
     save("crop.jpg", row(photo, talkhead.crop_face(photo, 256)))
     pasted = frames(engine, "pasted", paste_back=True)[FRAME]

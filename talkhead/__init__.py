@@ -10,37 +10,44 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from talkhead.errors import TalkheadError
-from talkhead.version import __version__
+from talkhead.errors import TalkheadError as TalkheadError
+from talkhead.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from talkhead.ablation.ablate import ablate
-    from talkhead.ablation.options import AblationOptions
-    from talkhead.animation.animator import Animator, RenderReport, animate, reenact
-    from talkhead.animation.live import LiveAnimator, LiveReport
-    from talkhead.animation.settings import RenderSettings
-    from talkhead.batch.batch import BatchReport, batch
-    from talkhead.batch.options import BatchOptions
-    from talkhead.benchmark.benchmark import benchmark
-    from talkhead.benchmark.options import BenchmarkOptions
-    from talkhead.conversion.convert import convert
-    from talkhead.evaluation.evaluate import evaluate
-    from talkhead.evaluation.options import EvaluateOptions
-    from talkhead.faces.finder import find_faces
-    from talkhead.faces.framing import crop_face
-    from talkhead.faces.tracker import FaceTracker
-    from talkhead.figures.inspect import inspect
-    from talkhead.inference.engine import Engine
-    from talkhead.io.image import read_image
-    from talkhead.motion.template import MotionTemplate
-    from talkhead.preparation.options import PrepareOptions
-    from talkhead.preparation.prepare import PrepareReport, prepare
-    from talkhead.structs import Face
-    from talkhead.synthetic.options import SynthOptions
-    from talkhead.synthetic.synth import synth
-    from talkhead.training.options import TrainOptions
-    from talkhead.training.train import train
-    from talkhead.video import VideoReader, VideoWriter
+    from talkhead.ablation.ablate import ablate as ablate
+    from talkhead.ablation.options import AblationOptions as AblationOptions
+    from talkhead.animation.animator import Animator as Animator
+    from talkhead.animation.animator import RenderReport as RenderReport
+    from talkhead.animation.animator import animate as animate
+    from talkhead.animation.animator import reenact as reenact
+    from talkhead.animation.live import LiveAnimator as LiveAnimator
+    from talkhead.animation.live import LiveReport as LiveReport
+    from talkhead.animation.settings import RenderSettings as RenderSettings
+    from talkhead.batch.batch import BatchReport as BatchReport
+    from talkhead.batch.batch import batch as batch
+    from talkhead.batch.options import BatchOptions as BatchOptions
+    from talkhead.benchmark.benchmark import benchmark as benchmark
+    from talkhead.benchmark.options import BenchmarkOptions as BenchmarkOptions
+    from talkhead.conversion.convert import convert as convert
+    from talkhead.evaluation.evaluate import evaluate as evaluate
+    from talkhead.evaluation.options import EvaluateOptions as EvaluateOptions
+    from talkhead.faces.finder import find_faces as find_faces
+    from talkhead.faces.framing import crop_face as crop_face
+    from talkhead.faces.tracker import FaceTracker as FaceTracker
+    from talkhead.figures.inspect import inspect as inspect
+    from talkhead.inference.engine import Engine as Engine
+    from talkhead.io.image import read_image as read_image
+    from talkhead.motion.template import MotionTemplate as MotionTemplate
+    from talkhead.preparation.options import PrepareOptions as PrepareOptions
+    from talkhead.preparation.prepare import PrepareReport as PrepareReport
+    from talkhead.preparation.prepare import prepare as prepare
+    from talkhead.structs import Face as Face
+    from talkhead.synthetic.options import SynthOptions as SynthOptions
+    from talkhead.synthetic.synth import synth as synth
+    from talkhead.training.options import TrainOptions as TrainOptions
+    from talkhead.training.train import train as train
+    from talkhead.video import VideoReader as VideoReader
+    from talkhead.video import VideoWriter as VideoWriter
 
 # Public names and where they live; imported when first used, so that `import talkhead` is quick.
 _HOMES = {
@@ -83,44 +90,7 @@ _HOMES = {
 # Names of version 0.1, which go with 0.3.
 _OLD_NAMES = {"Motion": "MotionTemplate", "Report": "RenderReport", "Settings": "RenderSettings"}
 
-__all__ = [
-    "AblationOptions",
-    "Animator",
-    "BatchOptions",
-    "BatchReport",
-    "BenchmarkOptions",
-    "Engine",
-    "EvaluateOptions",
-    "Face",
-    "FaceTracker",
-    "LiveAnimator",
-    "LiveReport",
-    "MotionTemplate",
-    "PrepareOptions",
-    "PrepareReport",
-    "RenderReport",
-    "RenderSettings",
-    "SynthOptions",
-    "TalkheadError",
-    "TrainOptions",
-    "VideoReader",
-    "VideoWriter",
-    "__version__",
-    "ablate",
-    "animate",
-    "batch",
-    "benchmark",
-    "convert",
-    "crop_face",
-    "evaluate",
-    "find_faces",
-    "inspect",
-    "prepare",
-    "read_image",
-    "reenact",
-    "synth",
-    "train",
-]
+__all__ = ["TalkheadError", "__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

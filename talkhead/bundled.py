@@ -28,14 +28,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_digest(path: Path) -> None:
-    """Compare a file with the digest beside it (`FILE.sha256`), where there is one.
+def check_digest(path: Path, digest: str) -> None:
+    """Compare a file's SHA-256 with the one that lies beside it (`FILE.sha256`), if one does.
 
     Raises TalkheadError when they differ.
     """
     sidecar = path.with_name(f"{path.name}.sha256")
     if not sidecar.is_file():
         return
-    expected = sidecar.read_text().split()[0]
-    if sha256(path) != expected:
+    with sidecar.open("rb") as file:
+        expected, *_ = [*file.read(1000).split(), b""]
+    if expected.decode(errors="replace") != digest:
         raise TalkheadError(f"{path} does not match its SHA-256 in {sidecar.name}; it is damaged")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from talkhead import config
+from talkhead.bundled import bundled, check_digest
 from talkhead.config import ModelConfig
 from talkhead.errors import TalkheadError, shown
 from talkhead.io.tensors import read_outline, read_tensors, save_tensors
@@ -49,21 +49,8 @@ class Header:
 
 
 def default_weights() -> Path:
-    """The bundled weights: inside the installed package, or at the top of a checkout."""
-    package = Path(__file__).parent
-    for folder in (package / "weights", package.parent / "weights"):
-        if (folder / "default.safetensors").is_file():
-            return folder / "default.safetensors"
-    raise TalkheadError(
-        "the bundled weights are missing from this installation; reinstall talkhead or pass "
-        "--weights FILE"
-    )
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The bundled weights. Raises TalkheadError where they are missing."""
+    return bundled("default.safetensors")
 
 
 def save(
@@ -120,7 +107,7 @@ def load(path: Path) -> tuple[Network, Header]:
     mismatch = _describe_shapes(model, outline.shapes)
     if not mismatch:
         stored = _read(lambda path: read_tensors(path, outline), path)
-        _check_digest(path, stored.digest)
+        check_digest(path, stored.digest)
         tensors = {name: _single(tensor) for name, tensor in stored.tensors.items()}
         mismatch = describe_mismatch(model, tensors) or describe_infinite(tensors)
     if mismatch:
@@ -198,13 +185,3 @@ def _describe_shapes(model: torch.nn.Module, shapes: Mapping[str, tuple[int, ...
 
 def _single(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def _check_digest(path: Path, found: str) -> None:
-    sidecar = path.with_name(f"{path.name}.sha256")
-    if not sidecar.is_file():
-        return
-    with sidecar.open("rb") as file:
-        expected, *_ = [*file.read(1000).split(), b""]
-    if expected.decode(errors="replace") != found:
-        raise TalkheadError(f"{path} does not match its SHA-256 in {sidecar.name}; it is damaged")

@@ -27,10 +27,13 @@ class Stopped(TalkheadError):
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether it says that memory ran out, the machine's or a GPU's."""
     return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"  # torch's, which need not be imported here
-        or "DefaultCPUAllocator" in str(error)
+        isinstance(error, MemoryError) or _is_a_gpus(error) or "DefaultCPUAllocator" in str(error)
     )
+
+
+def _is_a_gpus(error: BaseException) -> bool:
+    """Whether it is torch's error, which need not be imported here, of a full GPU."""
+    return type(error).__name__ == "OutOfMemoryError"
 
 
 def shown(value: Any) -> str:
@@ -60,7 +63,8 @@ def sentence(error: Exception) -> str:
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror or error}"
     if is_out_of_memory(error):
-        return "memory ran out; use a smaller --size or --batch-size, or --device cpu"
+        elsewhere = ", or --device cpu" if _is_a_gpus(error) else ""
+        return f"memory ran out; use a smaller --size or --batch-size{elsewhere}"
     return unexpected(error)
 
 

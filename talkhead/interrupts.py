@@ -54,6 +54,7 @@ class EndInOrder:
                 signal.signal(number, self)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Raise Interrupted for the first signal."""
         if self.number is None and frame and isinstance(frame.f_locals.get("self"), CalledFromC):
             threading.Timer(AGAIN, signal.raise_signal, [number]).start()
         elif self.number is None:

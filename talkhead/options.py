@@ -51,6 +51,19 @@ class Option:
     switches: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What people choose. TalkheadError names the first value of another kind, or out of bounds."""
+
+    def __post_init__(self) -> None:
+        for name, kind in _checked_kinds(type(self)):
+            value = getattr(self, name)
+            try:
+                fitting(kind, value, name)
+            except TalkheadError as error:
+                raise TalkheadError(f"{name} must be {_words(kind)}, not {shown(value)}") from error
+
+
 @dataclass(frozen=True)
 class OptionField:
     """A field of an options class: kind is its type hint without the `Option`."""
@@ -59,6 +72,11 @@ class OptionField:
     kind: Any
     default: Any
     option: Option
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line, the first of several."""
+        return self.option.flags[0] if self.option.flags else f"--{self.name.replace('_', '-')}"
 
 
 def option_fields(options: type) -> Iterator[OptionField]:
@@ -69,16 +87,6 @@ def option_fields(options: type) -> Iterator[OptionField]:
         option = next((note for note in notes if isinstance(note, Option)), None)
         if option is not None:
             yield OptionField(field.name, kind, field.default, option)
-
-
-def check_options(options: Any) -> None:
-    """Raise TalkheadError that names the first value of another kind or beyond its bounds."""
-    for name, kind in _checked_kinds(type(options)):
-        value = getattr(options, name)
-        try:
-            fitting(kind, value, name)
-        except TalkheadError as error:
-            raise TalkheadError(f"{name} must be {_words(kind)}, not {shown(value)}") from error
 
 
 @functools.cache

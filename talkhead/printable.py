@@ -1,4 +1,4 @@
-"""Names of files and the like, as text that is safe to show: strangers choose them."""
+"""Text for people: names that strangers chose, safe to show; numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069
 # What Markdown takes for markup; an underscore only at the edge of a word.
 MARKUP = re.compile(r"[\\`*\[\]<>|&~]|(?<!\w)_|_(?!\w)")
 FORMULA = ("=", "+", "-", "@", "\t")  # how spreadsheets know one
+
+
+def counted(number: int, noun: str, several: str = "") -> str:
+    """A number with its noun; `several` is the plural where that is not `noun` + s.
+
+    >>> counted(1, "clip"), counted(2, "identity", "identities")
+    ('1 clip', '2 identities')
+    """
+    return f"{number} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def printable(text: str) -> str:

@@ -35,6 +35,7 @@ class Frame:
 
     @property
     def seconds(self) -> float:
+        """When it is shown, from the clock's 0 on."""
         return float(self.pts * self.time_base)
 
 
@@ -224,14 +225,12 @@ class RenderParts:
     kept:      (B, 1, S, S) in [0, 1], the share of the warped source itself in each pixel; zero
                where a model does not blend.
     occlusion: (B, 1, S, S) in [0, 1]; 1 where the warped source is to be trusted.
-    shown:     (B, 3, S, S), the warped source itself; the image where a model does not blend.
     """
 
     image: Tensor
     flow: Tensor
     kept: Tensor
     occlusion: Tensor
-    shown: Tensor
 
     def __len__(self) -> int:
         return self.image.shape[0]
@@ -243,7 +242,6 @@ class RenderParts:
             self.flow[items],
             self.kept[items],
             self.occlusion[items],
-            self.shown[items],
         )
 
     def split(self, size: int) -> Iterator[RenderParts]:

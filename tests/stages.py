@@ -122,7 +122,7 @@ def memory_stages(memory: FaceMemory, feature: Tensor, points: Tensor, scale: in
     pooled = feat.mean((2, 3))
     conditioned = memory.condition(pooled, points)
     key, value = torch.relu(memory.key_value(conditioned, pooled)).chunk(2, dim=1)
-    recollection = memory.recollect(feature, points, scale)
+    readout = memory.read(feature, points, scale)
     query = memory.ask(feat)
     scores = torch.einsum("bdq,bdm->bqm", query.flatten(2), key.flatten(2)) / 4
     residual = torch.einsum("bqm,bdm->bdq", scores.softmax(-1), value.flatten(2))
@@ -133,11 +133,11 @@ def memory_stages(memory: FaceMemory, feature: Tensor, points: Tensor, scale: in
         f"memory_key_{size}": key,
         f"memory_value_{size}": value,
         f"memory_residual_{size}": residual.unflatten(2, (size, size)),
-        f"memory_out_{size}": recollection.compensated,
+        f"memory_out_{size}": readout.compensated,
         f"style_code_{size}": memory.identify(pooled, points),
         f"dynamic_attention_{size}": memory.key_value.mixture(pooled),
     }
-    return out, recollection.consistency()
+    return out, readout.consistency()
 
 
 def mcnet_stages(model: McnetModel, source: Tensor, driving: Tensor) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import pytest
 
 import talkhead
 from talkhead import checkpoint
+from talkhead.bundled import sha256
 from talkhead.evaluation.clips import read_frames
 
 DRIVING = [
@@ -21,7 +22,7 @@ def test_the_bundled_weights_are_those_of_their_digest() -> None:
     path = checkpoint.default_weights()
     digest, name = path.with_name(f"{path.name}.sha256").read_text().split()
     assert name == path.name
-    assert checkpoint.sha256(path) == digest
+    assert sha256(path) == digest
 
 
 @pytest.mark.parametrize("clip", DRIVING, ids=lambda clip: clip.stem)

@@ -9,6 +9,7 @@ from miniatures import FAMILIES, mini, mini_config, pictures
 from safetensors.torch import save_file
 
 from talkhead import checkpoint
+from talkhead.bundled import sha256
 from talkhead.checkpoint import Provenance
 from talkhead.errors import TalkheadError
 
@@ -76,7 +77,7 @@ def test_weights_that_do_not_match_their_checksum_are_refused(tmp_path):
     path = tmp_path / "w.safetensors"
     checkpoint.save(path, mini("fomm"), ORIGIN)
     sidecar = tmp_path / "w.safetensors.sha256"
-    sidecar.write_text(f"{checkpoint.sha256(path)}  w.safetensors\n")
+    sidecar.write_text(f"{sha256(path)}  w.safetensors\n")
     checkpoint.load(path)
     sidecar.write_text(f"{'0' * 64}  w.safetensors\n")
     with pytest.raises(TalkheadError, match="SHA-256"):

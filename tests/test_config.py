@@ -17,6 +17,7 @@ from talkhead.config import (
 )
 from talkhead.errors import TalkheadError
 from talkhead.models import build
+from talkhead.models.sizes import check_sizes
 from talkhead.training.recipes.overrides import apply_settings
 from talkhead.training.recipes.recipe import LandmarkStart, Recipe
 
@@ -51,10 +52,10 @@ def test_unknown_preset_lists_the_known_ones():
 
 
 def test_memory_on_a_scale_that_does_not_exist_is_refused():
-    with pytest.raises(TalkheadError, match="scales"):
-        McnetConfig(memory=MemoryConfig(scales=(4,)))
-    with pytest.raises(TalkheadError, match="scales"):
-        replace(FommConfig(), memory=MemoryConfig())
+    with pytest.raises(TalkheadError, match="there are 4, from 0"):
+        check_sizes(McnetConfig(memory=MemoryConfig(scales=(4,))))
+    with pytest.raises(TalkheadError, match="there are 1, from 0"):
+        check_sizes(replace(FommConfig(), memory=MemoryConfig()))
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
@@ -80,7 +81,7 @@ def test_noise_while_drawing_is_off_until_it_is_asked_for():
 
 @pytest.mark.parametrize("setting", ["size=0", "channels=0", "scales=[]"])
 def test_a_memory_that_holds_nothing_is_refused(setting):
-    with pytest.raises(TalkheadError, match=r"holds nothing|which is not int of 1 to"):
+    with pytest.raises(TalkheadError, match=r"which is not (int|tuple.*) of 1 to"):
         apply_settings(preset("mcnet"), Recipe("any"), [f"model.memory.{setting}"])
 
 

@@ -3,7 +3,7 @@
 What this can show: that every row trains and runs, and in which direction a component moves the
 scores where the differences are larger than those between seeds. What it cannot: the papers'
 numbers, which come from thousands of times as much training. At a few hundred steps it shows less
-than that: see the README for what was measured.
+than that: see docs/benchmarks.md for what was measured.
 """
 
 from __future__ import annotations

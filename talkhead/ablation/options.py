@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 from talkhead.choices import AblationTable
-from talkhead.options import DATA, DEVICE, LEARNING, OUTPUT, Count, Option, check_options
+from talkhead.options import DATA, DEVICE, LEARNING, OUTPUT, Count, Option, Options
 
 
 @dataclass(frozen=True)
-class AblationOptions:
+class AblationOptions(Options):
     """Which table, trained on what and for how long.
 
     seeds: differences smaller than those between seeds mean nothing.
@@ -34,6 +34,3 @@ class AblationOptions:
     device: Annotated[str, Option("auto, cpu, cuda or cuda:N.", DEVICE)] = "auto"
     overwrite: bool = False
     quiet: bool = False
-
-    def __post_init__(self) -> None:
-        check_options(self)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import torch
 
 from talkhead.animation.driving import (
     MotionSource,
     TemplateMotion,
     VideoMotion,
     batches,
+    find_anchor,
     motion_settings,
 )
+from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_output, stamps
 from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer, check_abilities
@@ -32,11 +30,9 @@ from talkhead.faces.alignment import Detector, make_finder
 from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
 from talkhead.io.atomic import is_same
-from talkhead.motion.anchor import AnchorSearch
 from talkhead.motion.template import MotionTemplate, read_driving, save_motion
 from talkhead.progress import Progress, shown
 from talkhead.structs import PLAIN, Keypoints, Strengths
-from talkhead.version import __version__
 from talkhead.video import VideoWriter
 
 QUEUE_FRAMES = 16  # how many drawn frames may wait for the encoder, or else two batches
@@ -68,6 +64,7 @@ class RenderReport:
 
     @property
     def frames_per_second(self) -> float:
+        """Drawn in this run, per second of work."""
         return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
 
 
@@ -110,9 +107,7 @@ class Animator:
         self._check_outputs(output, motion_out, [*paths, driving], overwrite)
         started = time.perf_counter()
         sources, settled = self._portraits(paths, settings)
-        driver = self._driver(driving, settings)
-        if isinstance(driving, MotionTemplate):
-            driving.check_like(sources[0].encoded.keypoints)
+        driver = self._driver(driving, settings, sources[0].encoded.keypoints)
         if sound is None and isinstance(driving, Path) and settings.sound and driving.is_file():
             sound = driving
         video = driver if isinstance(driver, VideoMotion) else None
@@ -196,7 +191,9 @@ class Animator:
                     return max(count, skip), True
         return count, False
 
-    def _driver(self, driving: Path | MotionTemplate, settings: RenderSettings) -> MotionSource:
+    def _driver(
+        self, driving: Path | MotionTemplate, settings: RenderSettings, source: Keypoints
+    ) -> MotionSource:
         """Kept from one render to the next, so that a driver's motion is found only once."""
         if isinstance(driving, MotionTemplate):
             if driving.weights != self.engine.weights:
@@ -204,6 +201,7 @@ class Animator:
                     "this motion was recorded with other weights, whose keypoints mean something "
                     "else; record it again with --motion-out"
                 )
+            driving.check_like(source)
             return TemplateMotion(driving, self.engine.batch_size, settings)
         key = (driving, motion_settings(settings), *stamps([driving]))
         if key not in self._drivers:
@@ -256,59 +254,6 @@ def _writer(
         state={"work": work},
         overwrite=overwrite,
     )
-
-
-def find_anchor(
-    driver: MotionSource, source: Keypoints, settings: RenderSettings, landmarks: bool = False
-) -> tuple[int | None, Keypoints | None]:
-    """Number and keypoints of the driving frame that a source's motion is measured from, if any.
-
-    landmarks: the keypoints are points of a head that are known by name.
-    """
-    if settings.motion != "relative":
-        return None, None
-    if settings.anchor == "first":
-        return 0, driver.first()
-    keypoints = driver.motion().keypoints
-    if settings.anchor == "auto":
-        search = AnchorSearch(source, landmarks)
-        search.update(keypoints)
-        return search.best, search.keypoints
-    number = int(settings.anchor)
-    if number >= len(keypoints):
-        raise TalkheadError(
-            f"the anchor is frame {number}, but the driver has {len(keypoints)} frames (from 0)"
-        )
-    return number, keypoints[number : number + 1]
-
-
-class Drawing(Protocol):
-    """What tells an `Engine` from those that draw other pixels."""
-
-    @property
-    def weights(self) -> str: ...
-
-    @property
-    def precision(self) -> torch.dtype: ...
-
-
-def fingerprint(
-    engine: Drawing,
-    paths: Sequence[Path],
-    driving: Path | MotionTemplate,
-    settings: RenderSettings,
-) -> str:
-    """Changes when anything changes that the pixels depend on, which sound does not."""
-    shown = {k: v for k, v in asdict(settings).items() if k not in ("sound", "track")}
-    facts = {
-        "version": __version__,
-        "weights": engine.weights,
-        "precision": str(engine.precision),
-        "settings": shown,
-        "inputs": stamps([*paths, driving]),
-        "motion": driving.digest() if isinstance(driving, MotionTemplate) else None,
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def reenact(

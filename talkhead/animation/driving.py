@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,10 +21,12 @@ from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framed, Framer
 from talkhead.inference.engine import Engine
+from talkhead.motion.anchor import AnchorSearch
 from talkhead.motion.template import MotionTemplate
 from talkhead.progress import Progress
 from talkhead.structs import Keypoints
 from talkhead.video import VideoReader
+from talkhead.video.pictures import is_picture_sequence
 
 T = TypeVar("T")
 
@@ -54,8 +56,8 @@ class DrivingBatch:
 
 
 def open_driving(path: Path, settings: RenderSettings) -> VideoReader:
-    """The part of a driving video that settings select."""
-    return VideoReader(
+    """The part of a driving video that settings select. A folder of one picture: TalkheadError."""
+    reader = VideoReader(
         path,
         start=settings.start,
         end=settings.end,
@@ -64,13 +66,26 @@ def open_driving(path: Path, settings: RenderSettings) -> VideoReader:
         hardware=settings.hardware,
         track=settings.video_track,
     )
+    if reader.info.frames == 1 and is_picture_sequence(path):
+        raise TalkheadError(
+            f"{path} holds one picture, which does not move; give a video, or at least two pictures"
+        )
+    return reader
 
 
-def motion_settings(settings: RenderSettings) -> tuple[Hashable, ...]:
-    """All settings that the motion of a driving video depends on: where they are equal, it is."""
-    selected = (settings.start, settings.end, settings.frames, settings.rate, settings.video_track)
-    followed = (settings.crop_driving, settings.driving_face, settings.detector)
-    return *selected, *followed, settings.hardware
+def motion_settings(settings: RenderSettings) -> RenderSettings:
+    """The same for all settings with which a driving video is read and followed alike."""
+    return RenderSettings(
+        crop_driving=settings.crop_driving,
+        driving_face=settings.driving_face,
+        detector=settings.detector,
+        start=settings.start,
+        end=settings.end,
+        frames=settings.frames,
+        rate=settings.rate,
+        video_track=settings.video_track,
+        hardware=settings.hardware,
+    )
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -78,29 +93,6 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-class MotionSource(Protocol):
-    """Where motion comes from: a `VideoMotion` or a `TemplateMotion`."""
-
-    time_base: Fraction
-    rate: Fraction | None
-
-    def first(self) -> Keypoints:
-        """Keypoints of the first frame, a batch of one."""
-        ...
-
-    def motion(self) -> DrivingBatch:
-        """Keypoints of the whole selection as one batch, without pictures."""
-        ...
-
-    def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
-        """All frames in order; with their cropped pictures where asked for."""
-        ...
-
-    def expected(self) -> int | None:
-        """About how many frames there are; None when that cannot be estimated."""
-        ...
 
 
 class VideoMotion:
@@ -132,11 +124,13 @@ class VideoMotion:
         self._framed: list[Framed] = []
 
     def first(self) -> Keypoints:
+        """Keypoints of the first frame, a batch of one."""
         if self._motion is not None:
             return self._motion.keypoints[:1]
         return self._engine.detect([next(iter(self._crops())).moving])
 
     def motion(self) -> DrivingBatch:
+        """Keypoints of the whole selection; read now, if they were not before."""
         if self._motion is None:
             for _ in self._with_progress(self._read(pictures=False)):
                 pass
@@ -153,11 +147,13 @@ class VideoMotion:
                 self._progress("reading motion", count, self.expected())
 
     def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
+        """All frames in order; what is known already is not found again."""
         if self._motion is None or pictures:
             return self._read(pictures)
         return split(self._motion, self._engine.batch_size)
 
     def expected(self) -> int | None:
+        """About how many frames there are; None when that cannot be estimated."""
         return self.reader.expected_frames if self._motion is None else len(self._motion.pts)
 
     def _read(self, pictures: bool) -> Iterator[DrivingBatch]:
@@ -211,12 +207,15 @@ class TemplateMotion:
         self._motion = DrivingBatch(motion.keypoints, list(motion.pts), None)
 
     def first(self) -> Keypoints:
+        """Keypoints of the first frame, a batch of one."""
         return self._motion.keypoints[:1]
 
     def motion(self) -> DrivingBatch:
+        """All of it."""
         return self._motion
 
     def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
+        """All frames in order. Raises TalkheadError where pictures are wanted."""
         if pictures:
             raise TalkheadError(
                 "a motion file holds no pictures; with it only the layout `result` is possible"
@@ -224,7 +223,35 @@ class TemplateMotion:
         return split(self._motion, self._batch_size)
 
     def expected(self) -> int | None:
+        """How many frames there are."""
         return len(self._motion.pts)
+
+
+MotionSource = VideoMotion | TemplateMotion
+
+
+def find_anchor(
+    driver: MotionSource, source: Keypoints, settings: RenderSettings, landmarks: bool = False
+) -> tuple[int | None, Keypoints | None]:
+    """Number and keypoints of the driving frame that a source's motion is measured from, if any.
+
+    landmarks: the keypoints are points of a head that are known by name.
+    """
+    if settings.motion != "relative":
+        return None, None
+    if settings.anchor == "first":
+        return 0, driver.first()
+    keypoints = driver.motion().keypoints
+    if settings.anchor == "auto":
+        search = AnchorSearch(source, landmarks)
+        search.update(keypoints)
+        return search.best, search.keypoints
+    number = int(settings.anchor)
+    if number >= len(keypoints):
+        raise TalkheadError(
+            f"the anchor is frame {number}, but the driver has {len(keypoints)} frames (from 0)"
+        )
+    return number, keypoints[number : number + 1]
 
 
 def split(motion: DrivingBatch, size: int) -> Iterator[DrivingBatch]:

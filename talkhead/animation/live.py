@@ -14,15 +14,11 @@ from typing import BinaryIO
 import numpy as np
 
 from talkhead.animation.driving import DrivingBatch, batches
-from talkhead.animation.portrait import load_portrait
-from talkhead.animation.renderer import FrameRenderer, RenderedFrame, check_abilities
-from talkhead.animation.resolution import add_detail, settle_size
+from talkhead.animation.live_portrait import load_live
+from talkhead.animation.renderer import FrameRenderer, RenderedFrame
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter, DroppingPrefetcher, Prefetcher
 from talkhead.errors import TalkheadError
-from talkhead.faces.alignment import make_finder
-from talkhead.faces.crop import cut
-from talkhead.faces.framing import Framer
 from talkhead.inference.engine import Engine
 from talkhead.progress import Progress
 from talkhead.structs import Frame
@@ -56,6 +52,7 @@ class LiveReport:
 
     @property
     def frames_per_second(self) -> float:
+        """Written, per second of work."""
         return self.frames / self.seconds if self.seconds else 0.0
 
 
@@ -80,32 +77,23 @@ class LiveAnimator:
         keep_up: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        if settings.anchor not in ("auto", "first"):
-            raise TalkheadError(
-                "live motion is measured from the first frame; leave out the anchor's number"
-            )
         if len(sources) != 1 and settings.layout != "grid":
             raise TalkheadError("several sources in one output need the layout `grid`")
-        check_abilities(engine, settings)
         if settings.sound and reader.has_sound:
             log.warning("the driver's sound is left out: live output has none")
         self._engine = engine
         self._reader = reader
         self._keep_up = keep_up
         self._progress = progress
-        finder = make_finder(settings.detector, str(engine.device))
-        found = [load_portrait(path, engine, settings, finder) for path in sources]
-        self._settings = settle_size(settings, found, engine.image_size)
-        self._sources = [add_detail(source, engine, self._settings) for source in found]
-        framer = Framer(settings.driving_policy, finder, settings.driving_face)
-        self._framing = FrameCropper(framer, engine.image_size)
+        self._sources, self._settings, self._cropper = load_live(sources, engine, settings)
+        self._faceless = 0
         self._drawing: FrameRenderer | None = None
         self._began = 0.0
         self._arrived: dict[int, float] = {}
         self._latencies = array("f")
 
     def run(self, target: Path | BinaryIO, overwrite: bool = False) -> LiveReport:
-        """Until the driver ends or `Settings.frames` are drawn; Ctrl-C ends a camera.
+        """Until the driver ends or `RenderSettings.frames` are drawn; Ctrl-C ends a camera.
 
         overwrite: replace a file that exists.
         """
@@ -122,9 +110,9 @@ class LiveAnimator:
             left_out = self._perform(writer)
         if not self._latencies:
             raise TalkheadError(
-                f"the driver ended after {self._framing.faceless} frames without a face; say where "
+                f"the driver ended after {self._faceless} frames without a face; say where "
                 "it is with --crop-driving x,y,size (or none)"
-                if self._framing.faceless
+                if self._faceless
                 else "the driver sent no frame"
             )
         steady = self._latencies[int(len(self._latencies) * (1 - STEADY)) :]
@@ -133,7 +121,7 @@ class LiveAnimator:
             output=str(target) if isinstance(target, Path) else "-",
             frames=len(self._latencies),
             left_out=left_out,
-            faceless=self._framing.faceless,
+            faceless=self._faceless,
             seconds=time.perf_counter() - self._began,
             latency_ms=float(median),
             latency_p95_ms=float(p95),
@@ -141,7 +129,7 @@ class LiveAnimator:
 
     def _perform(self, writer: StreamWriter) -> int:
         """Draw and write until the end; returns how many frames were left out."""
-        crops = islice(self._framing.crops(self._reader), self._settings.frames)
+        crops = islice(self._crops(), self._settings.frames)
         runner = DroppingPrefetcher if self._keep_up else Prefetcher
         ahead = runner(crops, self._engine.batch_size, PATIENCE)
         write = BackgroundWriter[RenderedFrame](lambda drawn: self._write(writer, drawn), QUEUE)
@@ -154,6 +142,18 @@ class LiveAnimator:
             if not self._keep_up:
                 raise
         return ahead.left_out if isinstance(ahead, DroppingPrefetcher) else 0
+
+    def _crops(self) -> Iterator[TimedCrop]:
+        """Every frame from the first with a face on, cropped."""
+        for frame in self._reader:
+            seconds = time.perf_counter()
+            cropped = self._cropper.crop(frame.rgb)
+            if cropped is not None:
+                yield TimedCrop(*cropped, frame.pts, seconds)
+            else:
+                if self._faceless == 0:
+                    log.warning("no face in the driver yet; waiting for one")
+                self._faceless += 1
 
     def _draw(self, batch: list[TimedCrop]) -> Iterator[RenderedFrame]:
         pictures = [arrival.picture for arrival in batch]
@@ -193,29 +193,6 @@ class TimedCrop:
     moving: np.ndarray
     pts: int
     seconds: float
-
-
-class FrameCropper:
-    """Crops frames as they come; passes over those before the face is first seen."""
-
-    def __init__(self, framer: Framer, size: int) -> None:
-        self._framer = framer
-        self._size = size
-        self.faceless = 0
-
-    def crops(self, frames: LiveReader) -> Iterator[TimedCrop]:
-        moving = None
-        for frame in frames:
-            seconds = time.perf_counter()
-            framed = self._framer.frame(frame.rgb)
-            if framed is None:
-                if self.faceless == 0:
-                    log.warning("no face in the driver yet; waiting for one")
-                self.faceless += 1
-                continue
-            picture = cut(frame.rgb, framed.crop, self._size)
-            moving = picture if framed.present or moving is None else moving
-            yield TimedCrop(picture, moving, frame.pts, seconds)
 
 
 class FileReader:

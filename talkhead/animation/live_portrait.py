@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.animation.driving import DrivingBatch
-from talkhead.animation.portrait import load_portrait
+from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer, check_abilities
 from talkhead.animation.resolution import add_detail, settle_size
 from talkhead.animation.settings import RenderSettings
@@ -22,6 +23,49 @@ from talkhead.inference.engine import Engine
 TIME_BASE = Fraction(1, 1000)
 
 
+class FrameCropper:
+    """Crops driving pictures as they come."""
+
+    def __init__(self, framer: Framer, size: int) -> None:
+        self._framer = framer
+        self._size = size
+        self._moving: np.ndarray | None = None
+
+    def crop(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """The crop of a picture uint8 (H, W, 3), and the one that moves the portrait.
+
+        That is the last with the face: while nobody is there, the portrait rests. None as long as
+        no face was seen.
+        """
+        framed = self._framer.frame(rgb)
+        if framed is None:
+            return None
+        picture = cut(rgb, framed.crop, self._size)
+        if framed.present or self._moving is None:
+            self._moving = picture
+        return picture, self._moving
+
+
+def load_live(
+    sources: Sequence[Path], engine: Engine, settings: RenderSettings
+) -> tuple[list[Portrait], RenderSettings, FrameCropper]:
+    """The portraits, the settings with their size, and what crops the driver.
+
+    Raises TalkheadError for settings that need the whole video or cannot be drawn, and for faces.
+    """
+    if settings.anchor not in ("auto", "first"):
+        raise TalkheadError(
+            "live motion is measured from the first frame; leave out the anchor's number"
+        )
+    check_abilities(engine, settings)
+    finder = make_finder(settings.detector, str(engine.device))
+    found = [load_portrait(path, engine, settings, finder) for path in sources]
+    settled = settle_size(settings, found, engine.image_size)
+    framer = Framer(settings.driving_policy, finder, settings.driving_face)
+    portraits = [add_detail(source, engine, settled) for source in found]
+    return portraits, settled, FrameCropper(framer, engine.image_size)
+
+
 class LivePortrait:
     """One portrait, one camera, a picture at a time; for videos and pipes see `LiveAnimator`.
 
@@ -30,19 +74,9 @@ class LivePortrait:
     """
 
     def __init__(self, engine: Engine, source: Path, settings: RenderSettings) -> None:
-        if settings.anchor not in ("auto", "first"):
-            raise TalkheadError(
-                "live motion is measured from the first frame; leave out the anchor's number"
-            )
-        check_abilities(engine, settings)
-        self._engine = engine
-        finder = make_finder(settings.detector, str(engine.device))
-        found = load_portrait(source, engine, settings, finder)
         whole = replace(settings, start=None, end=None, frames=None)
-        self._settings = settle_size(whole, [found], engine.image_size)
-        self._source = add_detail(found, engine, self._settings)
-        self._framer = Framer(settings.driving_policy, finder, settings.driving_face)
-        self._moving: np.ndarray | None = None
+        self._engine = engine
+        self._sources, self._settings, self._cropper = load_live([source], engine, whole)
         self._renderer: FrameRenderer | None = None
 
     def measure_anew(self) -> None:
@@ -51,16 +85,14 @@ class LivePortrait:
 
     def __call__(self, rgb: np.ndarray, milliseconds: int) -> np.ndarray | None:
         """The frame for a driving picture uint8 (H, W, 3); None as long as no face was seen."""
-        framed = self._framer.frame(rgb)
-        if framed is None:
+        cropped = self._cropper.crop(rgb)
+        if cropped is None:
             return None
-        picture = cut(rgb, framed.crop, self._engine.image_size)
-        if framed.present or self._moving is None:
-            self._moving = picture  # while nobody is there, the portrait rests
-        keypoints = self._engine.detect([self._moving])
+        picture, moving = cropped
+        keypoints = self._engine.detect([moving])
         if self._renderer is None:
             self._renderer = FrameRenderer(
-                self._engine, [self._source], [keypoints], self._settings, TIME_BASE
+                self._engine, self._sources, [keypoints], self._settings, TIME_BASE
             )
         (drawn,) = self._renderer.draw(DrivingBatch(keypoints, [milliseconds], [picture]))
         return self._renderer.compose(drawn)

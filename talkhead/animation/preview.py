@@ -12,7 +12,7 @@ from threading import Lock
 
 import numpy as np
 
-from talkhead.animation.driving import DrivingBatch, open_driving
+from talkhead.animation.driving import DrivingBatch, motion_settings, open_driving
 from talkhead.animation.paths import stamps
 from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.renderer import FrameRenderer, check_abilities
@@ -85,7 +85,7 @@ class Preview:
         check_abilities(self._engine, settings)
         with self._lock:
             portrait = self._source(source, _of_source(settings), tuple(stamps([source])))
-            samples = self._samples(driving, _of_driving(settings), tuple(stamps([driving])))
+            samples = self._samples(driving, motion_settings(settings), tuple(stamps([driving])))
         settings = settle_size(settings, [portrait], self._engine.image_size)
         anchor = self._anchor(driving, settings, portrait.encoded.keypoints, samples)
         time_base = samples.time_base
@@ -214,28 +214,11 @@ def _batch(samples: Samples, numbers: list[int]) -> DrivingBatch:
 
 def _of_source(settings: RenderSettings) -> RenderSettings:
     """The same for all settings that treat the portrait alike."""
-    plain = RenderSettings()
-    return replace(
-        settings,
-        motion=plain.motion, adapt_scale=plain.adapt_scale, anchor=plain.anchor,
-        smooth=plain.smooth, mouth=plain.mouth, eyes=plain.eyes, head=plain.head,
-        gaze=plain.gaze, crop_driving=plain.crop_driving, driving_face=plain.driving_face,
-        layout=plain.layout, start=plain.start, end=plain.end, frames=plain.frames,
-        rate=plain.rate, sound=plain.sound, track=plain.track, codec=plain.codec, crf=plain.crf,
-        preset=plain.preset, video_track=plain.video_track, hardware=plain.hardware,
-    )  # fmt: skip
-
-
-def _of_driving(settings: RenderSettings) -> RenderSettings:
-    """The same for all settings that treat the driving video alike."""
     return RenderSettings(
-        crop_driving=settings.crop_driving,
-        driving_face=settings.driving_face,
+        crop_source=settings.crop_source,
+        face=settings.face,
         detector=settings.detector,
-        start=settings.start,
-        end=settings.end,
-        frames=settings.frames,
-        rate=settings.rate,
-        video_track=settings.video_track,
-        hardware=settings.hardware,
+        paste_back=settings.paste_back,
+        size=settings.size,
+        max_side=settings.max_side,
     )

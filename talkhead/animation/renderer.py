@@ -14,7 +14,8 @@ from talkhead.animation.layout import arrange
 from talkhead.animation.portrait import Portrait
 from talkhead.animation.settings import RenderSettings
 from talkhead.faces.paste import Paster
-from talkhead.inference.engine import EncodedSource, Engine, PendingBatch
+from talkhead.inference.drawn import PendingBatch
+from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.motion.smoothing import Smoother
 from talkhead.options import LARGEST_SIDE
 from talkhead.structs import Keypoints

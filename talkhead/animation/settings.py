@@ -15,11 +15,11 @@ from talkhead.options import (
     Count,
     Index,
     Option,
+    Options,
     Seconds,
     Share,
     Side,
     Strength,
-    check_options,
 )
 from talkhead.schema import Range
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RenderSettings:
+class RenderSettings(Options):
     """Everything that shapes a result besides its inputs and the weights.
 
     Raises TalkheadError for values beyond their bounds, and for those that contradict each other.
@@ -81,9 +81,7 @@ class RenderSettings:
             PICTURE,
         ),
     ] = "result"
-    paste_back: Annotated[
-        bool, Option("Put the face back into the whole photo.", PICTURE, ("--paste-back",))
-    ] = False
+    paste_back: Annotated[bool, Option("Put the face back into the whole photo.", PICTURE)] = False
     size: Annotated[
         Side | Literal["auto"],
         Option(
@@ -106,7 +104,9 @@ class RenderSettings:
     track: Annotated[
         Index | None, Option("Sound track, from 0. Default: the one marked as default.", VIDEO)
     ] = None
-    video_track: Annotated[Index | None, Option("The same for the video track.", VIDEO)] = None
+    video_track: Annotated[
+        Index | None, Option("Video track, from 0. Default: the one marked as default.", VIDEO)
+    ] = None
     codec: Annotated[
         str | None, Option("h264, hevc, vp9, av1, prores or ffv1. Default: by container.", VIDEO)
     ] = None
@@ -117,7 +117,7 @@ class RenderSettings:
         str | None, Option("The encoder's own name for its speed.", VIDEO, ("--encoder-preset",))
     ] = None
     hardware: Annotated[
-        bool, Option("Decode and encode on an NVIDIA GPU (NVDEC, NVENC).", VIDEO, ("--hardware",))
+        bool, Option("Decode and encode on an NVIDIA GPU (NVDEC, NVENC).", VIDEO)
     ] = False
 
     @property
@@ -136,7 +136,7 @@ class RenderSettings:
         return Strengths(self.mouth, self.eyes, self.head, self.gaze)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.anchor not in ("auto", "first") and not self.anchor.isdecimal():
             raise TalkheadError(
                 f"the anchor is auto, first or a frame number from 0, not {self.anchor!r}"

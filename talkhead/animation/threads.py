@@ -7,7 +7,6 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, Full, Queue
-from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -66,12 +65,7 @@ class Prefetcher(Generic[T]):
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(self._patience)
 
@@ -134,12 +128,7 @@ class BackgroundWriter(Generic[T]):
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._drop = kind is not None
         interrupted = self._wait()
         if interrupted is not None:

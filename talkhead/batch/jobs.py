@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,8 +12,10 @@ from typing import Any
 
 from talkhead.animation.paths import refuse_address
 from talkhead.animation.settings import RenderSettings
-from talkhead.errors import TalkheadError, shown, told
+from talkhead.batch.options import BatchOptions
+from talkhead.errors import TalkheadError, shown
 from talkhead.io.atomic import fitting_name
+from talkhead.io.text import read_csv
 from talkhead.options import OptionField, option_fields
 from talkhead.schema import fitting
 
@@ -64,16 +65,8 @@ def read_jobs(table: Path, weights: Path | None) -> list[Job | BadRow]:
 
 def read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The names of the columns, and the cells of every row with its number."""
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            names, *rows = [row for row in csv.reader(file, strict=True) if any(row)] or [[]]
-    except UnicodeDecodeError as error:
-        raise TalkheadError(f"{table} is not text in UTF-8; save it as CSV in UTF-8") from error
-    except csv.Error as error:
-        raise TalkheadError(f"{table} is no CSV table ({told(error)}); check its quotes") from error
-    except OSError as error:
-        raise TalkheadError(f"cannot read the table {table}: {error.strerror}") from error
-    columns = [name.strip().lower().replace("_", "-") for name in names]
+    names, *rows = [cells for _, cells in read_csv(table)] or [[]]
+    columns = [name.lower().replace("_", "-") for name in names]
     _check_columns(table, columns)
     if not rows:
         raise TalkheadError(f"{table} has no rows below the names of its columns; add some")
@@ -90,11 +83,16 @@ def _check_columns(table: Path, columns: list[str]) -> None:
                 f"between them, and holds {shown(found)}"
             )
     known = [SOURCE, DRIVING, OUTPUT, WEIGHTS, *setting_columns()]
+    for_all = [field.name.replace("_", "-") for field in option_fields(BatchOptions)]
     for name in columns:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"do you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise TalkheadError(f"{table} has a column {shown(name)}, which is no setting; {hint}")
+            if name in for_all:
+                hint = f"give --{name} to the command, for all rows"
+            raise TalkheadError(
+                f"{table} has a column {shown(name)}, which is no setting of a row; {hint}"
+            )
         if columns.count(name) > 1:
             raise TalkheadError(f"{table} has two columns {name}; remove one of them")
 
@@ -102,18 +100,13 @@ def _check_columns(table: Path, columns: list[str]) -> None:
 @cache
 def setting_columns() -> dict[str, OptionField]:
     """The settings of a render by the names of their options."""
-    return {
-        field.option.flags[0].removeprefix("--")
-        if field.option.flags
-        else field.name.replace("_", "-"): field
-        for field in option_fields(RenderSettings)
-    }
+    return {field.flag.removeprefix("--"): field for field in option_fields(RenderSettings)}
 
 
 def _job(
     number: int, columns: list[str], row: list[str], folder: Path, weights: Path | None
 ) -> Job | BadRow:
-    cells = {name: text.strip() for name, text in zip(columns, row, strict=False)}
+    cells = dict(zip(columns, row, strict=False))
     try:
         if len(row) != len(columns):
             raise TalkheadError(

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from talkhead.choices import BatchEngine
 from talkhead.errors import TalkheadError
 from talkhead.inference.options import EngineOptions
-from talkhead.options import DEVICE, OUTPUT, Count, Option, check_options
+from talkhead.options import DEVICE, OUTPUT, Count, Option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +34,13 @@ class BatchOptions(EngineOptions):
     ] = None
     workers: Annotated[
         Count | None,
-        Option("Number of workers. Default: one per GPU, without any one per machine.", DEVICE),
+        Option("Number of workers. Default: one per GPU; without GPUs, one per machine.", DEVICE),
     ] = None
     retry: Annotated[
         Literal["failed"] | None, Option("Also run rows again that have failed before.", OUTPUT)
     ] = None
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.address is not None and self.engine != "ray":
             raise TalkheadError("--address is that of a Ray cluster; add --engine ray")

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from talkhead import checkpoint
-from talkhead.animation.animator import fingerprint
+from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_inputs, check_output
 from talkhead.batch.jobs import DRIVING, OUTPUT, SOURCE, BadRow, Job
 from talkhead.batch.options import BatchOptions
 from talkhead.batch.results import Result, Results
+from talkhead.bundled import sha256
 from talkhead.device import PRECISIONS
 from talkhead.errors import TalkheadError, sentence
 from talkhead.motion.template import read_driving
@@ -54,7 +55,7 @@ class Plan:
         self._options = options
         self._overwrite = overwrite
         self._taken: dict[Path, int] = {}
-        self._digest = lru_cache(maxsize=None)(checkpoint.sha256)
+        self._digest = lru_cache(maxsize=None)(sha256)
         self._driving = lru_cache(maxsize=16)(read_driving)
 
     def __call__(self, rows: Iterable[Job | BadRow]) -> list[Result | Task]:

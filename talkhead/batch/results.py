@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from talkhead.animation.paths import stamps
 from talkhead.errors import TalkheadError
@@ -151,7 +151,7 @@ class Results:
     def __enter__(self) -> Results:
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             if self._rows:
                 self._save()

@@ -6,8 +6,8 @@ found again. Attention is taken in steps, as by the layers of the releases, whic
 What they do beyond that without need (features warped twice, attention maps averaged, the memory
 conditioned three times) is left out, so this loop is no slower than theirs.
 
-It runs in a process of its own, as theirs do: nothing that ours has set (see `heap`) helps it, and
-its peak of memory is its own.
+It runs in a process of its own, as theirs do: nothing that ours has set (see `cli.malloc`) helps
+it, and its peak of memory is its own.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ class LoopRun:
 
     @property
     def seconds(self) -> float:
+        """In all."""
         return self.decode + self.model + self.encode
 
     @property
     def frames_per_second(self) -> float:
+        """End to end."""
         return self.frames / self.seconds
 
 

@@ -38,6 +38,7 @@ class Machine:
 
     @classmethod
     def here(cls, device: torch.device) -> Machine:
+        """What this process runs on; `device` is where the model does."""
         processor = processor_name()
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
         return cls(

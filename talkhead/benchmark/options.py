@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from talkhead.inference.options import DeviceOptions
-from talkhead.options import DEVICE, MODEL, SCORES, Index, Option, check_options
+from talkhead.options import DEVICE, MODEL, SCORES, Index, Option
 from talkhead.schema import Range
 
 Frames = Annotated[int, Range(2, 1_000_000)]
@@ -54,8 +54,5 @@ class BenchmarkOptions(DeviceOptions):
     ] = False
     quick: Annotated[
         bool,
-        Option("Check only that all of it runs; the figures mean nothing.", SCORES, ("--quick",)),
+        Option("Check only that all of it runs; the figures mean nothing.", SCORES),
     ] = False
-
-    def __post_init__(self) -> None:
-        check_options(self)

@@ -27,6 +27,7 @@ class Render:
 
     @property
     def frames_per_second(self) -> float:
+        """End to end."""
         return self.frames / self.seconds
 
 
@@ -45,10 +46,12 @@ class Comparison:
 
     @property
     def ratio(self) -> float:
+        """How many times as fast as the loop ours is, end to end."""
         return self.ours.frames_per_second / self.loop.frames_per_second
 
     @property
     def loop_model(self) -> float:
+        """Frames per second of the loop's model alone."""
         return self.loop.frames / self.loop.model
 
 

@@ -60,10 +60,12 @@ class Stage:
 
     @property
     def name(self) -> str:
+        """Part and feature size, for people."""
         return str(Part(self.part, self.size))
 
     @property
     def compensates(self) -> bool:
+        """Whether this is what compensation costs."""
         return self.part in COMPENSATION
 
 
@@ -78,6 +80,7 @@ class Scene:
 
     @classmethod
     def make(cls, engine: Engine, portrait: np.ndarray, pictures: list[np.ndarray]) -> Scene:
+        """From a portrait and driving crops of the engine's size; the first crop is the anchor."""
         source = engine.encode(portrait)
         anchor = engine.detect(pictures[:1])
         transfer = engine.transfer("relative", source.keypoints, anchor)
@@ -214,4 +217,5 @@ class Batch:
 
     @property
     def frames_per_second(self) -> float:
+        """Of the model alone."""
         return 1000 * self.size / self.time.mean

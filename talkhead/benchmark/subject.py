@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from talkhead import checkpoint
+from talkhead.bundled import sha256
 from talkhead.config import CodebookConfig, KeypointConfig, ModelConfig, TpsmmConfig, preset
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
@@ -45,19 +46,23 @@ class FreeModel(nn.Module):
         self.register_buffer("points", points, persistent=False)
 
     def detect(self, images: Tensor) -> Keypoints:
+        """The same four points for every image (B, 3, H, W)."""
         points = cast(Tensor, self.points)
         return Keypoints(points.float().expand(len(images), -1, -1))
 
     def encode_source(self, image: Tensor) -> SourceState:
+        """The image as it is."""
         return SourceState(self.detect(image), image, image, ())
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
+        """The source once for each driving frame, (B, 3, H, W)."""
         return state.image.expand(len(driving), -1, -1, -1)
 
     def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
+        """The same, which does not move."""
         image = self.render(state, driving)
         still = torch.zeros_like(image[:, :2])
-        return RenderParts(image, still, still[:, :1] + 1, still[:, :1] + 1, image)
+        return RenderParts(image, still, still[:, :1] + 1, still[:, :1] + 1)
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,17 @@ class Subject:
 
     @classmethod
     def free(cls, size: int = FreeConfig.image_size) -> Subject:
-        """No model; whoever draws needs no more of a network than what a `Model` offers."""
+        """No model, in the place of one."""
         return cls(FREE, cast(Network, FreeModel(FreeConfig(size))))
 
     @property
     def is_free(self) -> bool:
+        """Whether there is no model."""
         return isinstance(self.model, FreeModel)
 
     @property
     def parameters(self) -> int:
+        """Numbers in the model."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def engine(
@@ -88,6 +95,7 @@ class Subject:
         batch_size: int,
         compiled: bool = False,
     ) -> Engine:
+        """A copy of the model as an engine."""
         model = copy.deepcopy(self.model)
         return Engine(model, device, precision, batch_size, self.weights, compiled)
 
@@ -121,7 +129,7 @@ def load_subject(model: str | None = None, weights: Path | None = None) -> Subje
         return Subject(f"{model}, untrained", untrained(preset(model)))
     path = weights or checkpoint.default_weights()
     network, _ = checkpoint.load(path)
-    return Subject(path.name, network, checkpoint.sha256(path))
+    return Subject(path.name, network, sha256(path))
 
 
 def untrained(config: ModelConfig) -> Network:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,18 +57,6 @@ def measure(work: Callable[[], object], wait: Callable[[], None], effort: Effort
     return samples
 
 
-class Clock(Protocol):
-    """Something that only grows: time, or work done."""
-
-    def read(self) -> Any:
-        """The present reading, in whatever form."""
-        ...
-
-    def between(self, earlier: Any, later: Any) -> float:
-        """The difference of two readings, once the device has finished."""
-        ...
-
-
 class WallClock:
     """Seconds; the device finishes before every reading."""
 
@@ -77,10 +64,12 @@ class WallClock:
         self._wait = wait
 
     def read(self) -> float:
+        """Seconds from anywhere, once the device has finished."""
         self._wait()
         return time.perf_counter()
 
     def between(self, earlier: float, later: float) -> float:
+        """Seconds."""
         return later - earlier
 
 
@@ -88,11 +77,13 @@ class CudaClock:
     """Seconds by events in the device's own queue, which readings do not hold up."""
 
     def read(self) -> torch.cuda.Event:
+        """An event in the device's queue."""
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
     def between(self, earlier: torch.cuda.Event, later: torch.cuda.Event) -> float:
+        """Seconds."""
         return earlier.elapsed_time(later) / 1000
 
 
@@ -103,10 +94,15 @@ class WorkClock:
         self._counter = counter
 
     def read(self) -> int:
+        """Multiply-adds so far."""
         return self._counter.get_total_flops() // 2
 
     def between(self, earlier: int, later: int) -> float:
+        """Multiply-adds."""
         return later - earlier
+
+
+Clock = WallClock | CudaClock | WorkClock  # of what only grows: time, or work done
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ class Probe:
     """A module whose call begins a stretch.
 
     part:   what the stretch is called, given the call's arguments.
-    inside: it ends with the call; otherwise it lasts until the next landmark or the end of the
+    inside: it ends with the call; otherwise it lasts until the next probe or the end of the
             call that surrounds it (for what goes on after a layer, such as a sequence of levels).
     """
 
@@ -140,28 +136,23 @@ class Probe:
 class Timeline:
     """Divides what happens on a clock among the parts of a model.
 
-    Hooks on the landmarks do it, so that models hold no timing code. Use as a context manager:
+    Hooks on the probes do it, so that models hold no timing code. Use as a context manager:
     leaving it removes the hooks.
     """
 
-    def __init__(self, landmarks: Sequence[Probe], clock: Clock) -> None:
+    def __init__(self, probes: Sequence[Probe], clock: Clock) -> None:
         self._clock = clock
         self._marks: list[tuple[Part, Any]] = []
         self._stack = [REST]
         self._hooks: list[Any] = []
-        self._landmarks = landmarks
+        self._probes = probes
 
     def __enter__(self) -> Timeline:
-        for landmark in self._landmarks:
-            self._watch(landmark)
+        for probe in self._probes:
+            self._watch(probe)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()
 
@@ -177,10 +168,10 @@ class Timeline:
             spent[part] = spent.get(part, 0.0) + self._clock.between(begin, end)
         return spent
 
-    def _watch(self, landmark: Probe) -> None:
+    def _watch(self, probe: Probe) -> None:
         def begin(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-            part = landmark.part(arguments)
-            if landmark.inside:
+            part = probe.part(arguments)
+            if probe.inside:
                 self._stack.append(part)
             else:
                 self._stack[-1] = part
@@ -190,9 +181,9 @@ class Timeline:
             self._stack.pop()
             self._mark()
 
-        self._hooks.append(landmark.module.register_forward_pre_hook(begin))
-        if landmark.inside:
-            self._hooks.append(landmark.module.register_forward_hook(end))
+        self._hooks.append(probe.module.register_forward_pre_hook(begin))
+        if probe.inside:
+            self._hooks.append(probe.module.register_forward_hook(end))
 
     def _mark(self) -> None:
         self._marks.append((self._stack[-1], self._clock.read()))

@@ -19,6 +19,7 @@ from talkhead.cli.renders import Job, opened, plan
 from talkhead.errors import TalkheadError
 from talkhead.inference.options import EngineOptions
 from talkhead.options import OUTPUT, VIDEO
+from talkhead.printable import counted
 
 if TYPE_CHECKING:
     from talkhead.animation.animator import RenderReport
@@ -172,9 +173,10 @@ def describe(job: Job, outcome: RenderReport | str | None) -> str:
     if isinstance(outcome, str):
         return f"{job.output}: failed"
     report = outcome
-    text = f"{report.output}: {report.frames} frames, {report.frames_per_second:.1f} per second"
+    frames = counted(report.frames, "frame")
+    text = f"{report.output}: {frames}, {report.frames_per_second:.1f} per second"
     if report.resumed:
         text += f", {report.resumed} of them from an interrupted run"
     if report.lost:
-        text += f"; the driving face was lost {report.lost} times"
+        text += f"; the driving face was lost {counted(report.lost, 'time')}"
     return text

@@ -12,6 +12,7 @@ from talkhead.batch.options import BatchOptions
 from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
 from talkhead.options import OUTPUT
+from talkhead.printable import counted
 
 if TYPE_CHECKING:
     from talkhead.batch.batch import BatchReport
@@ -55,7 +56,7 @@ def batch(
 
 def describe(report: BatchReport) -> str:
     """A report in one line."""
-    text = f"{report.table}: {report.done} of {report.rows} rows are done"
+    text = f"{report.table}: {report.done} of {counted(report.rows, 'row')} done"
     if report.failed:
         text += f", {report.failed} failed (mend them, or --retry failed runs them as they are)"
     if report.before:

@@ -29,14 +29,16 @@ class CurrentStderr(logging.StreamHandler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a message to where stderr is now."""
         self.stream = sys.stderr
         super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
+        """The message, without control characters."""
         return printable(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:
-        pass  # stderr is closed or full; there is nowhere to say so
+        """Nothing: stderr is closed or full, so there is nowhere to say it."""
 
 
 @contextlib.contextmanager

@@ -55,6 +55,8 @@ def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]
         ordered = sorted([*(p.replace(kind=p.KEYWORD_ONLY) for p in plain), *shown], key=_panel)
         call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
         call.__annotations__ = {p.name: p.annotation for p in ordered}
+        paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+        call.__doc__ = "\n\n".join(" ".join(each.split()) for each in paragraphs)
         return call
 
     return decorate
@@ -80,8 +82,10 @@ def _parameters(field: OptionField) -> list[inspect.Parameter]:
     default = [] if kind in (list[str], list[Path]) and field.default == () else field.default
     if _is_numbers(field.kind):
         default = ",".join(map(str, field.default or ())) or None
+    is_switch = field.default is False  # which needs no --no-...
+    names = option.flags or ((field.flag,) if is_switch else ())
     info = typer.Option(
-        *option.flags, help=option.help, rich_help_panel=option.panel, metavar=option.metavar,
+        *names, help=option.help, rich_help_panel=option.panel, metavar=option.metavar,
         min=bounds.least if bounds and bounds.least > -MOST else None,
         max=bounds.most if bounds and bounds.most < MOST else None,
     )  # fmt: skip

@@ -19,8 +19,8 @@ from talkhead.options import OUTPUT, PICTURE
 # Typer repeats enumerations, not literals.
 FigureName = StrEnum("FigureName", {name: name for name in get_args(Figure)})  # type: ignore[misc]
 NOT_DRAWN = (
-    "smooth", "paste_back", "layout", "size", "sound", "track", "codec", "crf", "preset",
-    "hardware", "precision", "batch_size", "compiled",
+    "smooth", "paste_back", "layout", "size", "max_side", "sound", "track", "codec", "crf",
+    "preset", "hardware", "precision", "batch_size", "compiled",
 )  # fmt: skip
 
 

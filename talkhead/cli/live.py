@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from talkhead.errors import TalkheadError
+from talkhead.printable import counted
 
 if TYPE_CHECKING:
     from talkhead.animation.live import LiveReport
@@ -93,7 +94,8 @@ def open_driver(driving: Path, settings: RenderSettings, raw: str | None) -> Liv
 def describe_live(report: LiveReport) -> str:
     """A performance in one line."""
     text = (
-        f"{report.output}: {report.frames} frames, {report.frames_per_second:.1f} per second, "
+        f"{report.output}: {counted(report.frames, 'frame')}, "
+        f"{report.frames_per_second:.1f} per second, "
         f"latency {report.latency_ms:.0f} ms (95 % under {report.latency_p95_ms:.0f} ms)"
     )
     if report.left_out:

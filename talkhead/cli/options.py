@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 class ConsoleOptions:
     """How a command speaks, and whether it may replace files."""
 
-    overwrite: Annotated[bool, Option("Replace existing outputs.", OUTPUT, ("--overwrite",))] = (
-        False
-    )
+    overwrite: Annotated[bool, Option("Replace existing outputs.", OUTPUT)] = False
     as_json: Annotated[bool, Option("Print the result as JSON.", OUTPUT, ("--json",))] = False
     quiet: Annotated[bool, Option("No progress, only errors.", OUTPUT, ("--quiet", "-q"))] = False
-    debug: Annotated[bool, Option("Log details; show tracebacks.", OUTPUT, ("--debug",))] = False
+    debug: Annotated[bool, Option("Log details; show tracebacks.", OUTPUT)] = False
 
     @contextmanager
     def running(self) -> Iterator[Progress | None]:

@@ -12,6 +12,7 @@ from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
 from talkhead.errors import TalkheadError
 from talkhead.preparation.options import PrepareOptions
+from talkhead.printable import counted
 
 
 @with_options()
@@ -32,7 +33,7 @@ def prepare(
         console.show(asdict(report), "\n".join(report.lines()))
         if not report.clips:
             raise TalkheadError(
-                f"no clip of a face came out of {report.videos} videos; "
+                f"no clip of a face came out of {counted(report.videos, 'video')}; "
                 f"{options.output}/report.html says why"
             )
         if report.failed:

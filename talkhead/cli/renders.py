@@ -151,7 +151,7 @@ class Batch:
             self._journal.remove()
 
     def _do(self, render: Animator, job: Job) -> RenderReport | None:
-        from talkhead.animation.animator import fingerprint
+        from talkhead.animation.fingerprint import fingerprint
         from talkhead.motion.template import read_driving
 
         driving = read_driving(job.driving)

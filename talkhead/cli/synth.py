@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
+from talkhead.printable import counted
 from talkhead.synthetic.options import SynthOptions
 
 
@@ -20,5 +21,8 @@ def synth(options: SynthOptions, console: ConsoleOptions) -> None:
             from talkhead.data.landmarking import landmarks_beside, make_landmarks
 
             make_landmarks(paths, landmarks_beside(options.output), progress=progress)
-        words = f"{options.output}: {len(paths)} clips of {options.identities} identities"
+        words = (
+            f"{options.output}: {counted(len(paths), 'clip')} of "
+            f"{counted(options.identities, 'identity', 'identities')}"
+        )
         console.show({"clips": [str(path) for path in paths]}, words)

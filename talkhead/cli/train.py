@@ -23,7 +23,7 @@ def train(
         bool,
         typer.Option(
             "--check-data",
-            help="Only say what the data are and what is broken.",
+            help="Only say what the data are, what is broken and what shows no face.",
             rich_help_panel=DATA,
         ),
     ] = False,

@@ -34,7 +34,7 @@ def convert(
     align_corners: Annotated[
         bool | None,
         typer.Option(
-            help="FOMM only: how its grids are aligned; weights from before 2020 want it."
+            help="FOMM only: sample with corners aligned, as its weights from before 2020 need."
         ),
     ] = None,
 ) -> None:

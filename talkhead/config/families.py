@@ -26,12 +26,41 @@ from talkhead.schema import Range, read_dataclass
 Ability = Literal["mask_choice", "hinge", "motion_only", "sharpen", "disentangling"]
 
 
-def _scale_sizes(finest: int, channels: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(finest >> (len(channels) - 1 - i) for i in range(len(channels)))
+class _Scales:
+    """Sizes that follow from those of the image."""
+
+    image_size: int
+    channels: tuple[int, ...]
+
+    @property
+    def finest_size(self) -> int:
+        """Side of the feature map at the finest scale."""
+        return self.image_size
+
+    @property
+    def scale_sizes(self) -> tuple[int, ...]:
+        """Side of the feature map at each scale, coarse to fine."""
+        return tuple(self.finest_size >> i for i in reversed(range(len(self.channels))))
+
+
+class _KeypointFamily(_Scales):
+    """What follows for models whose keypoints have jacobians (FOMM, section 3.1)."""
+
+    keypoints: KeypointConfig
+
+    @property
+    def num_points(self) -> int:
+        """How many points `detect` finds."""
+        return self.keypoints.num_keypoints
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What a recipe may ask of such a model."""
+        return frozenset(["mask_choice"])
 
 
 @dataclass(frozen=True)
-class CodebookConfig:
+class CodebookConfig(_KeypointFamily):
     """Synergizing Motion and Appearance: Multi-Scale Compensatory Codebooks (CVPR 2025).
 
     channels: of the features, coarse to fine; each scale is twice as large as the one before it.
@@ -63,14 +92,9 @@ class CodebookConfig:
     appearance_codebook: AppearanceCodebookConfig = field(default_factory=AppearanceCodebookConfig)
 
     @property
-    def scale_sizes(self) -> tuple[int, ...]:
-        """Side of the feature map at each scale, coarse to fine."""
-        return _scale_sizes(self.working_size or self.image_size, self.channels)
-
-    @property
-    def num_points(self) -> int:
-        """How many points `detect` finds."""
-        return self.keypoints.num_keypoints
+    def finest_size(self) -> int:
+        """Side of the feature map at the finest scale."""
+        return self.working_size or self.image_size
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -89,7 +113,7 @@ class CodebookConfig:
 
 
 @dataclass(frozen=True)
-class McnetConfig:
+class McnetConfig(_KeypointFamily):
     """Implicit Identity Representation Conditioned Memory Compensation Network (ICCV 2023).
 
     channels: of the features at image_size / 8, / 4, / 2 and / 1.
@@ -104,27 +128,9 @@ class McnetConfig:
     dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
     memory: MemoryConfig | None = field(default_factory=MemoryConfig)
 
-    def __post_init__(self) -> None:
-        _check_scales(self.memory, len(self.channels))
-
-    @property
-    def scale_sizes(self) -> tuple[int, ...]:
-        """Side of the feature map at each scale, coarse to fine."""
-        return _scale_sizes(self.image_size, self.channels)
-
-    @property
-    def num_points(self) -> int:
-        """How many points `detect` finds."""
-        return self.keypoints.num_keypoints
-
-    @property
-    def abilities(self) -> frozenset[Ability]:
-        """What a recipe may ask of such a model."""
-        return frozenset(["mask_choice"])
-
 
 @dataclass(frozen=True)
-class FommConfig:
+class FommConfig(_KeypointFamily):
     """First Order Motion Model (NeurIPS 2019).
 
     channels:      of the features at image_size / 4, / 2 and / 1; only the first are warped.
@@ -143,27 +149,9 @@ class FommConfig:
     dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
     memory: MemoryConfig | None = None
 
-    def __post_init__(self) -> None:
-        _check_scales(self.memory, 1)
-
-    @property
-    def scale_sizes(self) -> tuple[int, ...]:
-        """Side of the feature map at each scale, coarse to fine."""
-        return _scale_sizes(self.image_size, self.channels)
-
-    @property
-    def num_points(self) -> int:
-        """How many points `detect` finds."""
-        return self.keypoints.num_keypoints
-
-    @property
-    def abilities(self) -> frozenset[Ability]:
-        """What a recipe may ask of such a model."""
-        return frozenset(["mask_choice"])
-
 
 @dataclass(frozen=True)
-class TpsmmConfig:
+class TpsmmConfig(_Scales):
     """Thin-Plate-Spline Motion Model (CVPR 2022).
 
     channels:   of the features at image_size / 8, / 4, / 2 and / 1.
@@ -187,14 +175,6 @@ class TpsmmConfig:
     dense_motion: DenseMotionConfig = field(default_factory=DenseMotionConfig)
     memory: MemoryConfig | None = None
 
-    def __post_init__(self) -> None:
-        _check_scales(self.memory, len(self.channels))
-
-    @property
-    def scale_sizes(self) -> tuple[int, ...]:
-        """Side of the feature map at each scale, coarse to fine."""
-        return _scale_sizes(self.image_size, self.channels)
-
     @property
     def num_points(self) -> int:
         """How many points `detect` finds."""
@@ -204,13 +184,6 @@ class TpsmmConfig:
     def abilities(self) -> frozenset[Ability]:
         """What a recipe may ask of such a model."""
         return frozenset(["disentangling"] if self.avd else [])
-
-
-def _check_scales(memory: MemoryConfig | None, num_scales: int) -> None:
-    if memory and not all(0 <= scale < num_scales for scale in memory.scales):
-        raise TalkheadError(
-            f"the memory cannot work on scales {memory.scales}: there are {num_scales}, from 0"
-        )
 
 
 ModelConfig: TypeAlias = CodebookConfig | McnetConfig | FommConfig | TpsmmConfig

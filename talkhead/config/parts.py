@@ -20,7 +20,8 @@ Widths = Annotated[tuple[Width, ...], Range(2, 8)]
 Depth = Annotated[int, Range(0, 64)]
 Halvings = Annotated[int, Range(1, 8)]
 NumCodes = Annotated[int, Range(1, 65536)]
-Scales = Annotated[tuple[Annotated[int, Range(0, 7)], ...], Range(0, 8)]
+_Scale = Annotated[int, Range(0, 7)]
+Scales = Annotated[tuple[_Scale, ...], Range(0, 8)]
 Positive = Annotated[float, Range(1e-6, 1e6)]
 Weight = Annotated[float, Range(0, 1e6)]
 
@@ -126,14 +127,7 @@ class MemoryConfig:
 
     channels: Width = 512
     size: Annotated[int, Range(1, 256)] = 32
-    scales: Scales = (0, 1, 2)
+    scales: Annotated[tuple[_Scale, ...], Range(1, 8)] = (0, 1, 2)
     identity: bool = True
     split: bool = True
     noise: bool = False
-
-    def __post_init__(self) -> None:
-        if min(self.channels, self.size) < 1 or not self.scales:
-            raise TalkheadError(
-                f"a memory of {self.channels} channels, {self.size} x {self.size}, on scales "
-                f"{self.scales} holds nothing; without a memory it is null"
-            )

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from talkhead import checkpoint
+from talkhead.bundled import sha256
 from talkhead.checkpoint import (
     Header,
     Provenance,
     describe_infinite,
     describe_mismatch,
-    sha256,
     write,
 )
 from talkhead.config import FommConfig, ModelConfig, from_dict, preset, to_dict

@@ -86,7 +86,27 @@ def _unet(network: str) -> Names:
     )
 
 
+def _numbered(theirs: str, ours: str, parts: str) -> Names:
+    """Names of a list of the release: which part of ours stands at 0, 1, 2, ..."""
+    return tuple((f"{theirs}.{n}", f"{ours}.{part}") for n, part in enumerate(parts.split()))
+
+
+def _scaled(theirs: str, ours: str, sides: Sequence[int] = range(4), first: int = 0) -> Names:
+    """Names at several sides of feature maps, in place of N; ours count from `first` of theirs."""
+    return tuple((theirs.replace("N", str(n)), ours.replace("N", str(n - first))) for n in sides)
+
+
 _MOTION = "generator.dense_motion_network"
+_FINE = (1, 2, 3)  # all sides but the coarsest
+_ENCODER = """
+    stem levels.0.0 levels.0.1 downs.0 levels.1.0 levels.1.1 downs.1 levels.2.0 levels.2.1 downs.2
+    coarse_in.0 coarse_in.1 coarse_out.0 coarse_out.1 middle.0 middle.1 middle.2 norm out
+"""
+_DECODER = """
+    stem middle.0 middle.1 middle.2 coarse.0 coarse.1 coarse.2 coarse.3 levels.0.up levels.0.before
+    levels.0.after levels.1.up levels.1.before levels.1.after levels.2.up levels.2.before
+    levels.2.after norm out
+"""
 
 CODEBOOK = Layout(
     origin="converted from the official release of the codebook model (CVPR 2025)",
@@ -105,65 +125,17 @@ CODEBOOK = Layout(
         ("net_g.position_emb_motion", "motion.position"),
         ("net_g.quantize_app.embedding.weight", "appearance.codebook.codes"),
         ("net_g.quantize_motion.embedding.weight", "motion.codebook.codes"),
-        ("net_g.encoder.blocks.0", "encoder.stem"),
-        ("net_g.encoder.blocks.1", "encoder.levels.0.0"),
-        ("net_g.encoder.blocks.2", "encoder.levels.0.1"),
-        ("net_g.encoder.blocks.3", "encoder.downs.0"),
-        ("net_g.encoder.blocks.4", "encoder.levels.1.0"),
-        ("net_g.encoder.blocks.5", "encoder.levels.1.1"),
-        ("net_g.encoder.blocks.6", "encoder.downs.1"),
-        ("net_g.encoder.blocks.7", "encoder.levels.2.0"),
-        ("net_g.encoder.blocks.8", "encoder.levels.2.1"),
-        ("net_g.encoder.blocks.9", "encoder.downs.2"),
-        ("net_g.encoder.blocks.10", "encoder.coarse_in.0"),
-        ("net_g.encoder.blocks.11", "encoder.coarse_in.1"),
-        ("net_g.encoder.blocks.12", "encoder.coarse_out.0"),
-        ("net_g.encoder.blocks.13", "encoder.coarse_out.1"),
-        ("net_g.encoder.blocks.14", "encoder.middle.0"),
-        ("net_g.encoder.blocks.15", "encoder.middle.1"),
-        ("net_g.encoder.blocks.16", "encoder.middle.2"),
-        ("net_g.encoder.blocks.17", "encoder.norm"),
-        ("net_g.encoder.blocks.18", "encoder.out"),
-        ("net_g.generator.blocks.0", "decoder.stem"),
-        ("net_g.generator.blocks.1", "decoder.middle.0"),
-        ("net_g.generator.blocks.2", "decoder.middle.1"),
-        ("net_g.generator.blocks.3", "decoder.middle.2"),
-        ("net_g.generator.blocks.4", "decoder.coarse.0"),
-        ("net_g.generator.blocks.5", "decoder.coarse.1"),
-        ("net_g.generator.blocks.6", "decoder.coarse.2"),
-        ("net_g.generator.blocks.7", "decoder.coarse.3"),
-        ("net_g.generator.blocks.8", "decoder.levels.0.up"),
-        ("net_g.generator.blocks.9", "decoder.levels.0.before"),
-        ("net_g.generator.blocks.10", "decoder.levels.0.after"),
-        ("net_g.generator.blocks.11", "decoder.levels.1.up"),
-        ("net_g.generator.blocks.12", "decoder.levels.1.before"),
-        ("net_g.generator.blocks.13", "decoder.levels.1.after"),
-        ("net_g.generator.blocks.14", "decoder.levels.2.up"),
-        ("net_g.generator.blocks.15", "decoder.levels.2.before"),
-        ("net_g.generator.blocks.16", "decoder.levels.2.after"),
-        ("net_g.generator.blocks.17", "decoder.norm"),
-        ("net_g.generator.blocks.18", "decoder.out"),
+        *_numbered("net_g.encoder.blocks", "encoder", _ENCODER),
+        *_numbered("net_g.generator.blocks", "decoder", _DECODER),
         ("net_g.app_feat_emb_{0}", "appearance.patches.0.embed"),
-        ("net_g.app_feat_emb_{1}.1", "appearance.patches.1.embed"),
-        ("net_g.app_feat_emb_{2}.1", "appearance.patches.2.embed"),
-        ("net_g.app_feat_emb_{3}.1", "appearance.patches.3.embed"),
+        *_scaled("net_g.app_feat_emb_{N}.1", "appearance.patches.N.embed", _FINE),
         ("net_g.to_app_feat_{0}", "appearance.patches.0.restore"),
-        ("net_g.to_app_feat_{1}.0", "appearance.patches.1.restore"),
-        ("net_g.to_app_feat_{2}.0", "appearance.patches.2.restore"),
-        ("net_g.to_app_feat_{3}.0", "appearance.patches.3.restore"),
+        *_scaled("net_g.to_app_feat_{N}.0", "appearance.patches.N.restore", _FINE),
         ("net_g.app_block", "appearance.layers"),
-        ("net_g.fuse_convs_dict.{1}.encode_enc", "decoder.levels.0.fusion.joint"),
-        ("net_g.fuse_convs_dict.{1}.scale", "decoder.levels.0.fusion.scale"),
-        ("net_g.fuse_convs_dict.{1}.shift", "decoder.levels.0.fusion.shift"),
-        ("net_g.fuse_ms_dict.{1}", "decoder.levels.0.fusion.add"),
-        ("net_g.fuse_convs_dict.{2}.encode_enc", "decoder.levels.1.fusion.joint"),
-        ("net_g.fuse_convs_dict.{2}.scale", "decoder.levels.1.fusion.scale"),
-        ("net_g.fuse_convs_dict.{2}.shift", "decoder.levels.1.fusion.shift"),
-        ("net_g.fuse_ms_dict.{2}", "decoder.levels.1.fusion.add"),
-        ("net_g.fuse_convs_dict.{3}.encode_enc", "decoder.levels.2.fusion.joint"),
-        ("net_g.fuse_convs_dict.{3}.scale", "decoder.levels.2.fusion.scale"),
-        ("net_g.fuse_convs_dict.{3}.shift", "decoder.levels.2.fusion.shift"),
-        ("net_g.fuse_ms_dict.{3}", "decoder.levels.2.fusion.add"),
+        *_scaled("net_g.fuse_convs_dict.{N}.encode_enc", "decoder.levels.N.fusion.joint", _FINE, 1),
+        *_scaled("net_g.fuse_convs_dict.{N}.scale", "decoder.levels.N.fusion.scale", _FINE, 1),
+        *_scaled("net_g.fuse_convs_dict.{N}.shift", "decoder.levels.N.fusion.shift", _FINE, 1),
+        *_scaled("net_g.fuse_ms_dict.{N}", "decoder.levels.N.fusion.add", _FINE, 1),
         ("net_g.motion_emb", "motion.embedding"),
         ("net_g.motion_block", "motion.layers"),
         ("net_g.to_motion", "motion.to_motion"),
@@ -178,10 +150,7 @@ CODEBOOK = Layout(
         ("net_g.refine.conv2", "motion.head.residual2"),
         ("net_g.refine.convo1", "motion.head.occlusion1"),
         ("net_g.refine.convo2", "motion.head.occlusion2"),
-        ("net_g.warped_source_enc_{0}", "motion.source_query.0"),
-        ("net_g.warped_source_enc_{1}", "motion.source_query.1"),
-        ("net_g.warped_source_enc_{2}", "motion.source_query.2"),
-        ("net_g.warped_source_enc_{3}", "motion.source_query.3"),
+        *_scaled("net_g.warped_source_enc_{N}", "motion.source_query.N"),
         ("net_g.driving_kp_enc", "motion.keypoint_query"),
         ("net_g.motion_query_enc_1", "motion.query1"),
         ("net_g.motion_query_enc_2", "motion.query2"),
@@ -212,18 +181,9 @@ MCNET = Layout(
         *_first_order("kp_detector", _MOTION),
         *_unet("generator"),
         ("generator.mbUnit.mb", "memory.bank"),
-        ("generator.mbUnit.feat_forward_proj_{0}", "memory.ports.0.project"),
-        ("generator.mbUnit.feat_forward_proj_{1}", "memory.ports.1.project"),
-        ("generator.mbUnit.feat_forward_proj_{2}", "memory.ports.2.project"),
-        ("generator.mbUnit.feat_forward_proj_{3}", "memory.ports.3.project"),
-        ("generator.mbUnit.conv_{0}", "memory.ports.0.conv"),
-        ("generator.mbUnit.conv_{1}", "memory.ports.1.conv"),
-        ("generator.mbUnit.conv_{2}", "memory.ports.2.conv"),
-        ("generator.mbUnit.conv_{3}", "memory.ports.3.conv"),
-        ("generator.mbUnit.norm_{0}", "memory.ports.0.norm"),
-        ("generator.mbUnit.norm_{1}", "memory.ports.1.norm"),
-        ("generator.mbUnit.norm_{2}", "memory.ports.2.norm"),
-        ("generator.mbUnit.norm_{3}", "memory.ports.3.norm"),
+        *_scaled("generator.mbUnit.feat_forward_proj_{N}", "memory.ports.N.project"),
+        *_scaled("generator.mbUnit.conv_{N}", "memory.ports.N.conv"),
+        *_scaled("generator.mbUnit.norm_{N}", "memory.ports.N.norm"),
         ("generator.mbUnit.query_conv", "memory.query"),
         ("generator.mbUnit.conv_kv", "memory.key_value"),
         ("generator.mbUnit.conv_kv.attention.fc1", "memory.key_value.attention.0"),
@@ -251,12 +211,7 @@ FOMM = Layout(
         *_first_order("kp_detector", _MOTION),
         ("generator.first", "encoder.first"),
         ("generator.down_blocks", "encoder.down"),
-        ("generator.bottleneck.r0", "decoder.residual.0"),
-        ("generator.bottleneck.r1", "decoder.residual.1"),
-        ("generator.bottleneck.r2", "decoder.residual.2"),
-        ("generator.bottleneck.r3", "decoder.residual.3"),
-        ("generator.bottleneck.r4", "decoder.residual.4"),
-        ("generator.bottleneck.r5", "decoder.residual.5"),
+        *((f"generator.bottleneck.r{n}", f"decoder.residual.{n}") for n in range(6)),
         ("generator.up_blocks", "decoder.up"),
         ("generator.final", "decoder.final"),
     ),

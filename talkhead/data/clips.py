@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from talkhead.data.meshes import StoredMeshes
 from talkhead.errors import TalkheadError
 from talkhead.io.window import Place
 from talkhead.video import VideoInfo, probe
-from talkhead.video.clip import read_frames
 from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import PICTURE_SUFFIXES
 
@@ -53,6 +51,7 @@ class Clip:
 
     @property
     def name(self) -> str:
+        """Its name without ending; that of its landmark file, too."""
         return clip_name(self.path)
 
 
@@ -93,8 +92,9 @@ def find_clips(
     train = [clip for clip in train if clip.identity not in exclude]
     if not train:
         raise TalkheadError(
-            f"no clips in {_list(roots)}; expected videos ({', '.join(sorted(VIDEO_SUFFIXES))}) "
-            "or folders of frames, in train/ and test/ or directly"
+            f"no clips in {', '.join(map(str, roots))}; expected videos "
+            f"({', '.join(sorted(VIDEO_SUFFIXES))}) or folders of frames, in train/ and test/ or "
+            "directly"
         )
     names = sorted({clip.identity for clip in train})
     unknown = set(hold_out) - set(names)
@@ -249,98 +249,6 @@ def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.nd
     return 2 * in_square(points, info.width, info.height) - 1
 
 
-@dataclass(frozen=True)
-class DataReport:
-    """What `--check-data` tells: counts, sizes, and every file that cannot be used with why."""
-
-    clips: int
-    identities: int
-    test_clips: int
-    test_identities: int
-    frames: int
-    seconds: float
-    sizes: dict[str, int]
-    landmarks: int
-    broken: dict[str, str]
-
-    def lines(self) -> list[str]:
-        """For people."""
-        sizes = ", ".join(f"{count} of {size}" for size, count in self.sizes.items())
-        text = [
-            f"training: {self.clips} clips of {self.identities} identities, "
-            f"{self.frames} frames, {self.seconds / 60:.1f} minutes",
-            f"testing: {self.test_clips} clips of {self.test_identities} identities",
-            f"sizes: {sizes}",
-        ]
-        if self.landmarks:
-            text.append(f"landmarks: {self.landmarks} clips")
-        for path, why in self.broken.items():
-            text.append(f"unusable: {_named(path, why)}")
-        return text
-
-
-def check_data(
-    split: Split,
-    landmarks: Path | None = None,
-    workers: int = 4,
-    progress: Callable[[int, int], None] | None = None,
-) -> DataReport:
-    """Open every clip, and say what is there. Decodes only the first frame of each."""
-    clips = [*split.train, *split.test]
-    infos: dict[Clip, _Header] = {}
-    broken: dict[str, str] = {}
-    with ThreadPoolExecutor(workers) as pool:
-        for number, (clip, info) in enumerate(zip(clips, pool.map(_header, clips), strict=True)):
-            if isinstance(info, str):
-                broken[str(clip.path)] = info
-            else:
-                infos[clip] = info
-            if progress:
-                progress(number + 1, len(clips))
-    sizes: dict[str, int] = {}
-    for info in infos.values():
-        sizes[info.size] = sizes.get(info.size, 0) + 1
-    train = [clip for clip in split.train if clip in infos]
-    test = [clip for clip in split.test if clip in infos]
-    has_landmarks = [c for c in train if landmarks and load_landmarks(landmarks, c) is not None]
-    return DataReport(
-        clips=len(train),
-        identities=len({clip.identity for clip in train}),
-        test_clips=len(test),
-        test_identities=len({clip.identity for clip in test}),
-        frames=sum(infos[clip].frames for clip in train),
-        seconds=sum(infos[clip].seconds for clip in train),
-        sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
-        landmarks=len(has_landmarks),
-        broken=broken,
-    )
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What is known of a clip whose first frame decodes; size: such as 256x256."""
-
-    size: str
-    frames: int
-    seconds: float
-
-
-def _header(clip: Clip) -> _Header | str:
-    """The clip's header, or why it cannot be used."""
-    known = clip.known
-    try:
-        if known is not None:
-            read_frames(known.place, [0])
-            return _Header(f"{known.size}x{known.size}", known.frames, known.frames / known.fps)
-        info = probe(clip.path)
-    except TalkheadError as error:
-        return str(error)
-    count = frame_count(info)
-    if count < MIN_FRAMES:
-        return f"too short: {count} frame, a pair needs two"
-    return _Header(f"{info.width}x{info.height}", count, info.duration or 0.0)
-
-
 def frame_count(info: VideoInfo) -> int:
     """About how many frames a clip has, by its header."""
     if info.frames:
@@ -352,15 +260,11 @@ def warn_about(broken: dict[str, str]) -> None:
     """Say which files were skipped, a few of them by name."""
     if not broken:
         return
-    named = "; ".join(_named(path, why) for path, why in list(broken.items())[:NAMED])
+    some = "; ".join(named(path, why) for path, why in list(broken.items())[:NAMED])
     more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-    log.warning("skipped %d unusable clips (%s%s)", len(broken), named, more)
+    log.warning("skipped %d unusable clips (%s%s)", len(broken), some, more)
 
 
-def _named(path: str, why: str) -> str:
+def named(path: str, why: str) -> str:
     """Most reasons name their file themselves."""
     return why if path in why else f"{path}: {why}"
-
-
-def _list(paths: Iterable[Path]) -> str:
-    return ", ".join(str(path) for path in paths)

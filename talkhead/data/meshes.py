@@ -21,7 +21,9 @@ class Meshes(Protocol):
     """Face meshes of a clip's frames, float32 (F, 478, 2 or 3); see `data.clips.load_landmarks`."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """(F, P, 2 or 3)."""
+        ...
 
     def __len__(self) -> int: ...
 

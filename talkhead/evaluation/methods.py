@@ -45,6 +45,7 @@ class CopySource:
     about = "repeats the source frame"
 
     def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
+        """The source for every driving frame."""
         return lambda driving: np.repeat(source[None], len(driving), axis=0)
 
 
@@ -65,6 +66,7 @@ class WeightsMethod:
         self._detail = detail
 
     def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
+        """As `Method.start`: relative motion where there is an anchor."""
         size, own = source.shape[0], self._engine.image_size
         encoded = self._engine.encode(resize(source, own))
         if self._detail and size > own:

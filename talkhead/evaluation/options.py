@@ -8,7 +8,7 @@ from typing import Annotated
 
 from talkhead.choices import Protocol
 from talkhead.inference.options import DeviceOptions
-from talkhead.options import DATA, DEVICE, MODEL, OUTPUT, SCORES, Count, Option, Side, check_options
+from talkhead.options import DATA, DEVICE, MODEL, OUTPUT, SCORES, Count, Option, Side
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,8 @@ class EvaluateOptions(DeviceOptions):
         Path | None,
         Option("Weights whose keypoint detector judges. Default: the first weights.", SCORES),
     ] = None
-    download: Annotated[
-        bool, Option("Fetch networks that metrics lack.", SCORES, ("--download",))
-    ] = False
+    download: Annotated[bool, Option("Fetch networks that metrics lack.", SCORES)] = False
     batch_size: Annotated[
         Count | None, Option("Frames per batch. Default: what suits the device.", DEVICE)
     ] = None
     overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        check_options(self)

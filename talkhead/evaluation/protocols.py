@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from talkhead.data.clips import Clip, clip_name, find_test_clips, test_folder
 from talkhead.errors import TalkheadError, shown
 from talkhead.evaluation.clips import frame_number, frame_position
+from talkhead.io.text import read_csv
 
 log = logging.getLogger(__name__)
 
@@ -184,21 +184,11 @@ def _read_list(
     return list(cases.values()), tuple(missing)
 
 
-def _rows(pair_list: Path) -> Iterator[tuple[int, list[str]]]:
+def _rows(pair_list: Path) -> list[tuple[int, list[str]]]:
     """Line numbers and fields, without the header."""
-    try:
-        with pair_list.open(newline="", encoding="utf-8-sig") as file:
-            for line, row in enumerate(csv.reader(file), start=1):
-                fields = [field.strip() for field in row]
-                header = line == 1 and "." not in fields[0] if fields else True
-                if any(fields) and not header:
-                    yield line, fields
-    except FileNotFoundError as error:
-        raise TalkheadError(f"there is no list {pair_list}") from error
-    except OSError as error:
-        raise TalkheadError(f"the list {pair_list} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TalkheadError(f"{pair_list} is not a csv file ({error})") from error
+    rows = read_csv(pair_list)
+    header = rows[:1] and "." not in rows[0][1][0]
+    return rows[1:] if header else rows
 
 
 def _read_row(protocol: str, row: list[str], data: Path, every: int) -> Case:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from talkhead.errors import TalkheadError, shown
 from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.protocols import PROTOCOLS
+from talkhead.io.text import read_csv
 
 FACTS = ("name", "source", "protocol")
 
@@ -30,30 +30,22 @@ def read_published(file: Path, protocol: str) -> tuple[PublishedRow, ...]:
     `METRICS`, such as `lpips_vgg` or `akd_published`; an empty cell is a number that the paper
     does not give. Raises TalkheadError for anything else.
     """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as opened:
-            lines = list(csv.DictReader(opened))
-    except FileNotFoundError as error:
-        raise TalkheadError(f"there is no file of published rows {file}") from error
-    except OSError as error:
-        raise TalkheadError(f"{file} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TalkheadError(f"{file} is not a csv file ({error})") from error
+    (_, columns), *lines = read_csv(file) or [(1, [])]
     if not lines:
         raise TalkheadError(f"{file} has no rows; its columns are {', '.join(FACTS)} and metrics")
-    columns = set(lines[0])
     if missing := [name for name in FACTS if name not in columns]:
         raise TalkheadError(f"{file} has no column {missing[0]!r}; it needs {', '.join(FACTS)}")
-    if strange := sorted(str(name) for name in columns - {*FACTS, *METRICS, None}):
+    if strange := sorted({*columns} - {*FACTS, *METRICS}):
         raise TalkheadError(f"{file} has a column {shown(strange[0])}, which is no metric's name")
-    rows = [_read_row(file, number, line) for number, line in enumerate(lines, start=2)]
-    return tuple(row for line, row in zip(lines, rows, strict=True) if line["protocol"] == protocol)
+    rows = [_read_row(f"{file}, line {number}", columns, cells) for number, cells in lines]
+    return tuple(row for its_protocol, row in rows if its_protocol == protocol)
 
 
-def _read_row(file: Path, number: int, line: dict[str, str]) -> PublishedRow:
-    where = f"{file}, line {number}"
-    if None in line or None in line.values():  # how the library marks rows that differ
+def _read_row(where: str, columns: list[str], cells: list[str]) -> tuple[str, PublishedRow]:
+    """A row and the name of its protocol."""
+    if len(cells) != len(columns):
         raise TalkheadError(f"{where}: it has not as many fields as the first line")
+    line = dict(zip(columns, cells, strict=True))
     if not line["name"]:
         raise TalkheadError(f"{where}: the method has no name")
     if line["protocol"] not in PROTOCOLS:
@@ -70,4 +62,4 @@ def _read_row(file: Path, number: int, line: dict[str, str]) -> PublishedRow:
                 values[name] = math.nan
             if not math.isfinite(values[name]):
                 raise TalkheadError(f"{where}: {name} is {shown(line[name])}, not a number")
-    return PublishedRow(line["name"], line["source"], values)
+    return line["protocol"], PublishedRow(line["name"], line["source"], values)

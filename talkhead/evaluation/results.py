@@ -45,6 +45,7 @@ class Row:
 
     @property
     def frames(self) -> int:
+        """That were scored."""
         return sum(len(case.frames) for case in self.cases)
 
 

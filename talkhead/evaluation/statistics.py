@@ -19,7 +19,7 @@ class Score:
     frame_mean: over all measured frames, as published (long clips weigh more).
     clip_mean:  over the means of the clips.
     low, high:  95 % interval of the frame mean by bootstrap over clips; None for few clips.
-    measured:     share of the frames that could be measured.
+    judged:     share of the frames that could be measured.
     """
 
     frame_mean: float | None

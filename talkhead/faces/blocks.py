@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from talkhead.bundled import bundled, check_digest
+from talkhead.bundled import bundled, check_digest, sha256
 from talkhead.errors import TalkheadError
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -39,6 +39,7 @@ class Block(nn.Module):
         self.activation = nn.PReLU(outputs) if activation is nn.PReLU else activation()
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C', h', w')."""
         skip = x
         if self.stride == 2:
             skip, x = F.max_pool2d(x, 2), F.pad(x, (0, 1, 0, 1))
@@ -80,7 +81,7 @@ def load_bundled(network: type[Network], name: str, device: torch.device) -> Net
     TalkheadError where the file is missing or damaged.
     """
     path = bundled(f"faces/{name}")
-    check_digest(path)
+    check_digest(path, sha256(path))
     with torch.device("meta"):  # nothing is drawn at random only to be replaced
         built = network()
     try:

@@ -68,6 +68,7 @@ class BlazeFace(nn.Module):
         return load_bundled(cls, "detector.safetensors", torch.device(device))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, N) and boxes (B, N, 8, 2) of the N anchors."""
         x = F.pad(images.contiguous(memory_format=torch.channels_last), (1, 2, 1, 2))
         fine = self.fine(F.relu(self.stem(x)))
         maps = (fine, self.coarse(fine))

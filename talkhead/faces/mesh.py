@@ -67,6 +67,7 @@ class FaceMesh468(nn.Module):
         return load_bundled(cls, "mesh468.safetensors", torch.device(device))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (B, 468, 3) in pixels of the 192, and a logit (B,) of there being a face."""
         features = self.trunk(images.contiguous(memory_format=torch.channels_last))
         return self.points(features).view(-1, SKIN_POINTS, 3), self.presence(features).view(-1)
 
@@ -99,6 +100,7 @@ class FaceMesh478(nn.Module):
         return load_bundled(cls, "mesh478.safetensors", torch.device(device))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Points (B, 478, 3), see the class."""
         fine = self.fine(images.contiguous(memory_format=torch.channels_last))
         mesh = self.points(self.trunk(fine)).view(-1, SKIN_POINTS, 3)
         xy, depth = mesh[..., :2].clone(), mesh[..., 2:]

@@ -136,7 +136,7 @@ def dissect(
     if isinstance(model, CodebookModel):
         drawn = model.read_mesh(drawn, drawn.mesh)
     dense = model.dense_motion(state.small, state.keypoints, drawn)
-    result = engine.render(EncodedSource(source.picture, state), moved)[0]
+    result = engine.render(EncodedSource(source.picture, state, source.picture), moved)[0]
     meshes = mesh(np.stack([source.picture, driving, result]))[..., :2]
     return Activations(
         source=Portrait(source.picture, source.keypoints, meshes[0]),

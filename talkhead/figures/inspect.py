@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from talkhead.animation.animator import find_anchor, fingerprint
-from talkhead.animation.driving import VideoMotion
+from talkhead.animation.driving import VideoMotion, find_anchor
+from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_output
 from talkhead.animation.portrait import load_portrait
 from talkhead.animation.renderer import check_abilities, choose_transfer
@@ -72,7 +72,7 @@ class Inspector:
         return int((moved - self._source.keypoints.value).norm(dim=-1).mean(1).argmax())
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, Activations]]:
-        """Time and anatomy of every driving frame from number `start` on."""
+        """Time and activations of every driving frame from number `start` on."""
         number = 0
         for batch in self.driver.batches(pictures=True):
             assert batch.pictures is not None
@@ -80,17 +80,12 @@ class Inspector:
             for i, (pts, picture) in enumerate(zip(batch.pts, batch.pictures, strict=True)):
                 if number >= start:
                     one = slice(i, i + 1)
-                    found = batch.keypoints[one]
-                    yield (
-                        pts,
-                        dissect(
-                            *(self._engine, self._source, picture, found, moved[one]), self._mesh
-                        ),
-                    )
+                    pair = batch.keypoints[one], moved[one]
+                    yield pts, dissect(self._engine, self._source, picture, *pair, self._mesh)
                 number += 1
 
     def frame(self, number: int) -> Activations:
-        """The anatomy of one driving frame."""
+        """The activations of one driving frame."""
         for _, activations in self.frames(number):
             return activations
         raise TalkheadError(

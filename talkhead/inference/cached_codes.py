@@ -31,6 +31,7 @@ class TokenLinear(nn.Linear):
     """`nn.Linear` on tokens (B, T, D), as quick as the processor allows."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, E)."""
         return pixel_product(x, self.weight, self.bias) if by_pixel(x) else super().forward(x)
 
 

@@ -31,6 +31,7 @@ class Compiled(Generic[P, R]):
         self._works = False
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The function's result, whether it is compiled or not."""
         if self._quick is None:
             return self._plain(*args, **kwargs)
         try:

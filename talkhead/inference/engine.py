@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from talkhead import checkpoint
+from talkhead.bundled import sha256
 from talkhead.choices import TransferMode
 from talkhead.config import has_landmarks, uses_mesh
 from talkhead.device import choose_device, choose_precision
@@ -24,6 +25,7 @@ from talkhead.faces.crop_mesh import crop_meshes
 from talkhead.faces.landmarker import Landmarker
 from talkhead.inference.batch_size import DEFAULT_BATCH, best_batch
 from talkhead.inference.compile import Compiled
+from talkhead.inference.drawn import PendingBatch, fill_up, lay_in, to_levels
 from talkhead.inference.fusion import fold
 from talkhead.inference.transport import Download, upload
 from talkhead.inference.workers import Workers
@@ -43,22 +45,19 @@ from talkhead.structs import (
 
 log = logging.getLogger(__name__)
 
-# Of results with detail: on a CPU what lies between them and the model must not leave the caches.
-PIXELS_AT_ONCE = {"cpu": 2**18, "cuda": 2**23}
-
 
 class Engine:
     """Pictures are uint8 RGB (S, S, 3) with S = `image_size`; keypoints float32 on the CPU.
 
     Results have that size, too, or that of the source's detail where it was given any.
 
-    model:     in evaluation mode; moved to the device and rewritten for drawing, see `folding`.
+    model:     in evaluation mode; moved to the device and rewritten for drawing, see `fusion`.
     precision: of weights and features; what needs float32 (keypoints, grids) stays in it. Frames
                that come out non-finite are drawn again in float32, with one warning.
     batch_size: None: what suits the device; on CUDA `size_batches` finds it by trying.
     weights:   SHA-256 of their file, for what must not be mixed up with others' results.
     path:      that file, which nothing may be written over; None where there is none.
-    compiled:  draw through torch.compile, see `compiling`; whole batches, the last filled up.
+    compiled:  draw through torch.compile, see `compile`; whole batches, the last filled up.
     """
 
     def __init__(
@@ -110,10 +109,11 @@ class Engine:
         path = Path(weights) if weights else checkpoint.default_weights()
         model, header = checkpoint.load(path)
         log.info("weights: %s; licence: %s", header.provenance.origin, header.provenance.licence)
-        return cls(model, place, dtype, batch_size, checkpoint.sha256(path), compiled, path)
+        return cls(model, place, dtype, batch_size, sha256(path), compiled, path)
 
     @property
     def family(self) -> str:
+        """codebook, mcnet, fomm or tpsmm."""
         return self._model.config.family
 
     @property
@@ -142,7 +142,7 @@ class Engine:
     def encode(self, picture: np.ndarray) -> EncodedSource:
         """All that does not depend on the driver, once per source."""
         state = self._model.encode_source(self.to_tensor([picture]), **self._meshes([picture]))
-        return EncodedSource(picture, state)
+        return EncodedSource(picture, state, picture)
 
     @torch.inference_mode()
     def add_detail(self, source: EncodedSource, picture: np.ndarray | PhotoWindow) -> EncodedSource:
@@ -154,9 +154,9 @@ class Engine:
         if isinstance(picture, PhotoWindow):
             small = self.to_tensor([source.picture])
             detail = SourceDetail.in_photo(self._texture(picture.rgb), picture, small)
-            return EncodedSource(source.picture, source.state, detail, picture.rgb)
-        detail = SourceDetail.whole(self._texture(picture))
-        return EncodedSource(source.picture, source.state, detail, picture)
+            return replace(source, detail=detail, shown=picture.rgb)
+        detail = SourceDetail.whole(self._texture(picture), self.image_size)
+        return replace(source, detail=detail, shown=picture)
 
     def _texture(self, picture: np.ndarray) -> Tensor:
         levels = upload(torch.from_numpy(np.ascontiguousarray(picture))[None], self.device)
@@ -318,61 +318,18 @@ class Engine:
         return stacked.permute(0, 3, 1, 2).float() / 255
 
 
-def lay_in(detail: SourceDetail, parts: RenderParts) -> tuple[Tensor, Tensor]:
-    """Pictures uint8 (B, T, T, 3) with a source's detail, and whether all parts are finite.
-
-    So few at once that what lies between fits the caches of a CPU or the memory of a GPU.
-    """
-    most = PIXELS_AT_ONCE.get(detail.texture.device.type, PIXELS_AT_ONCE["cpu"])
-    pieces = parts.split(max(1, most // detail.size**2))
-    levels = [to_levels(detail.lay_in(piece)) for piece in pieces]
-    finite = torch.isfinite(parts.image).all() & torch.isfinite(parts.flow).all()
-    return torch.cat(levels), finite
-
-
-def to_levels(images: Tensor) -> Tensor:
-    """(B, 3, H, W) in [0, 1] -> uint8 (B, H, W, 3)."""
-    levels = images.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous()
-
-
-def fill_up(keypoints: Keypoints, size: int) -> Keypoints:
-    """A batch of at least `size`: the last is repeated as often as that takes."""
-    missing = max(size - len(keypoints), 0)
-    return keypoints.map(lambda t: torch.cat([t, t[-1:].expand(missing, *t.shape[1:])]))
-
-
-class PendingBatch:
-    """Pictures that a device may still be drawing."""
-
-    def __init__(self, found: Download, again: Callable[[], np.ndarray]) -> None:
-        self._found = found
-        self._again = again
-
-    @cached_property
-    def pictures(self) -> np.ndarray:
-        """uint8 (B, S, S, 3), waited for; drawn again where they came out non-finite."""
-        levels, finite = self._found.arrived()
-        return levels.numpy() if bool(finite) else self._again()
-
-
+@dataclass(frozen=True, eq=False)
 class EncodedSource:
     """A source picture and its state on the engine's device.
 
-    detail, shown: of a source that is drawn at a size of its own, and its picture at that size.
+    shown:  the picture at the size that is drawn.
+    detail: of a source that is drawn at a size of its own.
     """
 
-    def __init__(
-        self,
-        picture: np.ndarray,
-        state: SourceState,
-        detail: SourceDetail | None = None,
-        shown: np.ndarray | None = None,
-    ) -> None:
-        self.picture = picture
-        self.state = state
-        self.detail = detail
-        self.shown = picture if shown is None else shown
+    picture: np.ndarray
+    state: SourceState
+    shown: np.ndarray
+    detail: SourceDetail | None = None
 
     @property
     def keypoints(self) -> Keypoints:

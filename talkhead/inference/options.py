@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from talkhead.choices import Precision
-from talkhead.options import DEVICE, Count, Option
+from talkhead.options import DEVICE, Count, Option, Options
 
 if TYPE_CHECKING:
     from talkhead.inference.engine import Engine
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceOptions:
+class DeviceOptions(Options):
     """Where networks run, and how exactly."""
 
     device: Annotated[str, Option("auto, cpu, cuda, cuda:N or mps.", DEVICE)] = "auto"
     precision: Annotated[
-        Precision, Option("Precision", DEVICE, ("--fp16", "--bf16"), switches=True)
+        Precision, Option("Precision of the model", DEVICE, ("--fp16", "--bf16"), switches=True)
     ] = "fp32"
 
 

@@ -34,6 +34,7 @@ class Download:
             tensor.record_stream(stream)  # its memory is not used again before the copy is done
 
     def arrived(self) -> tuple[Tensor, ...]:
+        """The tensors on the CPU, waited for."""
         if self._event is not None:
             self._event.synchronize()
         return self._tensors

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, cast
 
@@ -20,6 +20,8 @@ from talkhead.errors import TalkheadError, shown, told
 from talkhead.io.window import Place, Window
 
 LARGEST = 2 << 30  # bytes of one array: the mesh of a face for three hours at 30 frames a second
+# RuntimeError: what is encrypted; NotImplementedError: what is packed in another way
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError)
 KINDS = "biufU"  # of numbers and texts, as numpy calls them: no Python objects, no raw bytes
 
 
@@ -29,17 +31,9 @@ def read_arrays(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     Raises TalkheadError with the reason for a file that is missing, damaged or holds something
     else under these names.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            parts = {part.filename.removesuffix(".npy"): part for part in archive.infolist()}
-            return {name: _read(archive, parts[name]) for name in names if name in parts}
-    except FileNotFoundError as error:
-        raise TalkheadError("there is no such file") from error
-    except OSError as error:
-        raise TalkheadError(f"it cannot be read: {error.strerror or told(error)}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
-        # RuntimeError: what is encrypted; NotImplementedError: what is packed in another way
-        raise TalkheadError(f"it is no sound archive of arrays: {told(error)}") from error
+    with _archive(Place(file)) as archive:
+        parts = {part.filename.removesuffix(".npy"): part for part in archive.infolist()}
+        return {name: _read(archive, parts[name]) for name in names if name in parts}
 
 
 def read_rows(place: Place, name: str, numbers: Sequence[int]) -> np.ndarray:
@@ -47,35 +41,35 @@ def read_rows(place: Place, name: str, numbers: Sequence[int]) -> np.ndarray:
 
     Raises TalkheadError like `read_arrays`, and for a row that is not there.
     """
+    with _archive(place) as archive:
+        if f"{name}.npy" not in archive.namelist():
+            raise TalkheadError(f"it has no {name!r}")
+        part = archive.getinfo(f"{name}.npy")
+        if part.compress_type != zipfile.ZIP_STORED:
+            return _read(archive, part)[list(numbers)]
+        with archive.open(part) as stream:
+            shape, in_columns, dtype = _read_header(stream, part)
+            begin = stream.tell()
+        if in_columns or dtype.kind not in "iuf" or not shape:
+            return _read(archive, part)[list(numbers)]
+        start = _first_byte(archive, part) + begin
+        return _rows_at(archive.fp, start, shape, dtype, numbers)
+
+
+@contextmanager
+def _archive(place: Place) -> Iterator[zipfile.ZipFile]:
+    """An archive to read from; what is wrong with it becomes a TalkheadError."""
     try:
         with (
             closing(Window(place)) as window,
             zipfile.ZipFile(cast("IO[bytes]", window)) as archive,
         ):
-            part = archive.getinfo(f"{name}.npy")
-            if part.compress_type != zipfile.ZIP_STORED:
-                return _read(archive, part)[list(numbers)]
-            with archive.open(part) as stream:
-                shape, in_columns, dtype = _read_header(stream, part)
-                begin = stream.tell()
-            if in_columns or dtype.kind not in "iuf" or not shape:
-                return _read(archive, part)[list(numbers)]
-            start = _first_byte(archive, part) + begin
-            return _rows_at(archive.fp, start, shape, dtype, numbers)
+            yield archive
     except FileNotFoundError as error:
         raise TalkheadError("there is no such file") from error
     except OSError as error:
         raise TalkheadError(f"it cannot be read: {error.strerror or told(error)}") from error
-    except KeyError as error:
-        raise TalkheadError(f"it has no {name!r}") from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        IndexError,
-    ) as error:
+    except DAMAGE as error:
         raise TalkheadError(f"it is no sound archive of arrays: {told(error)}") from error
 
 

@@ -150,7 +150,10 @@ def atomic_path(path: Path, overwrite: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, overwrite: bool = True) -> None:
-    """Write UTF-8, whole or not at all; what UTF-8 cannot hold is escaped. Raises like `whole`."""
+    """Write UTF-8, whole or not at all; what UTF-8 cannot hold is escaped.
+
+    Raises like `atomic_path`.
+    """
     with atomic_path(path, overwrite) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 

@@ -17,9 +17,7 @@ th, td { padding: .35rem .55rem; border-bottom: 1px solid #ddd; text-align: righ
 th { border-bottom: 2px solid #999; vertical-align: bottom; white-space: normal; }
 th:first-child, td:first-child { text-align: left; }
 table.text th, table.text td { text-align: left; white-space: normal; }
-td small { color: #666; display: block; } td small.better { color: #00704f; }
-td small.worse { color: #b3261e; } td.best { font-weight: 600; } td.best small { font-weight: 400; }
-td.published { font-style: italic; color: #555; }
+td.better { color: #00704f; } td.worse { color: #b3261e; } td.best { font-weight: 600; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); gap: 0 2rem; }
 svg { width: 100%; max-width: 640px; font: 14px system-ui, sans-serif; display: block; }
 img { width: 100%; max-width: 1024px; display: block; }
@@ -29,7 +27,6 @@ img { width: 100%; max-width: 1024px; display: block; }
   height: .8em; border-radius: 50%; margin-right: .35em; }
 p.note, figcaption { color: #555; font-size: 13px; } figure { margin: 0 0 .8rem; }
 .faces { display: flex; flex-wrap: wrap; gap: 4px; } .faces img { width: 96px; }
-summary { cursor: pointer; font-weight: 600; margin: .8rem 0; }
 """
 
 

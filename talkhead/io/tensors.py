@@ -113,7 +113,7 @@ def save_tensors(
 ) -> None:
     """Write a safetensors file, readable by all who may read a new file here.
 
-    Raises OSError, SafetensorError, and TalkheadError like `whole`.
+    Raises OSError, SafetensorError, and TalkheadError like `atomic_path`.
     """
     with atomic_path(path, overwrite) as partial:
         partial.touch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import tarfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -52,11 +53,15 @@ def read_torch(path: Path) -> dict[str, Any]:
 
 
 def _check_archive(path: Path) -> None:
-    """Torch stores tensors as they are: what is packed may unpack to more than there is memory."""
+    """Refuse other kinds of files, and packed ones: they may unpack to more than memory holds."""
     if not path.is_file() and path.exists():
         raise TalkheadError("it is not a file")
     if not zipfile.is_zipfile(path):
-        return  # the format before torch 1.6
+        with path.open("rb") as file:
+            is_pickle = file.read(1) == b"\x80"  # the format before torch 1.6
+        if not is_pickle and not tarfile.is_tarfile(path):  # that before torch 0.1.10
+            raise TalkheadError("it is a file of another kind; give the checkpoint as downloaded")
+        return
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
     if any(part.compress_type != zipfile.ZIP_STORED for part in parts):

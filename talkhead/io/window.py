@@ -46,10 +46,13 @@ class Window:
         return self._at
 
     def tell(self) -> int:
+        """The place of the next byte."""
         return self._at
 
     def seekable(self) -> bool:
+        """Yes."""
         return True
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()

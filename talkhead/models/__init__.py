@@ -7,14 +7,14 @@ from talkhead.errors import TalkheadError
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.fomm import FommModel
 from talkhead.models.mcnet import McnetModel
-from talkhead.models.model import Model
 from talkhead.models.sizes import check_sizes
 from talkhead.models.tpsmm import TpsmmModel
 
-# Each of them is a `Model` and a torch module; a Protocol cannot say the second.
+# What drawing and training need of each: `detect`, `encode_source`, `render`, `render_parts`,
+# `reconstruct` and `training_arguments`.
 Network: TypeAlias = CodebookModel | McnetModel | FommModel | TpsmmModel
 
-__all__ = ["Model", "Network", "build"]
+__all__ = ["Network", "build"]
 
 
 def build(config: ModelConfig) -> Network:

@@ -42,6 +42,7 @@ class DrawingAttention(SoftmaxAttention):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
     ) -> Tensor:
+        """(B, heads, T, D) each, `mask` (B, 1, 1, N) -> (B, heads, T, D)."""
         if not by_pixel(query):
             return super().forward(query, key, value, mask)
         together = 2 - query.shape[1] % 2  # heads of one convolution: the groups of its channels

@@ -42,6 +42,7 @@ class ResBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in, h, w) -> (B, out, h, w)."""
         y = self.conv1(swish(self.norm1(x)))
         y = self.conv2(swish(self.norm2(y)))
         y += self.shortcut(x)  # in place: no gradient needs what a convolution gave
@@ -61,6 +62,7 @@ class AttentionBlock(nn.Module):
         self.attend = SoftmaxAttention()
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
         y = self.norm(x)
         query, key, value = (
             layer(y).flatten(2).transpose(1, 2).unsqueeze(1)
@@ -78,6 +80,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h / 2, w / 2)."""
         return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
@@ -89,6 +92,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, 2 h, 2 w)."""
         return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
@@ -171,6 +175,7 @@ class Fusion(nn.Module):
         )
 
     def forward(self, x: Tensor, compensated: Tensor) -> Tensor:
+        """Both (B, C, h, w) -> the same shape."""
         joint = self.joint(torch.cat([compensated, x], dim=1))
         y = self.shift(joint)
         y += x
@@ -190,6 +195,7 @@ class DecoderLevel(nn.Module):
         self.after = ResBlock(channels, channels, groups)
 
     def forward(self, x: Tensor, compensated: Tensor | None, hint: Tensor | None = None) -> Tensor:
+        """(B, C, h, w) -> (B, C', 2 h, 2 w); `hint` and `compensated` are of the result's size."""
         x = self.before(self.up(x))
         if hint is not None:
             x = x + hint

@@ -25,6 +25,7 @@ class SameBlock(nn.Module):
         self.norm = make_norm(norm, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in, h, w) -> (B, out, h, w)."""
         return F.relu(self.norm(self.conv(x)), inplace=True)
 
 
@@ -35,6 +36,7 @@ class DownBlock(SameBlock):
         super().__init__(in_channels, out_channels, norm=norm)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in, h, w) -> (B, out, h / 2, w / 2)."""
         return F.avg_pool2d(super().forward(x), 2)
 
 
@@ -45,6 +47,7 @@ class UpBlock(SameBlock):
         super().__init__(in_channels, out_channels, norm=norm)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in, h, w) -> (B, out, 2 h, 2 w)."""
         return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
@@ -59,6 +62,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
         y = self.conv1(F.relu(self.norm1(x)))
         return x + self.conv2(F.relu(self.norm2(y)))
 
@@ -94,6 +98,7 @@ class Hourglass(nn.Module):
         self.out_channels = base + in_channels
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, in, h, w) -> the decoder's steps, coarse to fine."""
         skips = [x]
         for down in self.down:
             skips.append(down(skips[-1]))
@@ -132,6 +137,7 @@ class AntiAliasDownsample(nn.Module):
             self.register_buffer("kernel", kernel, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H / factor, W / factor)."""
         if self.factor == 1:
             return x
         padding = self.kernel.shape[-1] // 2

@@ -123,10 +123,10 @@ class CodebookModel(nn.Module):
         flow = pixel_flow(resize_grid(self._shown(steps), size))
         if keep is None:
             image = image.clamp(0, 1)
-            return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion, image)
+            return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion)
         shown, kept = self._leave(warp(state.image, self._shown(steps))), keep.float()
         image = torch.lerp(image, shown, kept).clamp(0, 1)
-        return RenderParts(image, flow, kept, occlusion, shown)
+        return RenderParts(image, flow, kept, occlusion)
 
     def reconstruct(
         self,

@@ -200,6 +200,7 @@ class Patches(nn.Module):
         self.restore = nn.Linear(dim, patch * patch * channels)
 
     def to_tokens(self, x: Tensor) -> Tensor:
+        """(B, C, S, S) -> (B, T, D)."""
         p = self.patch
         x = x.unflatten(3, (-1, p)).unflatten(2, (-1, p))  # B C r p c p
         x = x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)

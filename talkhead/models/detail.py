@@ -1,11 +1,15 @@
 """Pictures larger than a model draws them: the source's own detail, laid into the model's picture.
 
 Most of a picture is the source, bent. Here the source is bent at a size of its own, by the model's
-final deformation, and laid in: in place of the small one where the model shows the source itself;
-elsewhere what it has beyond the model's resolution is added, as far as the occlusion trusts the
-source and the picture agrees with it. Both give way where the motion is large: a deformation that
-is off by one pixel of the model is off by several of the result, and detail in a wrong place is
-further from the truth than none. There, what is left is the model's picture, enlarged.
+final deformation, and what it has beyond the model's resolution is added to the model's picture:
+where the model shows the source itself, and elsewhere as far as the occlusion trusts the source and
+the picture agrees with it. Reduced, the result is the model's picture.
+
+A deformation that is off by half a pixel of the model is off by more than a grain of the result,
+and grain in a wrong place is further from the truth than none. So detail is shrunk as a Wiener
+filter shrinks a noisy signal: edges, hair and stubble pass, faint grain fades. That share belongs
+to the source and moves with it. Where motion is large, detail gives way, slowly and not wholly, so
+that a face does not turn soft and sharp again as it moves.
 """
 
 from __future__ import annotations
@@ -26,13 +30,14 @@ from talkhead.models.grid import (
     sample_areas,
     warp_by_flow,
 )
-from talkhead.models.photo import PhotoBlend, rise
+from talkhead.models.photo import PhotoBlend
 from talkhead.structs import DenseMotion, PhotoWindow, RenderParts
 
 CELLS = 64  # per side, for comparing pictures: finer, and noise would be told from skin
 AGREEMENT_SCALE = 0.05  # difference, of 1, at which the share of detail has fallen to 1 / e
-# Motion, of the picture's side, up to which all detail is laid in, and from which on none.
-TRUST_FALLS, TRUST_ENDS = 0.007, 0.035
+# Strength (RMS, of 1) of detail of which half is laid in; motion, of the picture's side, at which
+# half of what motion can take is gone; and what it cannot take. Measured, see docs/benchmarks.md.
+FAINT, FAR, LEAST_TRUST = 0.012, 0.03, 0.2
 
 
 @dataclass(frozen=True)
@@ -82,27 +87,32 @@ def _turned_grid(centres: Tensor, degrees: float) -> Tensor:
 class SourceDetail:
     """A source as large as pictures of it shall be.
 
-    texture: (1, 3, T, T) in [0, 1], float32.
-    photo:   how pictures go over into the photo that `texture` is a part of; None: they do not.
+    texture:  (1, 3, T, T) in [0, 1], float32.
+    strength: (1, 1, S, S) in [0, 1], how much of the detail stands out from grain.
+    photo:    how pictures go over into the photo that `texture` is a part of; None: they do not.
     """
 
     texture: Tensor
     placement: Placement
+    strength: Tensor
     photo: PhotoBlend | None = None
 
     @classmethod
-    def whole(cls, texture: Tensor) -> SourceDetail:
-        """Of the crop itself."""
-        return cls(texture, Placement(texture.shape[-1], texture.shape[-1]))
+    def whole(cls, texture: Tensor, size: int) -> SourceDetail:
+        """Of the crop itself, for a model whose pictures have `size` pixels a side."""
+        placement = Placement(texture.shape[-1], texture.shape[-1])
+        return cls(texture, placement, strength_of(texture, placement, size))
 
     @classmethod
     def in_photo(cls, texture: Tensor, window: PhotoWindow, source: Tensor) -> SourceDetail:
         """Of a window of the photo; `source` (1, 3, S, S) in [0, 1] is the crop's picture."""
         placement = Placement(texture.shape[-1], window.side, window.angle)
-        return cls(texture, placement, PhotoBlend.of(window, source))
+        strength = strength_of(texture, placement, source.shape[-1])
+        return cls(texture, placement, strength, PhotoBlend.of(window, source))
 
     @property
     def size(self) -> int:
+        """Side of the pictures, in pixels."""
         return self.placement.size
 
     def lay_in(self, parts: RenderParts) -> Tensor:
@@ -111,30 +121,37 @@ class SourceDetail:
         if self.photo is not None:
             share = self.photo.changed(parts)
             flow, share = flow * (share * self.photo.moving), share * self.photo.drawn
-        flow = self.placement.enlarge_flow(flow)
-        bent = warp_by_flow(self.texture.expand(len(parts), -1, -1, -1), flow)
+        bent = warp_by_flow(
+            self.texture.expand(len(parts), -1, -1, -1), self.placement.enlarge_flow(flow)
+        )
         small = self.placement.reduce(bent, parts.image.shape[-1])
-        trust = trusted(parts.flow)
-        kept = trust * parts.kept
-        added = trust * (1 - parts.kept) * parts.occlusion * agreement(parts.image, small)
-        weight = kept + added
-        base = steepened(parts.image - kept * parts.shown - added * small)
-        if share is not None:  # where nothing is drawn the bent source is shown as it is
-            base, weight = share * base, 1 + share * (weight - 1)
-        base = self.placement.enlarge(torch.cat([base, weight], dim=1))
-        return torch.addcmul(base[:, :3], base[:, 3:], bent)
+        strength = warp_by_flow(self.strength.expand(len(parts), -1, -1, -1), parts.flow)
+        alike = parts.occlusion * agreement(parts.image, small)
+        weight = (
+            strength.clamp(0, 1) * trusted(parts.flow) * (parts.kept + (1 - parts.kept) * alike)
+        )
+        maps = torch.cat([steepened(torch.cat([parts.image, small], dim=1)), weight], dim=1)
+        image, coarse, weight = self.placement.enlarge(maps).split([3, 3, 1], dim=1)
+        drawn = torch.addcmul(image, weight, bent - coarse)
+        # Where nothing is drawn the bent source is shown as it is.
+        return drawn if share is None else torch.lerp(bent, drawn, self.placement.enlarge(share))
+
+
+def strength_of(texture: Tensor, placement: Placement, size: int) -> Tensor:
+    """How much of the detail of a texture (1, 3, T, T) stands out from grain: (1, 1, size, size).
+
+    The Wiener filter's share of the signal around each pixel, with `FAINT` as the noise.
+    """
+    fine = texture - placement.enlarge(steepened(placement.reduce(texture, size)))
+    power = placement.reduce(fine.square().mean(1, keepdim=True), size)
+    power = F.avg_pool2d(power, 3, stride=1, padding=1, count_include_pad=False)
+    return power / (power + FAINT**2)
 
 
 def trusted(flow: Tensor) -> Tensor:
-    """The share (B, 1, S, S) of detail where a flow (B, 2, S, S), in pixels, moves a picture.
-
-    Measured with the bundled weights, same identity, against enlarging: the distance in
-    EfficientNet's features falls by 6 to 10 % for talking heads (0.366 to 0.331, 0.458 to 0.429)
-    and rises by 1 % for one that turns far (0.497 to 0.504; 0.511 without this share). L1 and SSIM,
-    which reward blur, are worse by up to 2 %.
-    """
+    """The share (B, 1, S, S) of detail where a flow (B, 2, S, S), in pixels, moves a picture."""
     way = flow.norm(dim=1, keepdim=True) / flow.shape[-1]
-    return 1 - rise(way, TRUST_FALLS, TRUST_ENDS)
+    return LEAST_TRUST + (1 - LEAST_TRUST) / (1 + (way / FAR).square())
 
 
 def steepened(maps: Tensor) -> Tensor:
@@ -164,4 +181,4 @@ def warped_parts(image: Tensor, dense: DenseMotion) -> RenderParts:
     size = (image.shape[-2], image.shape[-1])
     occlusion = resize(dense.occlusion[-1], size)
     flow = pixel_flow(resize_grid(dense.deformation, size))
-    return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion, image)
+    return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion)

@@ -29,6 +29,7 @@ class Convolution(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in, h, w) -> (B, out, h / stride, w / stride)."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
         return super().forward(F.pad(x, (before, after, before, after)))
@@ -46,6 +47,7 @@ class InvertedResidual(nn.Module):
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in, h, w) -> (B, out, h / stride, w / stride)."""
         y = F.relu6(self.expand(x)) if self.expand is not None else x
         y = self.project(F.relu6(self.depthwise(y)))
         return x + y if self.adds else y
@@ -64,6 +66,7 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.ModuleList(InvertedResidual(*block) for block in BLOCKS)
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """Five feature maps, each finer than or as fine as the next."""
         with torch.autocast(images.device.type, enabled=False):
             x = (images.float() * 255 - 127) / 128
             x = F.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)))

@@ -16,6 +16,7 @@ class GroupNorm(nn.GroupNorm):
     """`nn.GroupNorm` in every respect but the speed of training."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
         quick = torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype is torch.bfloat16
         if not quick:
             return super().forward(x)
@@ -29,6 +30,7 @@ class QuickGroupNorm(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
     ) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
         batch, channels, height, width = x.shape
         y, mean, rstd = torch.native_group_norm(
             x, weight, bias, batch, channels, height * width, groups, eps
@@ -38,6 +40,7 @@ class QuickGroupNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of input, weight and bias."""
         (dy,) = gradients
         x, weight, mean, rstd = ctx.saved_tensors
         batch = len(x)

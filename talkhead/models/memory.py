@@ -123,6 +123,7 @@ class MemoryPort(nn.Module):
         self.norm = nn.InstanceNorm2d(channels, affine=True)
 
     def leave(self, x: Tensor) -> Tensor:
+        """(B, D, S, S) -> (B, C, S, S)."""
         return F.relu(self.norm(self.conv(x)))
 
 
@@ -161,18 +162,18 @@ class FaceMemory(nn.Module):
         source_points: Tensor,
         noise: Sequence[Tensor] | None = None,
     ) -> dict[int, MemoryReadout]:
-        """Recollections by scale, of features at all scales, coarse to fine.
+        """Readouts by scale, of features at all scales, coarse to fine.
 
         noise: one map per scale of the memory, to repeat a recorded conditioning.
         """
         scales = self.config.scales
         maps = [None] * len(scales) if noise is None else noise
         return {
-            scale: self.recollect(features[scale], source_points, scale, noise_map)
+            scale: self.read(features[scale], source_points, scale, noise_map)
             for scale, noise_map in zip(scales, maps, strict=True)
         }
 
-    def recollect(
+    def read(
         self, feature: Tensor, source_points: Tensor, scale: int, noise: Tensor | None = None
     ) -> MemoryReadout:
         """feature (B, C, S, S) warped and occluded, source_points (B, K, 2).
@@ -218,17 +219,15 @@ class FaceMemory(nn.Module):
         return self.style_conv(self.bank, self.identify(pooled, points), noise)
 
 
-def compensate(
-    features: Sequence[Tensor], recollections: Mapping[int, MemoryReadout]
-) -> list[Tensor]:
-    """The features, coarse to fine, with what was recollected in their place."""
+def compensate(features: Sequence[Tensor], readouts: Mapping[int, MemoryReadout]) -> list[Tensor]:
+    """The features, coarse to fine, with what the memory made of them in their place."""
     return [
-        recollections[scale].compensated if scale in recollections else feature
+        readouts[scale].compensated if scale in readouts else feature
         for scale, feature in enumerate(features)
     ]
 
 
-def consistency_loss(recollections: Mapping[int, MemoryReadout]) -> dict[str, Tensor]:
+def consistency_loss(readouts: Mapping[int, MemoryReadout]) -> dict[str, Tensor]:
     """The memory's own loss, summed over its scales; nothing without a memory."""
-    terms = [recollection.consistency() for recollection in recollections.values()]
+    terms = [readout.consistency() for readout in readouts.values()]
     return {"consistency": sum(terms[1:], terms[0])} if terms else {}

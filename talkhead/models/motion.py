@@ -38,6 +38,7 @@ class KeypointDetector(nn.Module):
             self.jacobian.bias.copy_(identity)
 
     def forward(self, images: Tensor) -> Keypoints:
+        """(B, 3, H, W) -> keypoints (B, K, 2) with jacobians."""
         features = self.hourglass(self.down(images))[-1]
         logits = self.heatmap(features).float()
         heatmap = F.softmax(logits.flatten(2) / self.config.temperature, dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from talkhead.config import CodebookConfig, ModelConfig, TpsmmConfig
+from talkhead.config import CodebookConfig, FommConfig, ModelConfig, TpsmmConfig
 from talkhead.errors import TalkheadError
 
 COARSEST = 2  # pixels a side: a map of fewer has no corners to align
@@ -61,7 +61,9 @@ def _check_features(config: ModelConfig) -> None:
 def _check_memory(config: ModelConfig) -> None:
     if isinstance(config, CodebookConfig) or config.memory is None:
         return
-    _check_scales("memory", config.memory.scales, len(config.channels))
+    # Of FOMM's features only the coarsest is warped.
+    warped = 1 if isinstance(config, FommConfig) else len(config.channels)
+    _check_scales("memory", config.memory.scales, warped)
     if config.memory.split and any(config.channels[s] % 2 for s in config.memory.scales):
         raise TalkheadError(
             f"model.channels={config.channels} cannot be split into halves, as model.memory.split "
@@ -73,8 +75,8 @@ def _check_scales(name: str, scales: tuple[int, ...], count: int) -> None:
     rising = all(before < after for before, after in pairwise(scales))
     if not rising or any(scale >= count for scale in scales):
         raise TalkheadError(
-            f"model.{name}.scales={scales} does not fit: there are {count} scales, from 0; name "
-            "each once, in order"
+            f"model.{name}.scales={scales} does not fit: there are {count}, from 0; name each "
+            "once, in order"
         )
 
 

@@ -73,6 +73,7 @@ class PointDetector(nn.Module):
         self.encoder = ResNet18(3, 2 * num_points, config.encoder_channels)
 
     def forward(self, images: Tensor) -> Keypoints:
+        """(B, 3, H, W) -> keypoints (B, K, 2)."""
         squashed = torch.sigmoid(self.encoder(images).float())
         return Keypoints((2 * squashed - 1).unflatten(1, (-1, 2)))
 

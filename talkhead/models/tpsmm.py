@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,20 +9,22 @@ from torch import Tensor, nn
 
 from talkhead.config import TpsmmConfig
 from talkhead.errors import TalkheadError
-from talkhead.models.detail import warped_parts
 from talkhead.models.grid import warp
-from talkhead.models.memory import FaceMemory, MemoryReadout, compensate, consistency_loss
+from talkhead.models.memory import FaceMemory
 from talkhead.models.resnet import ResNet18
 from talkhead.models.tps import PointDetector, SplineMotionEstimator
 from talkhead.models.unet import ConvEncoder, UnetDecoder
-from talkhead.structs import DenseMotion, Keypoints, RenderParts, SourceState, TrainOutputs
+from talkhead.models.warping import WarpingModel
+from talkhead.structs import DenseMotion, Keypoints, SourceState, TrainOutputs
 
 # TPSMM's dropout of splines and its background motion, in shares of its 100 epochs (release).
 DROPOUT_RISE, DROPOUT_END, BACKGROUND_START, FIRST_DROPOUT = 0.1, 0.35, 0.1, 0.1
 
 
-class TpsmmModel(nn.Module):
-    """Images in and out are RGB in [0, 1]."""
+class TpsmmModel(WarpingModel):
+    """Warped features at every scale, each with an occlusion of its own, into a U-net's decoder."""
+
+    config: TpsmmConfig
 
     def __init__(self, config: TpsmmConfig) -> None:
         super().__init__()
@@ -41,41 +42,11 @@ class TpsmmModel(nn.Module):
         )
         self.decoder = UnetDecoder(config.channels, norm="instance")
 
-    def detect(self, images: Tensor) -> Keypoints:
-        """Keypoints of images (B, 3, H, W) in [0, 1]."""
-        return self.keypoint_detector(self._enter(images))
-
     def disentangle(self, source: Keypoints, driving: Keypoints) -> Keypoints:
         """The driving pose on the source's face: the release's "avd" mode."""
         if self.avd is None:
             raise TalkheadError("these weights have no network for animation via disentanglement")
         return self.avd(source, driving)
-
-    def encode_source(self, image: Tensor) -> SourceState:
-        """All that depends on the source (B, 3, H, W) alone."""
-        image = self._enter(image)
-        return SourceState(
-            keypoints=self.keypoint_detector(image),
-            image=image,
-            small=self.dense_motion.down(image),
-            features=self.encoder(image),
-        )
-
-    def render(self, state: SourceState, driving: Keypoints) -> Tensor:
-        """The source moved to the driving keypoints: (B, 3, H, W) in [0, 1]."""
-        return self._draw(state, driving)[0]
-
-    def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
-        """The same, with where it came from."""
-        return warped_parts(*self._draw(state, driving))
-
-    def _draw(self, state: SourceState, driving: Keypoints) -> tuple[Tensor, DenseMotion]:
-        state = state.expand(len(driving)) if len(state.image) != len(driving) else state
-        dense = self.dense_motion(state.small, state.keypoints, driving)
-        warped = self.warp_features(state, dense)
-        recollections = self._recollect(warped, state.keypoints)
-        warped_source = warp(state.image, dense.deformation)
-        return self._decode(warped, recollections, warped_source, dense).clamp(0, 1), dense
 
     def reconstruct(
         self,
@@ -90,29 +61,16 @@ class TpsmmModel(nn.Module):
         background: let the background move, where the config has a predictor for it.
         dropout:    chance to leave out a spline; None: the config's while training, else none.
         """
-        state = self.encode_source(source)
-        keypoints = self.detect(driving)
+        state, keypoints = self.encode_source(source), self.detect(driving)
         if dropout is None:
             dropout = self.config.dropout if self.training else 0.0
         predictor = self.background if background else None
         moved = predictor(state.image, self._enter(driving)) if predictor else None
         dense = self.dense_motion(state.small, state.keypoints, keypoints, moved, dropout)
-        warped = self.warp_features(state, dense)
-        recollections = self._recollect(warped, state.keypoints)
-        warped_source = warp(state.image, dense.deformation)
         losses = {"warp": torch.stack(self.warp_losses(state, driving, dense)).sum()}
         if predictor and moved is not None:
             losses["background"] = cycle_loss(moved, predictor(self._enter(driving), state.image))
-        return TrainOutputs(
-            image=self._decode(warped, recollections, warped_source, dense),
-            coarse_image=None,
-            warped_source=warped_source.float(),
-            source=state.keypoints,
-            driving=keypoints,
-            dense=dense,
-            motion=dense.deformation,
-            losses=losses | consistency_loss(recollections),
-        )
+        return self._outputs(state, keypoints, dense, losses)
 
     def training_arguments(self, progress: float, coarse: bool) -> dict[str, Any]:
         """What `reconstruct` is told by the share of the run that is done (0 to 1)."""
@@ -125,7 +83,7 @@ class TpsmmModel(nn.Module):
         }
 
     def warp_features(self, state: SourceState, dense: DenseMotion) -> list[Tensor]:
-        """The source's features under the deformation, each times its occlusion, coarse to fine."""
+        """Every feature under the deformation, times its own occlusion map."""
         return [
             warp(feature, dense.deformation) * occlusion.to(feature.dtype)
             for feature, occlusion in zip(state.features, dense.occlusion, strict=True)
@@ -147,22 +105,12 @@ class TpsmmModel(nn.Module):
             for feature, target, occlusion in scales
         ]
 
-    def _recollect(self, warped: Sequence[Tensor], source: Keypoints) -> dict[int, MemoryReadout]:
-        return {} if self.memory is None else self.memory(warped, source.value)
-
     def _decode(
-        self,
-        warped: Sequence[Tensor],
-        recollections: dict[int, MemoryReadout],
-        warped_source: Tensor,
-        dense: DenseMotion,
+        self, features: list[Tensor], warped_source: Tensor | None, dense: DenseMotion
     ) -> Tensor:
-        features = compensate(warped, recollections)
+        assert warped_source is not None
         occlusion = dense.occlusion[-1].to(warped_source.dtype)
         return self.decoder(features, warped_source, occlusion).float()
-
-    def _enter(self, images: Tensor) -> Tensor:
-        return images.to(self.decoder.final.weight.dtype)
 
 
 class BackgroundPredictor(nn.Module):
@@ -176,6 +124,7 @@ class BackgroundPredictor(nn.Module):
             self.encoder.fc.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
 
     def forward(self, source: Tensor, driving: Tensor) -> Tensor:
+        """Both (B, 3, H, W) -> (B, 3, 3)."""
         rows = self.encoder(torch.cat([source, driving], dim=1)).float().unflatten(1, (2, 3))
         last = rows.new_tensor([0.0, 0.0, 1.0]).expand(len(rows), 1, 3)
         return torch.cat([rows, last], dim=1)

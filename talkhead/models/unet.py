@@ -25,6 +25,7 @@ class ConvEncoder(nn.Module):
         self.down = nn.ModuleList(DownBlock(a, b, norm) for a, b in pairwise(fine_first))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) -> (B, C, S, S) for every scale, coarse to fine."""
         features = [self.first(images)]
         for down in self.down:
             features.append(down(features[-1]))

@@ -56,7 +56,7 @@ class Cutter:
     def __enter__(self) -> Cutter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+    def __exit__(self, *_: object) -> None:
         for each in self._open:
             with suppress(OSError):  # of closing what is thrown away
                 each.rest.__exit__(_Dropped, _Dropped(), None)

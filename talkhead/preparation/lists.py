@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.errors import TalkheadError, shown
+from talkhead.io.text import read_csv, read_text
 
 COLUMNS = ("video", "start", "end", "identity")
 # VoxCeleb numbers frames at 25 per second; boxes are shares of the picture, in VoxCeleb1 pixels of
 # a picture with 360 lines.
 VOX_RATE, VOX_LINES = 25, 360
 LATEST = 1e7  # seconds
-MOST_BYTES = 1 << 28  # of one list
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,32 +93,27 @@ def read_list(path: Path) -> Listed:
 
 def _read_csv(path: Path) -> dict[str, tuple[Segment, ...]]:
     found: dict[str, list[Segment]] = {}
-    rows = csv.reader(_text(path).splitlines())
-    try:
-        head = [name.strip().lower() for name in next(rows, [])]
-        if "video" not in head:
-            raise TalkheadError(
-                f"{path} has no column `video`; its first line must name the columns, such as "
-                f"{','.join(COLUMNS)}"
-            )
-        unknown = [name for name in head if name not in COLUMNS]
-        if unknown or len(set(head)) < len(head):
-            odd = unknown[0] if unknown else "one of them twice"
-            raise TalkheadError(f"{path} has columns {', '.join(COLUMNS)}, not {shown(odd)}")
-        for row in rows:
-            values = dict(zip(head, (cell.strip() for cell in row), strict=False))
-            if not any(values.values()):
-                continue
-            place = f"{path}, line {rows.line_num}"
-            if len(row) != len(head) or not values["video"]:
-                raise TalkheadError(f"{place} has {len(row)} values, or no video; expected {head}")
-            start, end = (_seconds(values.get(name, ""), name, place) for name in ("start", "end"))
-            if end is not None and end <= (start or 0):
-                raise TalkheadError(f"{place}: end ({end:g} s) must come after start")
-            segment = Segment(start, end, values.get("identity", ""))
-            found.setdefault(values["video"], []).append(segment)
-    except csv.Error as error:
-        raise TalkheadError(f"{path}, line {rows.line_num} is no CSV ({error})") from error
+    (_, names), *rows = read_csv(path) or [(1, [])]
+    head = [name.lower() for name in names]
+    if "video" not in head:
+        raise TalkheadError(
+            f"{path} has no column `video`; its first line must name the columns, such as "
+            f"{','.join(COLUMNS)}"
+        )
+    unknown = [name for name in head if name not in COLUMNS]
+    if unknown or len(set(head)) < len(head):
+        odd = unknown[0] if unknown else "one of them twice"
+        raise TalkheadError(f"{path} has columns {', '.join(COLUMNS)}, not {shown(odd)}")
+    for line, row in rows:
+        place = f"{path}, line {line}"
+        values = dict(zip(head, row, strict=False))
+        if len(row) != len(head) or not values["video"]:
+            raise TalkheadError(f"{place} has {len(row)} values, or no video; expected {head}")
+        start, end = (_seconds(values.get(name, ""), name, place) for name in ("start", "end"))
+        if end is not None and end <= (start or 0):
+            raise TalkheadError(f"{place}: end ({end:g} s) must come after start")
+        segment = Segment(start, end, values.get("identity", ""))
+        found.setdefault(values["video"], []).append(segment)
     if not found:
         raise TalkheadError(f"{path} lists no videos")
     return {name: tuple(segments) for name, segments in found.items()}
@@ -154,7 +148,7 @@ def _read_voxceleb(folder: Path) -> dict[str, tuple[Segment, ...]]:
 
 
 def _read_boxes(path: Path, identity: str) -> Segment:
-    lines = [line.split() for line in _text(path).splitlines()]
+    lines = [line.split() for line in read_text(path).splitlines()]
     rows = list(_rows_after_head(lines))
     try:
         boxes = np.array(rows, np.float64).reshape(-1, 5)
@@ -175,14 +169,3 @@ def _rows_after_head(lines: list[list[str]]) -> Iterator[list[str]]:
         if begun and words:
             yield words
         begun = begun or words[:5] == ["FRAME", "X", "Y", "W", "H"]
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise TalkheadError(f"{path} is too large for a list")
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise TalkheadError(f"{path} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise TalkheadError(f"{path} is no UTF-8 text; save it as such") from error

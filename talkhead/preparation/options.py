@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from talkhead.errors import TalkheadError
-from talkhead.options import DATA, DEVICE, FACE, OUTPUT, PICTURE, Count, Option, check_options
+from talkhead.options import DATA, DEVICE, FACE, OUTPUT, PICTURE, Count, Option, Options
 from talkhead.schema import Range
 
 Degrees = Annotated[float, Range(0, 90)]
@@ -15,7 +15,7 @@ Size = Annotated[int, Range(64, 1024)]
 
 
 @dataclass(frozen=True)
-class PrepareOptions:
+class PrepareOptions(Options):
     """Which videos become training clips, and which of their stretches are good enough.
 
     videos: video files, and folders that are searched for them.
@@ -70,7 +70,7 @@ class PrepareOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.size % 2:
             raise TalkheadError(
                 f"size {self.size} is odd, which H.264 cannot hold; choose {self.size + 1}"

@@ -22,6 +22,7 @@ from talkhead.preparation.report import REPORT, write_report
 from talkhead.preparation.shards import pack
 from talkhead.preparation.sources import find_sources
 from talkhead.preparation.workers import extract_all
+from talkhead.printable import counted
 from talkhead.progress import Progress, shown
 
 log = logging.getLogger(__name__)
@@ -66,18 +67,20 @@ class PrepareReport:
     def lines(self) -> list[str]:
         """For people."""
         text = [
-            f"{self.output}: {self.clips} clips of {self.identities} identities, {self.frames} "
-            f"frames, {self.clip_minutes:.1f} of {self.minutes:.1f} minutes of {self.videos} videos"
+            f"{self.output}: {counted(self.clips, 'clip')} of "
+            f"{counted(self.identities, 'identity', 'identities')}, "
+            f"{counted(self.frames, 'frame')}, {self.clip_minutes:.1f} of {self.minutes:.1f} "
+            f"minutes of {counted(self.videos, 'video')}"
         ]
         text += [
-            f"left out: {count} stretches: {REASONS.get(why, why)}"
+            f"left out: {counted(count, 'stretch', 'stretches')}: {REASONS.get(why, why)}"
             for why, count in self.rejected.items()
         ]
         if self.faceless:
             text.append(f"without a face that is large enough: {self.faceless:.1f} minutes")
         if self.failed:
             width = max(map(len, self.failed))
-            text.append(f"{len(self.failed)} videos could not be prepared:")
+            text.append(f"{counted(len(self.failed), 'video')} could not be prepared:")
             text += [
                 f"{video:<{width}}  {why.removeprefix(video).strip()}"
                 for video, why in self.failed.items()
@@ -103,7 +106,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | bool | None = False
             with closing(extract_all(waiting, options)) as extracted:
                 for done, (source, made) in enumerate(extracted, start=1):
                     if isinstance(made, str):
-                        log.warning("%s", made)
+                        log.info("%s", made)  # the report names it
                         failed[str(source.path)] = made
                     else:
                         journal.add(source, made)

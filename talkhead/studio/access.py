@@ -42,6 +42,7 @@ class Guard:
         self._names = {"localhost", "127.0.0.1", "::1", host.lower(), socket.gethostname().lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request that may come in; answer the others."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return

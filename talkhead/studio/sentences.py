@@ -55,6 +55,7 @@ class Warnings(logging.Handler):
     """Passes the library's warnings to `warnings_of`. Use as a context manager."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep a warning for whoever waits for it."""
         hear = _hear.get()
         if hear is not None and record.levelno == logging.WARNING:
             hear(record.getMessage())

@@ -111,6 +111,7 @@ class Sessions:
         self._open: dict[str, Session] = {}
 
     def begin(self) -> Session:
+        """A new session, with a folder of its own."""
         loop = asyncio.get_running_loop()
         session = Session(self._folder, loop)
         session.folder = self._folder / secrets.token_hex(8)
@@ -119,6 +120,7 @@ class Sessions:
         return session
 
     def get(self, identity: str) -> Session | None:
+        """The session of this name, if it has not ended."""
         return self._open.get(identity)
 
     def end(self, session: Session) -> None:
@@ -129,6 +131,7 @@ class Sessions:
         session.close()
 
     def end_all(self) -> None:
+        """End all of them."""
         for session in list(self._open.values()):
             self.end(session)
 

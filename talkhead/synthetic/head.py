@@ -1,7 +1,6 @@
-"""Rendered talking heads: a person, a pose and an expression to a picture with known motion.
+"""Rendered talking heads: a person, a pose and an expression to a picture with known keypoints.
 
 `Head` builds a person's mesh and paints it once; `render` then takes some tens of milliseconds.
-Keypoints are projected vertices, and `flow` follows every pixel from one picture to another.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from talkhead.synthetic.looks import Expression, Identity, Pose, Scene
 from talkhead.synthetic.paint import atlas, background
 from talkhead.synthetic.shape import EYE_X, MOUTH_CORNER, MOUTH_Y, Skin
 
-__all__ = ["KEYPOINTS", "Expression", "Head", "Identity", "Pose", "Rendering", "Scene", "flow"]
+__all__ = ["KEYPOINTS", "Expression", "Head", "Identity", "Pose", "Rendering", "Scene"]
 
 KEYPOINTS = (
     "forehead", "chin", "left side", "right side", "left jaw", "right jaw", "nose tip",
@@ -38,7 +37,6 @@ _CENTRE = (0.52, -2.75)  # this share of the height shows this y
 _CAMERA = 95.0  # cm from the head's axis
 _PIVOT = np.array([0.0, -7.0, -1.5])  # the head turns about the top of the neck
 _TRUNK_TURN = 0.12  # of the head's angles
-_NEAR = 0.5  # cm: a point this close behind the visible surface counts as visible
 
 
 @dataclass(frozen=True)
@@ -47,26 +45,19 @@ class Rendering:
 
     rgb:       uint8 (H, W, 3).
     keypoints: float32 (15, 2), x then y in pixels, first pixel's centre 0.5, in `KEYPOINTS` order.
-    vertices:  float32 (V, 2), all vertices of the mesh in the same pixels.
-    depth:     float32 (V,), cm, larger is nearer.
     numbers:   int32 (H, W), the triangle seen at each pixel, -1 for background.
-    triangles: (T, 3), the same array for all renderings of one `Head`.
-    behind:    (T,), cm by which a triangle counts as farther than it is: lids hide eyeballs.
     """
 
     rgb: np.ndarray
     keypoints: np.ndarray
-    vertices: np.ndarray
-    depth: np.ndarray
     numbers: np.ndarray
-    triangles: np.ndarray
-    behind: np.ndarray
 
 
 class Head:
     """A person in a scene, ready to be rendered.
 
     width, height: of the picture, pixels; samples: per pixel along each axis.
+    behind: (T,), cm by which a triangle counts as farther than it is: lids hide eyeballs.
     """
 
     def __init__(
@@ -109,7 +100,7 @@ class Head:
             [part.triangles + start for part, start in zip(pieces, starts, strict=False)]
         )
         faces = [len(part.triangles) for part in pieces]
-        self._behind = np.repeat([part.behind for part in pieces], faces)
+        self.behind = np.repeat([part.behind for part in pieces], faces)
         self._two_sided = np.repeat([part.two_sided for part in pieces], faces)
         self._part_of = np.repeat(np.arange(len(pieces)), faces)
         self._eye_range = [slice(starts[k], starts[k + 1]) for k in (1, 2)]
@@ -142,7 +133,9 @@ class Head:
             )
             near = (np.abs(arc - side * EYE_X) < 2.4) & (np.abs(mesh.row) < 2.0)
             self._lids.append(np.flatnonzero(front & near))
-        self._marks = [None if place is None else mesh.nearest(*place) for place in _POINT_PLACES]
+        self._vertices = [
+            None if place is None else mesh.nearest(*place) for place in _POINT_PLACES
+        ]
 
     def _deform(self, face: Expression) -> np.ndarray:
         """The mesh at rest pose with this expression, (V, 3)."""
@@ -186,7 +179,7 @@ class Head:
         triangles, samples = self.triangles, self.samples
         fine = pixels * samples
         facing = raster.signed_areas(fine, triangles) > 0
-        depth = turned[:, 2][triangles].mean(1) - self._behind
+        depth = turned[:, 2][triangles].mean(1) - self.behind
         drawn = np.flatnonzero(facing | self._two_sided)
         order = drawn[np.argsort(depth[drawn], kind="stable")]
         numbers = raster.draw(fine, triangles, order, self.height * samples, self.width * samples)
@@ -196,10 +189,7 @@ class Head:
         self._glint(rgb, numbers, fine)
         rgb = cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA)
         small = numbers[samples // 2 :: samples, samples // 2 :: samples]
-        vertices = pixels.astype(np.float32)
-        deep = turned[:, 2].astype(np.float32)
-        marks = self._keypoints(pixels)
-        return Rendering(rgb, marks, vertices, deep, small, triangles, self._behind)
+        return Rendering(rgb, self._keypoints(pixels), small)
 
     def _normals(self, points: np.ndarray, facing: np.ndarray) -> np.ndarray:
         """Unit vertex normals (V, 3) towards the viewer's side of each triangle."""
@@ -260,39 +250,10 @@ class Head:
     def _keypoints(self, pixels: np.ndarray) -> np.ndarray:
         rings = iter(self._rings)
         points = [
-            pixels[next(rings)].mean(0) if mark is None else pixels[mark] for mark in self._marks
+            pixels[next(rings)].mean(0) if vertex is None else pixels[vertex]
+            for vertex in self._vertices
         ]
         return np.array(points, np.float32)
-
-
-def flow(source: Rendering, driving: Rendering) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel of `driving` was in `source`, as backward flow, and whether it was visible.
-
-    Both must come from one `Head`. Returns float32 (H, W, 2), x then y in pixels, to be added
-    to the driving pixel's own place (background does not move), and bool (H, W).
-    """
-    if source.triangles is not driving.triangles:
-        raise TalkheadError(
-            "flow needs two renderings of the same Head; render both from one object"
-        )
-    height, width = driving.numbers.shape
-    y, x = (part.ravel() + np.float32(0.5) for part in np.mgrid[:height, :width].astype(np.float32))
-    numbers = driving.numbers.ravel()
-    head = numbers >= 0
-    values = np.concatenate([source.vertices - driving.vertices, source.depth[:, None]], 1)
-    planes = raster.planes(driving.vertices, driving.triangles, values)
-    move_x, move_y, deep = raster.sample(planes, numbers.clip(0), x, y)
-    move_x, move_y = np.where(head, move_x, 0), np.where(head, move_y, 0)
-    there_x, there_y = x + move_x, y + move_y
-    column, line = np.floor(there_x).astype(int), np.floor(there_y).astype(int)
-    inside = (column >= 0) & (column < width) & (line >= 0) & (line < height)
-    hit = source.numbers[line.clip(0, height - 1), column.clip(0, width - 1)]
-    own = raster.planes(source.vertices, source.triangles, source.depth[:, None])
-    (surface,) = raster.sample(own, hit.clip(0), there_x, there_y)
-    gap = surface - source.behind[hit.clip(0)] - (deep - source.behind[numbers.clip(0)])
-    visible = inside & np.where(head, (hit >= 0) & (gap < _NEAR), hit < 0)
-    moved = np.stack([move_x, move_y], -1).reshape(height, width, 2)
-    return moved.astype(np.float32), visible.reshape(height, width)
 
 
 def _turn(yaw: float, pitch: float, roll: float) -> np.ndarray:

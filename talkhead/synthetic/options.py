@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 from talkhead.choices import USUAL_RATE
-from talkhead.options import DATA, DEVICE, OUTPUT, PICTURE, Count, Index, Option, check_options
+from talkhead.options import DATA, DEVICE, OUTPUT, PICTURE, Count, Index, Option, Options
 from talkhead.schema import Range
 
 
 @dataclass(frozen=True)
-class SynthOptions:
+class SynthOptions(Options):
     """How many clips of synthetic talking heads to render, and how.
 
     Raises TalkheadError for values beyond their bounds.
@@ -34,11 +34,6 @@ class SynthOptions:
     workers: Annotated[Count, Option("Number of processes.", DEVICE)] = 1
     landmarks: Annotated[
         bool,
-        Option(
-            "Also find their landmarks, as `train --landmarks auto` does.", DATA, ("--landmarks",)
-        ),
+        Option("Also find their landmarks, as `train --landmarks auto` does.", DATA),
     ] = False
     overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        check_options(self)

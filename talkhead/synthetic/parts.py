@@ -1,7 +1,7 @@
 """Parts of a synthetic head: skin, eyes, mouth, ears, hair, glasses, trunk.
 
 Each part is a small mesh with its place in the atlas. All of them use one vertex numbering per
-person that no pose or expression changes, which is what makes dense flow between frames exact.
+person, which no pose or expression changes.
 """
 
 from __future__ import annotations

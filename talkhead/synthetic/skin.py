@@ -50,6 +50,7 @@ class Skin:
         self.canvas[:] = person.skin
 
     def noise(self, centimetres: float, stretch: float = 1.0) -> np.ndarray:
+        """Smooth noise of this size over the tile, of unit deviation."""
         height, width = self.canvas.shape[:2]
         return noise(self.rng, height, width, max(1.0, centimetres * self.scale), stretch)
 
@@ -58,6 +59,7 @@ class Skin:
         self.canvas *= 1 - np.clip(share, 0, 1)[..., None] * np.array([0.72, 0.92, 1.0], np.float32)
 
     def paint(self) -> np.ndarray:
+        """The whole tile, float32 RGB in [0, 1]."""
         self.complexion()
         self.hollows()
         self.wrinkles()
@@ -68,6 +70,7 @@ class Skin:
         return self.canvas
 
     def complexion(self) -> None:
+        """Blotches, blush, freckles and moles."""
         person, x, y, side = self.person, self.x, self.y, self.side
         mottled = 0.016 * self.noise(1.2) + 0.012 * self.noise(0.35) + 0.014 * self.noise(0.1)
         self.canvas *= (1 + mottled * (1 + person.age))[..., None]
@@ -104,6 +107,7 @@ class Skin:
         self.darken(hollow)
 
     def wrinkles(self) -> None:
+        """Folds and lines, which grow with age."""
         age, x, y, side = self.person.age, self.x, self.y, self.side
         wave = 0.12 * self.noise(1.5)
         fold = 1.85 + (-4.9 - y) * 0.5
@@ -118,6 +122,7 @@ class Skin:
         self.darken(lines)
 
     def eyes(self) -> None:
+        """Lids, lashes and rims."""
         person, y, side = self.person, self.y, self.side
         middle, half = sum(EYE_CORNERS) / 2, (EYE_CORNERS[1] - EYE_CORNERS[0]) / 2
         across = np.clip(np.abs(side - middle) / half, 0, 1.5)
@@ -145,6 +150,7 @@ class Skin:
         mix(self.canvas, rim, 0.8 * bump(side, y, (EYE_CORNERS[0] - 0.05, 0), 0.14, 0.1))
 
     def lips(self) -> None:
+        """Lips with their seam."""
         person, y, side = self.person, self.y, self.side
         t = np.clip(side / (MOUTH_CORNER - 0.1), 0, 1)
         top = MOUTH_Y + (0.7 + 0.13 * np.cos(np.clip(side, 0, 1.2) * 4.2 - 1.9)) * (1 - t**1.8)
@@ -166,6 +172,7 @@ class Skin:
         mix(self.canvas, (0.2, 0.07, 0.07), 0.62 * seam)
 
     def beard(self) -> None:
+        """Moustache, goatee and cheeks, as the style says."""
         style, x, y, side = self.person.beard_style, self.x, self.y, self.side
         if style == "none":
             return
@@ -191,6 +198,7 @@ class Skin:
         mix(self.canvas, colour, 0.95 * self.person.beard * share * np.clip(hairs, 0.2, 1))
 
     def brows(self) -> None:
+        """The hairs over the eyes."""
         person, y, side = self.person, self.y, self.side
         along = np.clip((side - 1.15) / 3.9, 0, 1)
         centre = (

@@ -60,6 +60,7 @@ class Clip:
 
     @property
     def num_frames(self) -> int:
+        """At least one."""
         return max(1, round(self.seconds * self.rate))
 
 

@@ -121,12 +121,14 @@ class SumOverProcesses(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """The sum over all processes."""
         total = x.clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """The sum of all processes' gradients."""
         total = gradient.clone()
         dist.all_reduce(total)
         return total
@@ -139,6 +141,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         """Vectors (B, C) and maps (B, C, h, w) alike."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Vectors (B, C) or maps (B, C, h, w) -> the same shape."""
         if not self.training or dist.get_world_size() == 1:
             return super().forward(x)
         y = x.float()

@@ -16,7 +16,7 @@ from talkhead.options import (
     Count,
     Index,
     Option,
-    check_options,
+    Options,
 )
 from talkhead.schema import Range
 
@@ -26,7 +26,7 @@ AUTO, NONE = Path("auto"), Path("none")  # in place of a folder of landmarks
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(Options):
     """What to train on, what, and for how long; None leaves the recipe's own value.
 
     Raises TalkheadError for values beyond their bounds.
@@ -123,7 +123,7 @@ class TrainOptions:
             ("--init-part",),
         ),
     ] = ()
-    resume: Annotated[bool, Option("Continue the run in --output.", OUTPUT, ("--resume",))] = False
+    resume: Annotated[bool, Option("Continue the run in --output.", OUTPUT)] = False
     overwrite: bool = False
     seed: Annotated[Index, Option("Random seed.", LEARNING)] = 0
     validate_steps: Annotated[Count, Option("Validate every N steps.", LEARNING)] = 1000
@@ -133,6 +133,3 @@ class TrainOptions:
         "that of the data it was trained on"
     )
     quiet: bool = False
-
-    def __post_init__(self) -> None:
-        check_options(self)

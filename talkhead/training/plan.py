@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,12 +16,24 @@ from talkhead.models.sizes import check_sizes
 from talkhead.topology import HEAD_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.landmark_teacher import FREE_STARTS
+from talkhead.training.distributed import ProcessGroup
 from talkhead.training.options import AUTO, NONE, TrainOptions
 from talkhead.training.recipes.overrides import apply_settings
 from talkhead.training.recipes.presets import recipe_for, recipe_named, with_landmarks
 from talkhead.training.recipes.recipe import Recipe
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the steps of one process's run are given."""
+
+    options: TrainOptions
+    config: ModelConfig
+    recipe: Recipe
+    compute: Compute
+    processes: ProcessGroup
 
 
 def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:

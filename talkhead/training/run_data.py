@@ -7,21 +7,17 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from talkhead.config import ModelConfig
-from talkhead.data.clips import DataReport, Split, check_data, find_clips
+from talkhead.data.check import DataReport, check_data
+from talkhead.data.clips import Split, find_clips
 from talkhead.data.landmarking import landmarks_beside, make_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.progress import Progress
-from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
 from talkhead.training.data.landmark_teacher import LandmarkTeacher, mirror_order
 from talkhead.training.data.library import Library, load_library
-from talkhead.training.distributed import ProcessGroup
-from talkhead.training.loop.trainer import Trainer
 from talkhead.training.options import AUTO, TrainOptions
 from talkhead.training.phases.pretrain_keypoints import load_portraits, portrait_files
-from talkhead.training.plan import with_own_landmarks
-from talkhead.training.recipes.recipe import Recipe
+from talkhead.training.plan import Run, with_own_landmarks
 
 log = logging.getLogger(__name__)
 
@@ -56,101 +52,78 @@ def landmark_folder(options: TrainOptions) -> Path | None:
     return beside if writable else options.output / "landmarks"
 
 
-def own_landmarks(
-    options: TrainOptions,
-    split: Split,
-    compute: Compute,
-    processes: ProcessGroup,
-    progress: Progress | None,
-) -> TrainOptions:
+def own_landmarks(run: Run, split: Split, progress: Progress | None) -> Run:
     """With `--landmarks auto`: find the landmarks of clips and portraits that are not known yet."""
+    options, processes = run.options, run.processes
     folder = landmark_folder(options)
     if options.landmarks == AUTO and folder is not None:
         unknown = [clip.path for clip in split.train if clip.known is None]
         share = unknown[processes.rank :: processes.size]
-        stills = options.portraits if processes.is_main else None
-        pictures = portrait_files(stills) if stills else []
-        make_landmarks(share, folder, pictures, str(compute.device), progress)
+        photos = options.portraits if processes.is_main else None
+        pictures = portrait_files(photos) if photos else []
+        make_landmarks(share, folder, pictures, str(run.compute.device), progress)
         log.info("landmarks are in %s", folder)
         processes.wait()
-    return replace(options, landmarks=folder)
+    return replace(run, options=replace(options, landmarks=folder))
 
 
-def read_data(
-    options: TrainOptions,
-    split: Split,
-    model_config: ModelConfig,
-    compute: Compute,
-    processes: ProcessGroup,
-    progress: Progress | None,
-) -> Library:
+def read_data(run: Run, split: Split, progress: Progress | None) -> Library:
     """Open the clips."""
+    options = run.options
     library = load_library(
         split.train,
-        model_config.image_size,
+        run.config.image_size,
         cache=options.cache,
-        device=compute.device,
+        device=run.compute.device,
         landmarks=options.landmarks,
         workers=options.workers,
-        processes=processes.local_size,
+        processes=run.processes.local_size,
         progress=progress,
     )
     if len(library.identities) == 1:
         log.warning("all clips show one identity; the model will not learn what others look like")
-    unmarked = sum(landmarks is None for landmarks in library.landmarks)
-    if options.landmarks and unmarked:
-        log.warning("%d of %d clips have no landmark file", unmarked, len(library.clips))
+    without = sum(landmarks is None for landmarks in library.landmarks)
+    if options.landmarks and without:
+        log.warning("%d of %d clips have no landmark file", without, len(library.clips))
     return library
 
 
-def read_portraits(
-    options: TrainOptions, recipe: Recipe, library: Library, trainer: Trainer
-) -> Library | None:
+def read_portraits(run: Run, library: Library) -> Library | None:
     """The pictures of `--portraits`, kept where the clips are.
 
     Raises TalkheadError where they lack what the recipe needs.
     """
-    if not options.portraits:
+    folder, landmarks = run.options.portraits, run.options.landmarks
+    if not folder:
         return None
-    assert options.landmarks is not None
-    portraits = load_portraits(
-        options.portraits,
-        options.landmarks,
-        trainer.model.config.image_size,
-        None if library.in_memory else trainer.compute.device,
-    )
-    (landmarks,) = portraits.landmarks
-    if recipe.augmentation.portrait_pairs and landmarks is not None and landmarks.shape[-1] < 3:
+    assert landmarks is not None
+    device = None if library.in_memory else run.compute.device
+    portraits = load_portraits(folder, landmarks, run.config.image_size, device)
+    (meshes,) = portraits.landmarks
+    if run.recipe.augmentation.portrait_pairs and meshes is not None and meshes.shape[-1] < 3:
         raise TalkheadError(
-            f"landmarks of {options.portraits} have no depth, without which heads cannot be "
-            "turned; add --set recipe.augmentation.portrait_pairs=0"
+            f"landmarks of {folder} have no depth, without which heads cannot be turned; add --set "
+            "recipe.augmentation.portrait_pairs=0"
         )
     return portraits
 
 
 def make_batches(
-    options: TrainOptions,
-    recipe: Recipe,
-    trainer: Trainer,
-    library: Library,
-    portraits: Library | None,
-    processes: ProcessGroup,
-    teacher: LandmarkTeacher | None,
+    run: Run, library: Library, portraits: Library | None, teacher: LandmarkTeacher | None
 ) -> Batches:
     """The data of a process."""
-    size = trainer.model.config.image_size
     deep = any(landmarks is not None and landmarks.shape[-1] > 2 for landmarks in library.landmarks)
-    if recipe.augmentation.turned and not deep:
+    if run.recipe.augmentation.turned and not deep:
         log.warning("the clips' landmarks have no depth: no heads of clips are turned")
     return Batches(
         library,
-        recipe,
-        size=size,
-        seed=options.seed,
-        flow_size=trainer.model.config.dense_motion.size if recipe.needs_flow else None,
+        run.recipe,
+        size=run.config.image_size,
+        seed=run.options.seed,
+        flow_size=run.config.dense_motion.size if run.recipe.needs_flow else None,
         portraits=portraits,
-        share=(processes.rank, processes.size),
+        share=(run.processes.rank, run.processes.size),
         mirror=mirror_order(teacher.offsets.cpu()) if teacher else None,
-        workers=options.workers,
-        device=trainer.compute.device,
+        workers=run.options.workers,
+        device=run.compute.device,
     )

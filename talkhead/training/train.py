@@ -15,12 +15,12 @@ import torch
 
 from talkhead import config
 from talkhead.checkpoint import Provenance
-from talkhead.config import ModelConfig
 from talkhead.data.clips import Split, find_clips
 from talkhead.errors import TalkheadError
 from talkhead.faces.mesh import FaceMesh478
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
+from talkhead.printable import counted
 from talkhead.progress import Preparing, Progress
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
@@ -28,7 +28,7 @@ from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
 from talkhead.training.distributed import ProcessGroup, may_restart, process_group
 from talkhead.training.folder import clear_run, run_folder
-from talkhead.training.loop.logging import NoScreen, RunLog, choose_screen
+from talkhead.training.loop.logging import RunLog, choose_screen
 from talkhead.training.loop.loop import Limits, Outcome, run_loop
 from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import (
@@ -54,7 +54,7 @@ from talkhead.training.phases.pretrain_keypoints import (
 )
 from talkhead.training.phases.rescale_jacobians import rescale_jacobians
 from talkhead.training.phases.sharpen import sharpen
-from talkhead.training.plan import choose_compute, plan, with_own_landmarks
+from talkhead.training.plan import Run, choose_compute, plan, with_own_landmarks
 from talkhead.training.recipes.recipe import LandmarkStart, Recipe
 from talkhead.training.run_data import make_batches, own_landmarks, read_data, read_portraits
 from talkhead.version import __version__
@@ -90,7 +90,7 @@ def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome 
             options = resume_if_begun(options, processes, compute)
         show = preparing if processes.is_main else nullcontext
         with run_folder(options) if processes.is_main else nullcontext():
-            return _train(options, model_config, recipe, compute, processes, show)
+            return _train(Run(options, model_config, recipe, compute, processes), show)
 
 
 def resume_if_begun(
@@ -104,33 +104,27 @@ def resume_if_begun(
     return replace(options, resume=options.resume and processes.any(begun, compute.device))
 
 
-def _train(
-    options: TrainOptions,
-    model_config: ModelConfig,
-    recipe: Recipe,
-    compute: Compute,
-    processes: ProcessGroup,
-    preparing: Preparing,
-) -> Outcome | None:
+def _train(run: Run, preparing: Preparing) -> Outcome | None:
     """The run of one process."""
+    processes = run.processes
     with preparing() as progress:
         processes.wait()
-        split = find_clips(options.data, options.exclude, options.hold_out)
-        options = own_landmarks(options, split, compute, processes, progress)
+        split = find_clips(run.options.data, run.options.exclude, run.options.hold_out)
+        run = own_landmarks(run, split, progress)
+        options, recipe, compute = run.options, run.recipe, run.compute
         # What is quick and may be refused comes before the data, which may take long to read.
-        before = read(options.output, model_config, recipe) if options.resume else None
+        before = read(options.output, run.config, recipe) if options.resume else None
         torch.manual_seed(options.seed)
-        model = build(model_config)
+        model = build(run.config)
         new = set(model.state_dict())  # what no other weights bring
         if options.init and not options.resume:
             new = initialise(model, options.init, options.init_parts)
         perceptual = load_perceptual(options.perceptual, options.vgg, recipe, compute.device)
-        library = read_data(options, split, model_config, compute, processes, progress)
+        library = read_data(run, split, progress)
         teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
         objective = Objective(recipe, perceptual, teacher, load_mesh_judge(recipe, compute))
         trainer = Trainer(model, recipe, objective, compute, processes, options.seed)
-        portraits = read_portraits(options, recipe, library, trainer)
-        batches = make_batches(options, recipe, trainer, library, portraits, processes, teacher)
+        batches = make_batches(run, library, read_portraits(run, library), teacher)
         if processes.is_main:
             check_room(options.output, trainer)
         done, seconds = 0, 0.0
@@ -142,7 +136,7 @@ def _train(
                 start(options, trainer, batches, teacher, new, progress)
             processes.copy_from_main(trainer.model.state_dict().values())
             trainer.average.restart()
-        saver = make_saver(options, recipe, split, library, trainer, batches, done)
+        saver = make_saver(options, split, library, trainer, batches, done)
 
     limits = Limits(
         recipe.num_steps(len(library.identities)),
@@ -151,7 +145,7 @@ def _train(
         options.save_minutes,
         options.report_steps,
     )
-    screen = choose_screen(options.quiet) if processes.is_main else NoScreen()
+    screen = choose_screen(options.quiet or not processes.is_main)
     outcome = run_loop(
         *(trainer, batches, limits, saver, screen),
         first=done,
@@ -180,7 +174,6 @@ def finish(trainer: Trainer, library: Library, teacher: LandmarkTeacher | None) 
 
 def make_saver(
     options: TrainOptions,
-    recipe: Recipe,
     split: Split,
     library: Library,
     trainer: Trainer,
@@ -194,10 +187,10 @@ def make_saver(
         clear_run(options.output)
     if not split.test:
         log.warning("no clips are held out; validation uses training clips")
-    facts = describe(options, trainer.model.config, recipe, split, library, trainer)
+    facts = describe(options, split, library, trainer)
     origin = (
-        f"trained by talkhead {__version__} on {len(library.clips)} clips of "
-        f"{len(library.identities)} identities"
+        f"trained by talkhead {__version__} on {counted(len(library.clips), 'clip')} of "
+        f"{counted(len(library.identities), 'identity', 'identities')}"
     )
     return RunSaver(
         trainer,
@@ -269,12 +262,7 @@ def pretrain_keypoints(
 
 
 def describe(
-    options: TrainOptions,
-    model_config: ModelConfig,
-    recipe: Recipe,
-    split: Split,
-    library: Library,
-    trainer: Trainer,
+    options: TrainOptions, split: Split, library: Library, trainer: Trainer
 ) -> dict[str, Any]:
     """What stays the same during a run, for `run.json`."""
     place = str(trainer.compute.device)
@@ -298,8 +286,8 @@ def describe(
             "unusable": library.broken,
         },
         "arguments": arguments,
-        "config": config.to_dict(model_config),
-        "recipe": asdict(recipe),
+        "config": config.to_dict(trainer.model.config),
+        "recipe": asdict(trainer.recipe),
     }
 
 

@@ -10,8 +10,8 @@ import pytest
 from media import frame_seconds, frames_of, make_clip, make_pictures
 from rendering import CENTRED, settings
 
-from talkhead.animation.animator import Animator, find_anchor
-from talkhead.animation.driving import VideoMotion
+from talkhead.animation.animator import Animator
+from talkhead.animation.driving import VideoMotion, find_anchor
 from talkhead.errors import TalkheadError
 from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine

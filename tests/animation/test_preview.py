@@ -13,6 +13,7 @@ from rendering import settings as centred
 
 from talkhead.animation import preview
 from talkhead.animation.animator import Animator
+from talkhead.animation.driving import open_driving
 from talkhead.animation.found_faces import faces_of_driving, faces_of_portrait
 from talkhead.animation.live_portrait import LivePortrait
 from talkhead.animation.portrait import load_portrait
@@ -211,6 +212,13 @@ def test_a_picture_without_faces_offers_its_centre(portrait: Path) -> None:
 def test_one_picture_is_no_driver(portrait: Path) -> None:
     with pytest.raises(TalkheadError, match="is one picture"):
         faces_of_driving(portrait, RenderSettings(), FaceFinder())
+
+
+def test_a_folder_of_one_picture_is_no_driver(portrait: Path, tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "1.png").write_bytes(portrait.read_bytes())
+    with pytest.raises(TalkheadError, match="holds one picture, which does not move"):
+        open_driving(tmp_path / "frames", RenderSettings())
 
 
 def test_a_camera_picture_survives_the_way() -> None:

@@ -14,7 +14,8 @@ import torch
 from media import frame_seconds, frames_of, make_clip, make_pictures
 from rendering import CENTRED, settings
 
-from talkhead.animation.animator import Animator, fingerprint
+from talkhead.animation.animator import Animator
+from talkhead.animation.fingerprint import fingerprint
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.motion.template import MotionTemplate

@@ -115,7 +115,8 @@ def test_names_may_hold_commas_quotes_and_any_letters(tmp_path: Path) -> None:
         (b"source;driving\np.png;a.mp4\n", "no column source.*commas"),
         (b"source\np.png\n", "no column driving"),
         (b"source,driving,sise\np,a,1\n", "do you mean size"),
-        (b"source,driving,colour\np,a,1\n", "'colour', which is no setting; there are source"),
+        (b"source,driving,colour\np,a,1\n", "'colour', which is no setting of a row; there are"),
+        (b"source,driving,device\np,a,cpu\n", "give --device to the command, for all rows"),
         (b"source,driving,size,size\np,a,1,1\n", "two columns size"),
         (b'source,driving\n"p,a\n', "no CSV table"),
         (b"source,driving\n\xff\xfe,a\n", "not text in UTF-8"),
@@ -351,7 +352,7 @@ def test_the_command_says_what_came_of_it(table: Table, tmp_path: Path, toy_weig
         return CliRunner().invoke(app, ["batch", str(jobs), *rest, *more])
 
     good = command(table(row()))
-    assert (good.exit_code, "1 of 1 rows are done" in good.stdout) == (0, True)
+    assert (good.exit_code, "1 of 1 row done" in good.stdout) == (0, True)
     bad = command(table(row(), row("gone.png")), "--json")
     assert bad.exit_code == 1
     assert json.loads(bad.stdout)["failed"] == 1

@@ -265,6 +265,7 @@ def test_memory_that_runs_out_is_one_sentence(
     code, _, told = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE)
     assert (code, told.count("\n")) == (1, 1)
     assert told.startswith("error: memory ran out")
+    assert ("--device cpu" in told) == isinstance(error, torch.OutOfMemoryError)
     assert not (tmp_path / "out.mp4").exists()
 
 

@@ -109,6 +109,12 @@ def test_the_tar_format_of_early_torch_is_refused_without_its_advice(tmp_path: P
     assert "without running what it holds" in sentence(lambda: read_torch(path))
 
 
+def test_a_file_of_another_kind_is_called_that(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+    assert "it is a file of another kind" in sentence(lambda: read_torch(path))
+
+
 def test_an_archive_that_unpacks_to_more_is_not_unpacked(
     release: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -11,7 +11,8 @@ from talkhead.errors import TalkheadError
 from talkhead.evaluation.protocols import EvaluationSet
 from talkhead.evaluation.published import PublishedRow, read_published
 from talkhead.evaluation.report.html import html_report
-from talkhead.evaluation.report.tables import as_json, score_table
+from talkhead.evaluation.report.sections import score_grid
+from talkhead.evaluation.report.tables import as_json, grid_text
 from talkhead.evaluation.results import Evaluation, Row
 from talkhead.evaluation.statistics import Score
 
@@ -57,7 +58,7 @@ def test_published_rows_stand_beside_and_are_marked_with_their_source() -> None:
     facts = {"protocol_is": "some"}
     published = (PublishedRow("Theirs", "Table 9 of a paper", {"l1": 0.0625, "akd": 1.0}),)
     found = Evaluation(EvaluationSet("pairs", ()), ("l1",), (row, nothing), facts, {}, published)
-    lines = score_table(found).splitlines()
+    lines = grid_text(score_grid(found)).splitlines()
     assert lines[0] == "|  | L1 ↓ | AKD ↓ |"
     assert lines[2:] == [
         "| Theirs (published) | 0.0625 | 1.000 |",

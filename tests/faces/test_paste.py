@@ -39,7 +39,7 @@ def draw(
     detail = SourceDetail.in_photo(to_images(window.rgb), window, source)
     kept = torch.full((1, 1, SIZE, SIZE), 1.0 if image is None else 0.0)
     image = warp_by_flow(source, flow) if image is None else image
-    parts = RenderParts(image, flow, kept, torch.ones_like(kept), image)
+    parts = RenderParts(image, flow, kept, torch.ones_like(kept))
     return to_rgb(detail.lay_in(parts)), window
 
 

@@ -30,6 +30,7 @@ from safetensors.torch import load, save
 from talkhead import checkpoint, config
 from talkhead.animation.animator import Animator, reenact
 from talkhead.animation.settings import RenderSettings
+from talkhead.bundled import sha256
 from talkhead.checkpoint import METADATA_KEY, Provenance
 from talkhead.conversion import convert
 from talkhead.data.landmarks import read_landmarks
@@ -217,7 +218,7 @@ def read_weights(path: Path, folder: Path) -> None:
 
 def make_motions(folder: Path) -> list[Path]:
     toy_engine(folder)
-    weights = checkpoint.sha256(folder / "engine.safetensors")
+    weights = sha256(folder / "engine.safetensors")
     values = torch.linspace(-0.5, 0.5, 40).view(5, 4, 2)
     jacobians = torch.eye(2).expand(5, 4, 2, 2).contiguous()
     motion = MotionTemplate(

@@ -12,7 +12,8 @@ import torch
 from talkhead.errors import TalkheadError
 from talkhead.inference.batch_size import best_batch
 from talkhead.inference.compile import Compiled
-from talkhead.inference.engine import Engine, fill_up
+from talkhead.inference.drawn import fill_up
+from talkhead.inference.engine import Engine
 from talkhead.structs import Keypoints
 
 CPU = torch.device("cpu")

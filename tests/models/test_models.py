@@ -153,7 +153,7 @@ def test_the_memory_passes_even_channels_and_changes_odd_ones():
     model = mini("mcnet")
     feature = torch.rand(1, 8, 8, 8)
     with torch.inference_mode():
-        out = model.memory.recollect(feature, torch.zeros(1, 4, 2), 0).compensated
+        out = model.memory.read(feature, torch.zeros(1, 4, 2), 0).compensated
     assert torch.equal(out[:, ::2], feature[:, ::2])
     assert not torch.allclose(out[:, 1::2], feature[:, 1::2])
 

@@ -167,8 +167,8 @@ def test_the_command_ends_with_a_table_and_exit_code_1(
     options = ["--size", str(SIZE), "--shortest", "0.4", "--max-enlargement", "2"]
     result = CliRunner().invoke(app, ["prepare", str(videos), "-o", str(made[0]), *options])
     assert result.exit_code == 1
-    assert "1 videos could not be prepared" in result.stdout
-    assert "1 clips of 1 identities" in result.stdout
+    assert "1 video could not be prepared" in result.stdout
+    assert "1 clip of 1 identity" in result.stdout
 
 
 def test_folders_of_others_and_nothing_at_all_are_refused(tmp_path: Path) -> None:

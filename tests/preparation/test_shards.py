@@ -13,7 +13,8 @@ import pytest
 import torch
 from media import moving_picture
 
-from talkhead.data.clips import check_data, find_clips
+from talkhead.data.check import check_data
+from talkhead.data.clips import find_clips
 from talkhead.data.manifest import ClipEntry, read_manifest, write_manifest
 from talkhead.errors import TalkheadError
 from talkhead.preparation.shards import pack

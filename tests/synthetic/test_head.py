@@ -1,10 +1,9 @@
-"""Rendered heads: what is drawn, and whether the known keypoints and flow are true."""
+"""Rendered heads: what is drawn, and whether the known keypoints are true."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
@@ -18,7 +17,6 @@ from talkhead.synthetic.head import (
     Pose,
     Rendering,
     Scene,
-    flow,
 )
 
 SIZE = 128
@@ -95,7 +93,7 @@ def test_a_blink_hides_the_eyeballs_whatever_the_mouth_does(head: Head, mouth_op
 
 def eyeballs(head: Head) -> np.ndarray:
     """Triangles that only eyeballs can show: drawn 3 cm farther than they are."""
-    return np.flatnonzero(head.render().behind == 3.0)
+    return np.flatnonzero(head.behind == 3.0)
 
 
 def test_pose_signs_are_as_documented(head: Head) -> None:
@@ -118,49 +116,6 @@ def test_gaze_moves_the_iris(head: Head) -> None:
         dark = 255 - around(picture, eye, 5)[3:8].mean((0, 2))
         places.append((dark**4 * np.arange(11)).sum() / (dark**4).sum())
     assert places[1] > places[0] + 1
-
-
-def test_flow_of_a_picture_to_itself_is_zero_and_all_visible(head: Head) -> None:
-    face = head.render(Pose(yaw=12), Expression(mouth_open=0.5))
-    moved, visible = flow(face, face)
-    assert np.abs(moved).max() < 0.01
-    assert visible.mean() > 0.999
-
-
-def test_flow_leads_each_keypoint_back_to_where_it_was(head: Head) -> None:
-    source = head.render()
-    driving = head.render(Pose(yaw=14, pitch=6, roll=-5, x=0.03), Expression(smile=0.4))
-    moved, visible = flow(source, driving)
-    for name in ("nose tip", "chin", "left brow", "right brow", "forehead"):
-        x, y = np.floor(at(driving, name)).astype(int)
-        back = at(driving, name) + moved[y, x]
-        np.testing.assert_allclose(back, at(source, name), atol=0.8, err_msg=name)
-        assert visible[y, x], name
-
-
-def test_warping_by_the_flow_explains_the_driving_picture_where_visible(head: Head) -> None:
-    source, driving = head.render(), head.render(Pose(yaw=10), Expression(mouth_open=0.5))
-    moved, visible = flow(source, driving)
-    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
-    warped = cv2.remap(source.rgb, x + moved[..., 0], y + moved[..., 1], cv2.INTER_LINEAR)
-    truth = driving.rgb.astype(float)
-    error = np.abs(warped - truth).mean(-1)
-    standing_still = np.abs(source.rgb - truth).mean(-1)
-    assert visible.mean() > 0.85
-    assert error[visible].mean() < 0.4 * standing_still[visible].mean()
-    assert error[~visible].mean() > 3 * error[visible].mean()
-
-
-def test_what_the_lips_hide_is_not_visible_in_the_source(head: Head) -> None:
-    shut, wide = head.render(), head.render(expression=Expression(mouth_open=1.0))
-    _, visible = flow(shut, wide)
-    inside = (at(wide, "upper inner lip") + at(wide, "lower inner lip")) / 2
-    assert not around(visible, inside, 1).any()
-
-
-def test_flow_between_two_people_is_refused(head: Head) -> None:
-    with pytest.raises(TalkheadError, match="same Head"):
-        flow(head.render(), make_head(5).render())
 
 
 def test_an_impossible_size_is_refused() -> None:

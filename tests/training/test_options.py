@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from media import make_clip
 from toys import codebook_options, run_options
 
 from talkhead.config import has_landmarks
@@ -129,6 +130,13 @@ def test_check_data_counts_and_names_broken_files(clips: Path) -> None:
     assert found.frames == 18
     assert [Path(path).name for path in found.broken] == ["id00009#v#0#9.mp4"]
     assert json.dumps(asdict(found))
+
+
+def test_check_data_names_clips_without_a_face(clips: Path) -> None:
+    make_clip(clips / "train" / "id00009#v#0#9.mp4", size=(64, 64), audio=False, frames=3)
+    found = inspect_data(TrainOptions(data=(clips,), output=Path("unused")))
+    assert [Path(path).name for path in found.faceless] == ["id00009#v#0#9.mp4"]
+    assert "no face in the first frame: 1 clip, such as" in "\n".join(found.lines())
 
 
 def test_every_published_recipe_has_its_numbers() -> None:

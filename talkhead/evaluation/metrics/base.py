@@ -33,10 +33,14 @@ class MetricBackend(Protocol):
     """
 
     @property
-    def metrics(self) -> tuple[str, ...]: ...
+    def metrics(self) -> tuple[str, ...]:
+        """Names out of `METRICS`."""
+        ...
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Changes when the values would."""
+        ...
 
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
         """Float arrays (N,) by metric."""

@@ -103,6 +103,7 @@ class FaceMetric:
         self._with_source = with_source
 
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
+        """One distance for each result; NaN where a face is missing."""
         results = self._encode(batch.results)
         if self._with_source:
             others = self._encode(batch.source[None]) * len(results)
@@ -121,6 +122,7 @@ class BehaviourMetric:
         self._encode = CachedEncoder(encoder)
 
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
+        """Both numbers for each result; NaN where a face is missing."""
         results, driving = self._encode(batch.results), self._encode(batch.driving)
         return {
             "prmse": distances(results, driving, lambda a, b: pose_error(a[:3], b[:3])),

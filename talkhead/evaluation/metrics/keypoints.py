@@ -32,6 +32,7 @@ class KeypointMetrics:
         self._engine = engine
 
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
+        """Distance in pixels for each result."""
         wanted = self._find(batch.driving)
         if batch.anchor is not None:
             source, anchor = (self._find([p]) for p in (batch.source, batch.anchor))
@@ -61,6 +62,7 @@ class RegionMetrics:
         self.key = f"regions-3-{source}"
 
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
+        """L1 within each region for each result."""
         values = np.full((len(batch.numbers), len(self.metrics)), np.nan)
         for i, points in enumerate(self._points(batch)):
             if points is None or not np.isfinite(points).all():

@@ -34,6 +34,7 @@ class WeightsFile:
 
     @property
     def path(self) -> Path:
+        """The distance for each result."""
         return Path(hub.get_dir()) / "checkpoints" / self.name
 
 

@@ -38,6 +38,7 @@ class LpipsMetric:
 
     @torch.inference_mode()
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
+        """The distance for each result."""
         pictures = [to_tensor(p, self._device) for p in (batch.results, batch.driving)]
         if not self._published:
             pictures = [2 * p - 1 for p in pictures]
@@ -64,6 +65,7 @@ class EfficientNetJudge:
 
     @torch.inference_mode()
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
+        """Every measure for each result."""
         found, wanted = (
             self._net(to_tensor(p, self._device)) for p in (batch.results, batch.driving)
         )

@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.metrics import backends as lookers
-from talkhead.evaluation.metrics import networks
+from talkhead.evaluation.metrics import backends, networks
 from talkhead.evaluation.metrics.base import MetricBackend
 from talkhead.evaluation.metrics.faces import (
     BehaviourMetric,
@@ -39,7 +38,7 @@ from talkhead.inference.engine import Engine
 
 @dataclass(frozen=True)
 class MetricSuite:
-    """The judges that sit, the features of FID where they can be had, and who is missing why.
+    """The metrics that can be computed, the features of FID where they can, and why others cannot.
 
     mesh: finds landmarks of driving frames and results; follower: compares landmark files instead.
     """
@@ -129,18 +128,18 @@ def backend_makers(
         "fan": lambda _: [
             FaceMetric(
                 "fan-1",
-                lookers.landmarks_68(str(device)),
+                backends.landmarks_68(str(device)),
                 {"akd": euclidean, "akd_published": absolute},
             )
         ],
         "openface": lambda _: [
-            FaceMetric("openface-1", lookers.openface(), {"aed": rooted, "aed_published": squared})
+            FaceMetric("openface-1", backends.openface(), {"aed": rooted, "aed_published": squared})
         ],
-        "sface": lambda _: [FaceMetric("sface-1", lookers.sface(), {"csim": cosine}, True)],
+        "sface": lambda _: [FaceMetric("sface-1", backends.sface(), {"csim": cosine}, True)],
         "antelope": lambda _: [
             FaceMetric(
-                "antelope-1", lookers.antelope(str(device)), {"csim_published": cosine}, True
+                "antelope-1", backends.antelope(str(device)), {"csim_published": cosine}, True
             )
         ],
-        "pyfeat": lambda _: [BehaviourMetric("pyfeat-2", lookers.behaviour(str(device)))],
+        "pyfeat": lambda _: [BehaviourMetric("pyfeat-2", backends.behaviour(str(device)))],
     }

@@ -9,8 +9,8 @@ import numpy as np
 
 from talkhead.evaluation.metrics.following import DISTANCE, SLOPES
 from talkhead.evaluation.metrics.registry import METRICS
+from talkhead.evaluation.report.sections import heading
 from talkhead.evaluation.report.svg import Curve, Dot, dot_plot, legend, line_plot
-from talkhead.evaluation.report.tables import heading
 from talkhead.evaluation.results import Evaluation, Row
 from talkhead.evaluation.statistics import Score
 
@@ -26,7 +26,7 @@ def score_plots(evaluation: Evaluation) -> list[str]:
         dots = [
             [_dot(row.scores[metric]) if row is other else None for other in rows] for row in rows
         ]
-        plot = dot_plot(names, dots, f"{METRICS[metric].title} of each contender")
+        plot = dot_plot(names, dots, f"{METRICS[metric].title} of each method")
         parts.append(f"<div><h3>{escape(heading(METRICS[metric]))}</h3>{plot}</div>")
     parts.append("</div>")
     shown = [*evaluation.frame_metrics[:1], *({DISTANCE} & set(evaluation.frame_metrics))]

@@ -6,7 +6,7 @@ from html import escape
 
 from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.report.charts import ranking
-from talkhead.evaluation.report.tables import number
+from talkhead.evaluation.report.sections import number
 from talkhead.evaluation.results import Evaluation, Row
 from talkhead.io.page import picture
 

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.metrics.networks import NETWORKS
-from talkhead.evaluation.metrics.registry import METRICS, Metric
-from talkhead.evaluation.report.charts import MAX_CLIPS, ranking, score_plots
+from talkhead.evaluation.report.charts import score_plots
 from talkhead.evaluation.report.gallery import gallery
-from talkhead.evaluation.report.tables import (
-    NO_PUBLISHED_ROWS,
-    PUBLISHED_ROWS,
-    RATIO_DIGITS,
-    gain_cell,
-    heading,
-    number,
-    tables,
-)
-from talkhead.evaluation.results import Evaluation, Row
-from talkhead.evaluation.statistics import Score
+from talkhead.evaluation.report.sections import Grid, sections
+from talkhead.evaluation.report.tables import tables
+from talkhead.evaluation.results import Evaluation
 from talkhead.io.atomic import check_file, write_text
 from talkhead.io.page import page, table
 
@@ -54,143 +44,35 @@ def write_report(evaluation: Evaluation, folder: Path, overwrite: bool = False) 
 
 
 def html_report(evaluation: Evaluation) -> str:
-    """The report as the text of an HTML file."""
-    title = f"Evaluation: {evaluation.evaluation_set.protocol}"
-    first = evaluation.rows[0]
-    protocol = str(evaluation.description["protocol_is"])
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        f"<p>{escape(protocol[0].upper() + protocol[1:])}. {len(first.scored)} of "
-        f"{len(first.cases)} cases scored, {first.frames} frames.</p>",
-        "<h2>Scores</h2>",
-        _score_table(evaluation),
-        "<p class=note>Means over frames, as published (every frame counts the same), in bold the "
-        "best. Below them the 95 % interval when the clips are drawn again (bootstrap), and what "
-        "is left of doing nothing's error, or the difference from doing nothing, on the frames "
-        "that were judged for both: green or red where its interval is clearly better or worse. "
-        "Means over clips are in report.md.</p>",
-        *_published(evaluation),
-        *score_plots(evaluation),
-        *_cases(evaluation),
-        *gallery(evaluation),
-        *_left_out(evaluation),
-        "<h2>This run</h2>",
-        _facts(evaluation),
-        "<h2>Definitions</h2>",
-        _definitions(evaluation.columns),
-    ]
-    return page(title, parts)
+    """The report as the text of an HTML file; plots and pictures follow the scores."""
+    overview, scores, *rest = sections(evaluation)
+    parts = [f"<h1>{escape(overview.title)}</h1>", *map(_html, overview.parts)]
+    parts += [f"<h2>{escape(scores.title)}</h2>", *map(_html, scores.parts)]
+    parts += [*score_plots(evaluation), *gallery(evaluation)]
+    for section in rest:
+        parts += [f"<h2>{escape(section.title)}</h2>", *map(_html, section.parts)]
+    return page(overview.title, parts)
 
 
-def _score_table(evaluation: Evaluation) -> str:
-    """As in papers: a line per method, a column per metric."""
-    metrics = [METRICS[name] for name in evaluation.columns]
-    rows = []
-    for published in evaluation.published:
-        line = [f"<td class=published>{escape(published.name)} (published)</td>"]
-        for metric in metrics:
-            value = number(published.values.get(metric.name), metric.digits)
-            line.append(f"<td class=published>{value}</td>")
-        rows.append(line)
-    for row in evaluation.rows:
-        cells = [_score_cell(row, metric, _best(evaluation.rows, metric)) for metric in metrics]
-        rows.append([escape(row.name), *cells])
-    return table(["", *(escape(heading(metric)) for metric in metrics)], rows)
+def _html(part: str | Grid | Mapping[str, object]) -> str:
+    if isinstance(part, str):
+        return f"<p class=note>{_text(part)}</p>"
+    if isinstance(part, Grid):
+        rows = [
+            [_cell(text, (i, j) in part.best) for j, text in enumerate(row)]
+            for i, row in enumerate(part.rows)
+        ]
+        return table([_text(text) for text in part.head], rows, "text" if part.text else "")
+    facts = [[_text(name.replace("_", " ")), _text(str(value))] for name, value in part.items()]
+    return table(["", ""], facts, "text")
 
 
-def _score_cell(row: Row, metric: Metric, best: float | None) -> str:
-    score = row.scores.get(metric.name, Score(None))
-    notes = []
-    if score.low is not None:
-        low, high = (number(end, metric.digits) for end in (score.low, score.high))
-        notes.append(f"<small>[{low}, {high}]</small>")
-    if metric.name in row.gains:
-        gain, ratio = row.gains[metric.name], row.ratios.get(metric.name)
-        verdict = gain_cell(gain, metric).rpartition(" ")[2]
-        shade = f" class={verdict}" if verdict in ("better", "worse") else ""
-        if ratio is not None and ratio.frame_mean is not None:
-            notes.append(f"<small{shade}>{number(ratio.frame_mean, RATIO_DIGITS)} left</small>")
-        elif gain.frame_mean is not None:
-            notes.append(f"<small{shade}>{gain.frame_mean:+.{metric.digits}f}</small>")
-    if score.frame_mean is not None and score.judged < 1:
-        notes.append(f"<small>{100 * score.judged:.1f} % judged</small>")
-    kind = " class=best" if score.frame_mean is not None and score.frame_mean == best else ""
-    return f"<td{kind}>{number(score.frame_mean, metric.digits)}{''.join(notes)}</td>"
+def _cell(text: str, is_best: bool) -> str:
+    verdict = text.rpartition(" ")[2]
+    kind = verdict if verdict in ("better", "worse") else "best" if is_best else ""
+    return f'<td class="{kind}">{_text(text)}</td>'
 
 
-def _best(rows: Sequence[Row], metric: Metric) -> float | None:
-    known = [
-        score.frame_mean
-        for score in (row.scores.get(metric.name, Score(None)) for row in rows)
-        if score.frame_mean is not None
-    ]
-    if metric.better == "one":
-        return min(known, key=lambda value: abs(1 - value), default=None)
-    return (max if metric.better == "higher" else min)(known, default=None)
-
-
-def _published(evaluation: Evaluation) -> list[str]:
-    if not evaluation.published:
-        return [f"<p class=note>{NO_PUBLISHED_ROWS.replace('`', '')}</p>"]
-    sources = "".join(
-        f"<br>{escape(row.name)}: {escape(row.source)}" for row in evaluation.published
-    )
-    return [f"<p class=note>{PUBLISHED_ROWS}{sources}</p>"]
-
-
-def _cases(evaluation: Evaluation) -> list[str]:
-    """A folded table per method: every case, worst first, with what is left of the error."""
-    if not evaluation.frame_metrics:
-        return []
-    base = {case.case: case for case in evaluation.rows[-1].scored}
-    metrics = [METRICS[name] for name in evaluation.case_metrics]
-    parts = ["<h2>Each case</h2>"]
-    for row in evaluation.rows[:-1]:
-        cases = {case.case: case for case in row.scored}
-        lines = []
-        for name in ranking(row, evaluation.frame_metrics[0]):
-            line = [escape(name), str(len(cases[name].frames))]
-            for metric in metrics:
-                mean = cases[name].mean(metric.name)
-                other = base[name].mean(metric.name) if name in base else None
-                text = number(mean, metric.digits)
-                if mean is not None and other and metric.better == "lower":
-                    text += f"<small>{mean / other:.{RATIO_DIGITS}f} left</small>"
-                line.append(text)
-            lines.append(line)
-        head = ["", "frames", *(escape(heading(metric)) for metric in metrics)]
-        scores = table(head, lines)
-        opened = " open" if len(lines) <= MAX_CLIPS else ""
-        parts.append(f"<details{opened}><summary>{escape(row.name)}</summary>{scores}</details>")
-    return parts
-
-
-def _left_out(evaluation: Evaluation) -> list[str]:
-    parts = []
-    if failed := evaluation.failed():
-        rows = [[escape(name), escape(str(why))] for name, why in failed.items()]
-        parts += ["<h2>Left out</h2>", table(["case", "why"], rows, "text")]
-    if short := evaluation.short():
-        rows = [[escape(name), escape(why)] for name, why in short.items()]
-        parts += ["<h2>Scored in part</h2>", table(["case", "why"], rows, "text")]
-    if evaluation.skipped:
-        rows = [[METRICS[n].title, escape(why)] for n, why in evaluation.skipped.items()]
-        parts += ["<h2>Not computed</h2>", table(["metric", "what is missing"], rows, "text")]
-    return parts
-
-
-def _facts(evaluation: Evaluation) -> str:
-    facts = {k: v for k, v in evaluation.description.items() if k != "protocol_is"}
-    about = {row.name: f"{row.about} ({row.key})" for row in evaluation.rows}
-    rows = [[escape(str(k).replace("_", " ")), escape(str(v))] for k, v in (facts | about).items()]
-    return table(["", ""], rows, "text")
-
-
-def _definitions(names: Sequence[str]) -> str:
-    rows = []
-    for metric in (METRICS[name] for name in names):
-        network = NETWORKS[metric.network].title if metric.network else "none"
-        cells = [heading(metric), metric.name, metric.definition, metric.values]
-        rows.append([escape(text) for text in (*cells, metric.library, network)])
-    head = ["metric", "name", "definition", "picture values", "computed by", "network"]
-    return table(head, rows, "text")
+def _text(text: str) -> str:
+    """Plain text of the report as HTML, without Markdown's marks."""
+    return escape(text.replace("`", ""))

@@ -37,10 +37,12 @@ class Axis:
         self._start, self._end = start, end
 
     def __call__(self, value: float) -> float:
+        """The place of a value, in pixels."""
         share = (value - self.low) / (self.high - self.low)
         return round(self._start + share * (self._end - self._start), 1)
 
     def ticks(self) -> list[float]:
+        """Round numbers along the axis."""
         return ticks(self.low, self.high)
 
 
@@ -93,7 +95,7 @@ def line_plot(curves: Sequence[Curve], title: str) -> str:
 
 
 def legend(names: Sequence[str]) -> str:
-    """Contenders and their colours, as HTML."""
+    """Methods and their colours, as HTML."""
     return " ".join(
         f'<span class="key"><i style="background:{colour(number, len(names))}"></i>'
         f"{escape(name)}</span>"

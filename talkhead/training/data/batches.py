@@ -34,7 +34,7 @@ class Batch:
     """B pairs of frames of one person each.
 
     source, driving: (B, 3, S, S) in [0, 1].
-    source_marks, driving_marks: (B, 478, 2) in [-1, 1] at the centres of the border pixels;
+    source_landmarks, driving_landmarks: (B, 478, 2) in [-1, 1] at the centres of the border pixels;
         `NOWHERE` where not known. has_landmarks: (B,) bool, where they are known.
     warp:  of the driving picture, for equivariance.
     flow, confidence: (B, h, w, 2) and (B, h, w) as `optical_flow` gives them, or None.

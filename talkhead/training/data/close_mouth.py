@@ -59,7 +59,7 @@ class MouthCloser:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Shut mouth and eyes by shares (2,) of what they are open; 1: entirely.
 
-        picture: uint8 (S, S, 3). mesh: (478, 3) as in `slide`. Returns the new picture and mesh.
+        picture: uint8 (S, S, 3). mesh: (478, 3) as in `warp_mesh`. Returns new ones of both.
         """
         change = -shares * openings(mesh[None])[0].clip(min=0)
         flat = _complex(mesh)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,16 +18,6 @@ from talkhead.video import VideoReader, probe
 from talkhead.video.clip import read_frames
 
 
-class Frames(Protocol):
-    """The frames of one clip, uint8 RGB, S x S."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, indices: Sequence[int]) -> Tensor:
-        """Frames (n, S, S, 3) by number. Raises TalkheadError when the file breaks there."""
-        ...
-
-
 class ArrayFrames:
     """Decoded frames in memory, or mapped from a file."""
 
@@ -39,6 +28,7 @@ class ArrayFrames:
         return len(self.pixels)
 
     def take(self, indices: Sequence[int]) -> Tensor:
+        """Frames (n, S, S, 3) by number."""
         return torch.from_numpy(self.pixels[list(indices)])
 
 
@@ -52,6 +42,7 @@ class DeviceFrames:
         return len(self.pixels)
 
     def take(self, indices: Sequence[int]) -> Tensor:
+        """Frames (n, S, S, 3) by number, on the GPU."""
         return self.pixels[list(indices)]
 
 
@@ -70,6 +61,7 @@ class IndexedFrames:
         return self._count
 
     def take(self, indices: Sequence[int]) -> Tensor:
+        """Frames (n, S, S, 3) by number. Raises TalkheadError for damage."""
         pictures = read_frames(self._place, indices)
         return torch.from_numpy(np.stack([cut_centre(each, self._size) for each in pictures]))
 
@@ -93,6 +85,7 @@ class StreamedFrames:
         return self._count
 
     def take(self, indices: Sequence[int]) -> Tensor:
+        """Frames (n, S, S, 3) by number. Raises TalkheadError for damage."""
         len(self)  # the rate is known after it
         frames = []
         for index in indices:
@@ -100,6 +93,9 @@ class StreamedFrames:
             with VideoReader(self.path, start=start, frames=1, rate=self._rate) as reader:
                 frames.append(cut_centre(next(iter(reader)).rgb, self.size))
         return torch.from_numpy(np.stack(frames))
+
+
+Frames = ArrayFrames | DeviceFrames | IndexedFrames | StreamedFrames  # uint8 RGB, S x S
 
 
 def frames_on_demand(clip: Clip, size: int) -> IndexedFrames | StreamedFrames:

@@ -21,7 +21,7 @@ NOD = 0.3  # largest pitch in radians, up or down
 
 
 def draw_angles(rng: np.random.Generator, mesh: np.ndarray) -> tuple[float, float]:
-    """Yaw and pitch for `turn` that turn the head of a mesh (478, 3) further aside than it is."""
+    """Yaw and pitch for `turn_head` that turn the head of a mesh (478, 3) further aside."""
     yaw = yaw_of(mesh)
     side = math.copysign(1.0, yaw + rng.normal(0, UNSURE))
     aim = side * rng.uniform(abs(yaw), max(abs(yaw), FARTHEST))
@@ -39,8 +39,8 @@ def turn_head(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Let the head in a picture nod, then turn it about the upright axis between its ears.
 
-    picture: uint8 (S, S, 3). mesh: (478, 3) as in `slide`. Angles in radians are added to those of
-    the head. Returns the new picture and mesh.
+    picture: uint8 (S, S, 3). mesh: (478, 3) as in `warp_mesh`. Angles in radians are added
+    to those of the head. Returns the new picture and mesh.
     """
     for along, angle in ((1, pitch), (0, yaw)):  # a turned face, folded, could not be moved on
         if angle:

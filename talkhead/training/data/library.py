@@ -123,8 +123,8 @@ def load_library(
     if not kept:
         first = next(iter(broken.values()), "no clips")
         raise TalkheadError(f"none of the {len(clips)} clips can be used; the first: {first}")
-    names, frames, marks = zip(*kept, strict=True)
-    return Library(names, frames, marks, broken)
+    names, frames, meshes = zip(*kept, strict=True)
+    return Library(names, frames, meshes, broken)
 
 
 def choose_cache(

@@ -50,6 +50,7 @@ class RandomWarp:
         return RandomWarp(self.affine[items], self.weights[items], self.kernel)
 
     def to(self, device: torch.device) -> RandomWarp:
+        """The same on a device."""
         return RandomWarp(self.affine.to(device), self.weights.to(device), self.kernel)
 
 

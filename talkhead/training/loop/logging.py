@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from talkhead.errors import TalkheadError, told
 from talkhead.io.atomic import write_text
@@ -44,6 +44,7 @@ class TrainingProgress:
     notes: dict[str, str] = field(default_factory=dict)
 
     def title(self) -> str:
+        """How far the run is, in one line."""
         steps = f"step {self.done}" + (f"/{self.total}" if self.total else "")
         return (
             f"{steps}  {2 * self.pairs:.1f} images/s  rate x {self.rate:.3g}  "
@@ -57,15 +58,17 @@ def clock(seconds: float) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
 
 
-class Screen(Protocol):
-    """Where people look."""
+class Screen:
+    """Where people look. This one shows nothing: for --quiet, and all processes but the first."""
 
-    def show(self, progress: TrainingProgress) -> None: ...
+    def show(self, progress: TrainingProgress) -> None:
+        """Show how the run is going."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Show nothing more."""
 
 
-class LiveScreen:
+class LiveScreen(Screen):
     """A table on the terminal that is drawn anew."""
 
     def __init__(self) -> None:
@@ -76,6 +79,7 @@ class LiveScreen:
         self._live.start()
 
     def show(self, progress: TrainingProgress) -> None:
+        """Draw the table anew."""
         self._live.update(self._page(progress))
 
     def _page(self, progress: TrainingProgress) -> Group:
@@ -92,16 +96,18 @@ class LiveScreen:
         return Group(Text(progress.title()), table)
 
     def close(self) -> None:
+        """Leave the last table on the terminal."""
         self._live.stop()
 
 
-class PlainScreen:
+class PlainScreen(Screen):
     """A line now and then, for logs."""
 
     def __init__(self) -> None:
         self._shown = -PLAIN_SECONDS
 
     def show(self, progress: TrainingProgress) -> None:
+        """Print a line, unless one was printed a moment ago."""
         now = time.monotonic()
         if now - self._shown < PLAIN_SECONDS:
             return
@@ -113,24 +119,11 @@ class PlainScreen:
         with suppress(OSError):  # nobody listens any more
             print(line, file=sys.stderr, flush=True)
 
-    def close(self) -> None:
-        pass
-
-
-class NoScreen:
-    """For --quiet, and for all processes but the first."""
-
-    def show(self, progress: TrainingProgress) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
 
 def choose_screen(quiet: bool) -> Screen:
     """A live table where somebody looks, lines where it is a file."""
     if quiet:
-        return NoScreen()
+        return Screen()
     return LiveScreen() if sys.stderr.isatty() else PlainScreen()
 
 
@@ -239,5 +232,6 @@ class RunLog:
         write_run_file(self.folder / RUN, json.dumps(content, indent=2) + "\n")
 
     def close(self) -> None:
+        """Complete TensorBoard's files."""
         if self._board is not None:
             self._board.close()

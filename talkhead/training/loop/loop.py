@@ -93,6 +93,7 @@ class RunningMeans:
         self.counts: dict[str, int] = {}
 
     def add(self, terms: dict[str, Tensor]) -> None:
+        """Count the terms of a step."""
         for name, value in terms.items():
             self.sums[name] = self.sums.get(name, 0) + value.detach()
             self.counts[name] = self.counts.get(name, 0) + 1
@@ -112,6 +113,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
+        """Spent so far."""
         return time.monotonic() - self._start
 
 

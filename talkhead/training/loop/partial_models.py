@@ -68,6 +68,7 @@ class NoDecoder(nn.Module):
     """Draws nothing, at no cost."""
 
     def forward(self, coarse: Tensor, finer: list[Tensor], maps: tuple[Tensor, ...]) -> Tensor:
+        """Black, (B, 3, 1, 1)."""
         return coarse.new_zeros(len(coarse), 3, 1, 1)
 
 

@@ -135,7 +135,7 @@ class Facts:
 
 
 def restore(content: dict[str, Any], trainer: Trainer) -> tuple[int, float]:
-    """Put what was read into a learner built by the same command; steps and seconds done."""
+    """Put what was read into a trainer built by the same command; steps and seconds done."""
     try:
         _check_tensors("model", trainer.model, content.get("model"))
         trainer.model.load_state_dict(content["model"])

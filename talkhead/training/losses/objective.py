@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,8 +33,6 @@ from talkhead.training.losses.mesh_judge import MeshJudge
 from talkhead.training.losses.perceptual import EfficientNetDistance, PerceptualPyramid
 from talkhead.training.recipes.recipe import LossWeights, Recipe
 
-log = logging.getLogger(__name__)
-
 # What stands in for one unit of perceptual weight when no VGG is at hand: edges and structure at
 # several scales, with the weights that worked in our experiments with little data.
 SUBSTITUTE = {"pyramid": 10.0, "gradient": 5.0, "dissimilarity": 1.0}
@@ -52,9 +49,8 @@ ATTENDED = (  # centres of `attention_map`
     *(UPPER_LIP, LOWER_LIP, *MOUTH_CORNERS, OUTER_LIPS[15], OUTER_LIPS[5]),
     *(UPPER_LIDS[0], LOWER_LIDS[0], UPPER_LIDS[1], LOWER_LIDS[1], LEFT_IRIS, RIGHT_IRIS),
 )
-LANDMARK_SUPERVISION_WEIGHT = (
-    10.0  # of a full supervision, in units of the keypoint distance [own experiments]
-)
+# Of a full supervision, in units of the keypoint distance [own experiments].
+LANDMARK_SUPERVISION_WEIGHT = 10.0
 JUDGED = 4  # one of so many pictures is shown to the face mesh: it is slow
 DENSE_SHARE = 0.5  # of the landmark flow's weight for the motion before compensation
 
@@ -82,7 +78,7 @@ class Objective:
     perceptual: the VGG pyramid; or the distance in EfficientNet-Lite0, to which `SUBSTITUTE` is
                 added; or None: `SUBSTITUTE` alone.
     teacher:    turns landmarks into keypoints, or None without landmarks.
-    judge:      the face mesh, where the recipe asks for it.
+    judge:      compares faces by their meshes, where the recipe asks for it.
     """
 
     recipe: Recipe
@@ -101,20 +97,13 @@ class Objective:
         if weights.equivariance_value or weights.equivariance_jacobian:
             moved = model.detect(batch.warp.apply(batch.driving))
             terms |= weighted(weights, equivariance(outputs.driving, moved, batch.warp))
-        form = self.recipe.keypoint_distance_form
-        weigh(
-            terms,
-            weights,
-            "keypoint_distance",
-            lambda: (
-                keypoint_distance(outputs.source, form) + keypoint_distance(outputs.driving, form)
-            ),
-        )
-        tether = self.landmark_supervision_weight(progress)
-        if tether and self.teacher is not None and bool(batch.has_landmarks.any()):
-            terms["landmark_supervision"] = (
-                tether * LANDMARK_SUPERVISION_WEIGHT * self._landmark_supervision(outputs, batch)
-            )
+        if weights.keypoint_distance:
+            form, both = self.recipe.keypoint_distance_form, (outputs.source, outputs.driving)
+            apart = keypoint_distance(both[0], form) + keypoint_distance(both[1], form)
+            terms["keypoint_distance"] = weights.keypoint_distance * apart
+        weight = LANDMARK_SUPERVISION_WEIGHT * self.landmark_supervision_weight(progress)
+        if weight and self.teacher is not None and bool(batch.has_landmarks.any()):
+            terms["landmark_supervision"] = weight * self._landmark_supervision(outputs, batch)
         return terms
 
     def _image_terms(self, outputs: TrainOutputs, batch: Batch) -> dict[str, Tensor]:
@@ -141,12 +130,12 @@ class Objective:
         self, image: Tensor, target: Tensor, attention: Tensor, look: float
     ) -> dict[str, Tensor]:
         """All terms of a picture; `look` multiplies the perceptual network's, 0: it rests."""
-        weights = self.recipe.weights
+        weights, network = self.recipe.weights, self.perceptual
         terms: dict[str, Tensor] = {}
-        weigh(terms, weights, "pixel", lambda: (image - target).abs().mean())
-        network = self.perceptual
-        if network is not None and look:
-            weigh(terms, weights, "perceptual", lambda: look * network(image, target))
+        if weights.pixel:
+            terms["pixel"] = weights.pixel * (image - target).abs().mean()
+        if network is not None and look and weights.perceptual:
+            terms["perceptual"] = weights.perceptual * (look * network(image, target))
         instead = 0.0 if isinstance(network, PerceptualPyramid) else weights.perceptual
         measures: dict[str, Callable[[], Tensor]] = {
             "pyramid": lambda: losses.pyramid_l1(image, target, attention),
@@ -171,36 +160,25 @@ class Objective:
 
     def _motion_terms(self, outputs: TrainOutputs, batch: Batch) -> dict[str, Tensor]:
         """Help for the motion itself."""
-        weights = self.recipe.weights
+        weights, flow, confidence = self.recipe.weights, batch.flow, batch.confidence
         terms: dict[str, Tensor] = {}
-        weigh(
-            terms,
-            weights,
-            "warped_pyramid",
-            lambda: losses.pyramid_l1(
-                outputs.warped_source, batch.driving, self._attention(batch), levels=2
-            ),
-        )
-        weigh(terms, weights, "mask_choice", lambda: mask_choice(outputs, batch))
-        flow, confidence = batch.flow, batch.confidence
+        if weights.warped_pyramid:
+            attention = self._attention(batch)
+            error = losses.pyramid_l1(outputs.warped_source, batch.driving, attention, levels=2)
+            terms["warped_pyramid"] = weights.warped_pyramid * error
+        if weights.mask_choice:
+            terms["mask_choice"] = weights.mask_choice * mask_choice(outputs, batch)
         if flow is not None and confidence is not None:
-            weigh(
-                terms,
-                weights,
-                "dense_flow",
-                lambda: losses.dense_flow(outputs.motion, flow, confidence),
-            )
+            if weights.dense_flow:
+                error = losses.dense_flow(outputs.motion, flow, confidence)
+                terms["dense_flow"] = weights.dense_flow * error
             taught = len(HEAD_GROUPS) if self.recipe.landmark_start else 0
             source, driving = (k.value[:, taught:] for k in (outputs.source, outputs.driving))
-            if source.shape[1]:
-                weigh(
-                    terms,
-                    weights,
-                    "keypoint_flow",
-                    lambda: losses.keypoint_flow(source, driving, flow, confidence),
-                )
+            if weights.keypoint_flow and source.shape[1]:
+                error = losses.keypoint_flow(source, driving, flow, confidence)
+                terms["keypoint_flow"] = weights.keypoint_flow * error
         if weights.landmark_flow and bool(batch.has_landmarks.any()):
-            weigh(terms, weights, "landmark_flow", lambda: landmark_flow(outputs, batch))
+            terms["landmark_flow"] = weights.landmark_flow * landmark_flow(outputs, batch)
         return terms
 
     def _attention(self, batch: Batch) -> Tensor:
@@ -217,12 +195,9 @@ class Objective:
         if not weight or self.recipe.motion_only:
             return attention
         assert self.teacher is not None
-        landmarks, triangles = (
-            (batch.source_landmarks, batch.driving_landmarks),
-            self.teacher.triangles,
-        )
+        landmarks = batch.source_landmarks, batch.driving_landmarks
         return attention + weight * losses.disocclusion_map(
-            *landmarks, triangles, attention.shape[-1]
+            *landmarks, self.teacher.triangles, attention.shape[-1]
         )
 
     def landmark_supervision_weight(self, progress: float) -> float:
@@ -271,15 +246,6 @@ def mask_choice(outputs: TrainOutputs, batch: Batch) -> Tensor:
 def coin() -> bool:
     """True or false at random."""
     return bool(torch.rand(()) < 0.5)
-
-
-def weigh(
-    terms: dict[str, Tensor], weights: LossWeights, name: str, measure: Callable[[], Tensor]
-) -> None:
-    """Add a term unless its weight is 0; then it is not even computed."""
-    weight = getattr(weights, name)
-    if weight:
-        terms[name] = weight * measure()
 
 
 def weighted(weights: LossWeights, found: dict[str, Tensor]) -> dict[str, Tensor]:

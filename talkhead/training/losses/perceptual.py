@@ -53,6 +53,7 @@ class Vgg19(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Five activations, fine to coarse."""
         found = []
         for number, _, _ in CONVOLUTIONS:
             if number in POOLED:
@@ -81,6 +82,7 @@ class PerceptualPyramid(nn.Module):
     std: Tensor
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """A scalar; gradients flow into `image` alone."""
         total = image.new_zeros(())
         for down in self.down:
             with torch.no_grad():
@@ -139,6 +141,7 @@ class EfficientNetDistance(nn.Module):
         self.net = net
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """A scalar; gradients flow into `image` alone."""
         with torch.no_grad():
             wanted = self.net(target)
         return self.UNIT * feature_distance(self.net(image), wanted).mean()

@@ -94,11 +94,11 @@ def load_portraits(
     if len(pictures) < 2:
         raise TalkheadError(f"{folder} has fewer than two pictures with landmarks in {landmarks}")
     columns = min(mesh.shape[-1] for mesh in points)  # depth only where all have it
-    marks = np.stack([mesh[:, :columns] for mesh in points])
+    stacked = np.stack([mesh[:, :columns] for mesh in points])
     clip = Clip(folder, f"portraits in {folder}")
     pixels = np.stack(pictures)
     frames = ArrayFrames(pixels) if device is None else DeviceFrames(pixels, device)
-    return Library((clip,), (frames,), (marks,), {})
+    return Library((clip,), (frames,), (stacked,), {})
 
 
 def with_landmarks_only(library: Library, portraits: Library | None) -> Library:
@@ -165,7 +165,7 @@ def keypoint_recipe(recipe: Recipe, batch_size: int) -> Recipe:
 
 
 def _pictures(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Both frames of every pair as pictures of their own, damaged a little; marks; which known."""
+    """Both frames of every pair as pictures, damaged a little; landmarks; which are known."""
     pictures = torch.cat([batch.source, batch.driving])
     landmarks = torch.cat([batch.source_landmarks, batch.driving_landmarks])
     known = torch.cat([batch.has_landmarks, batch.has_landmarks])

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 FRAMES = 40  # of every clip, at most
 BATCH = 16
-LARGEST_FACTOR = 2.5  # largest factor
+LARGEST_FACTOR = 2.5
 FLOOR = 0.3  # share of its mean below which no value may come: an inverse of less tears the picture
 FOLLOWING = 0.5  # correlation with what was taught below which a keypoint is left alone
 VERTICAL = 3  # which of a jacobian's four numbers says how far something is open
@@ -39,9 +39,9 @@ def rescale_jacobians(
 ) -> list[float]:
     """Scale the vertical part of the jacobians at `EXPRESSIVE_GROUPS` about its mean, in place.
 
-    The factor of each keypoint, 1 to `BOLDEST`, undoes the slope between found and taught values
-    within the library's clips; it is 1 where they hardly agree, and leaves all values found above
-    `FLOOR` of their mean. Returns the factors.
+    The factor of each keypoint, 1 to `LARGEST_FACTOR`, undoes the slope between found and taught
+    values within the library's clips; it is 1 where they hardly agree, and leaves all values found
+    above `FLOOR` of their mean. Returns the factors.
     """
     teacher = teacher.to(torch.device("cpu"))
     moments = torch.zeros(3, len(EXPRESSIVE_GROUPS), dtype=torch.float64)
@@ -70,7 +70,7 @@ def rescale_jacobians(
 
 
 def _samples(library: Library) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pictures uint8 (n, S, S, 3) and marks (n, 478, 2) of every clip with at least two known."""
+    """Pictures uint8 (n, S, S, 3) and landmarks (n, 478, 2) of clips with at least two known."""
     pairs = zip(library.frames, library.landmarks, strict=True)
     for frames, meshes in sampled([(f, m) for f, m in pairs if m is not None]):
         landmarks = meshes[:]
@@ -80,7 +80,7 @@ def _samples(library: Library) -> Iterator[tuple[Tensor, Tensor]]:
             try:
                 pictures = frames.take(some.tolist())
             except TalkheadError as error:
-                log.warning("left out of emboldening: %s", error)
+                log.warning("left out when Jacobians are rescaled: %s", error)
                 continue
             yield pictures, torch.from_numpy(landmarks[some][..., :2])
 
