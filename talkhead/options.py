@@ -56,7 +56,7 @@ class Options:
     """What people choose. TalkheadError names the first value of another kind, or out of bounds."""
 
     def __post_init__(self) -> None:
-        for name, kind in _checked_kinds(type(self)):
+        for name, kind in _checked_kinds(cast("Any", type(self))):
             value = getattr(self, name)
             try:
                 fitting(kind, value, name)
