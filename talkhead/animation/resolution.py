@@ -35,14 +35,14 @@ def settle_size(
         size = settings.size + settings.size % 2
         if size != settings.size:
             log.warning(
-                "the size %d is odd, which video is not; it is made %d", settings.size, size
+                "the size %d is odd, which most video cannot be; it is made %d", settings.size, size
             )
         for name, side in sides.items():
             if size > side:
                 log.warning(
                     "%s: the crop of the face has only %d pixels a side; a size of %d shows no "
-                    "more",
-                    *(name, side, size),
+                    "more of the photo than %d",
+                    *(name, side, size, max(side, image_size)),
                 )
     return replace(settings, size=size)
 

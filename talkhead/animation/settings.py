@@ -85,8 +85,8 @@ class RenderSettings(Options):
     size: Annotated[
         Side | Literal["auto"],
         Option(
-            "Side of the result in pixels. auto: that of the source's crop, at most 512, at least "
-            "the model's own.",
+            "Side of the result in pixels, 16 to 4096, made even. auto: that of the source's crop, "
+            "at most 512, at least the model's own.",
             PICTURE,
         ),
     ] = "auto"
@@ -147,6 +147,11 @@ class RenderSettings(Options):
             raise TalkheadError(
                 "a result that is pasted back has the photo's size; limit it with --max-side "
                 "instead of --size"
+            )
+        if self.max_side != RenderSettings.max_side and not self.paste_back:
+            raise TalkheadError(
+                "--max-side limits a photo that the face is pasted back into; add --paste-back, or "
+                "choose the result's size by --size"
             )
         if self.motion != "relative" and self.anchor != "auto":
             raise TalkheadError(

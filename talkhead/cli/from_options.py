@@ -146,16 +146,17 @@ def _take(field: OptionField, values: dict[str, Any]) -> Any:
     if _is_numbers(field.kind):
         return _numbers(value) if value else field.default
     if words := _words_beside_numbers(field.kind):
-        return value if value in words else _number(value, words)
+        return value if value in words else _number(value, words, field)
     return tuple(value) if isinstance(value, list) else value
 
 
-def _number(text: str, words: tuple[str, ...]) -> int:
+def _number(text: str, words: tuple[str, ...], field: OptionField) -> int:
     try:
         return int(text)
     except ValueError:
         raise typer.BadParameter(
-            f"write a whole number or {' or '.join(words)}, not {text!r}"
+            f"write a whole number or {' or '.join(words)}, not {text!r}",
+            param_hint=f"'--{field.name.replace('_', '-')}'",
         ) from None
 
 

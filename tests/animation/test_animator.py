@@ -162,7 +162,7 @@ def test_sizes_that_show_nothing_more_or_are_odd_are_told(
     assert not caplog.records
     Animator(engine)(portrait, driving, tmp_path / "b.mp4", settings(size=99))
     odd, small = (record.getMessage() for record in caplog.records)
-    assert odd == "the size 99 is odd, which video is not; it is made 100"
+    assert odd == "the size 99 is odd, which most video cannot be; it is made 100"
     assert "portrait.png: the crop of the face has only 80 pixels a side" in small
 
 

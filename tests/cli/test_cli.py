@@ -287,6 +287,11 @@ def test_choices_that_exclude_each_other_are_refused(run, portrait: Path, tmp_pa
             "a result that is pasted back has the photo's size; limit it with --max-side instead "
             "of --size",
         ),
+        (
+            ["--max-side", "640"],
+            "--max-side limits a photo that the face is pasted back into; add --paste-back, or "
+            "choose the result's size by --size",
+        ),
     ],
 )
 def test_sizes_that_cannot_be_are_one_sentence(
@@ -313,6 +318,7 @@ def test_sizes_that_are_misspelt_are_wrong_usage(
     code, _, told = run(portrait, driving, "-o", tmp_path / "out.mp4", *SQUARE, *options)
     assert code == 2
     assert "Error" in told
+    assert options[0] in told
     assert list(tmp_path.iterdir()) == [driving]
 
 

@@ -215,7 +215,7 @@ def test_warnings_come_with_the_answer_to_what_caused_them(
     assert profile.startswith("odd.png: its colour profile cannot be used")
     client.upload("driving", make_clip(tmp_path / "two.mp4", frames=3, audio_tracks=2))
     settings = {**CENTRED, "size": 65}
-    odd = "the size 65 is odd, which video is not; it is made 66"
+    odd = "the size 65 is odd, which most video cannot be; it is made 66"
     assert {"warning": odd} in client.lines(settings)
     assert {"warning": odd} not in client.lines({**CENTRED, "size": 66})
     with client.socket("events") as events:
