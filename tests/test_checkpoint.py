@@ -40,8 +40,9 @@ def test_half_precision_halves_the_file_and_is_read_as_float32(tmp_path):
     checkpoint.save(tmp_path / "full.safetensors", model, ORIGIN)
     checkpoint.save(tmp_path / "half.safetensors", model, ORIGIN, torch.float16)
     loaded, _ = checkpoint.load(tmp_path / "half.safetensors")
+    whole = model.state_dict()
     for name, tensor in loaded.state_dict().items():
-        expected = model.state_dict()[name]
+        expected = whole[name]
         assert tensor.dtype == expected.dtype
         torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-3)
     saved = (tmp_path / "full.safetensors").stat().st_size

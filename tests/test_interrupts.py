@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import os
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from copies import copy
 from media import frame_seconds, make_clip, moving_picture
 from rendering import SQUARE
 from typer.testing import CliRunner
@@ -26,7 +27,7 @@ from talkhead.animation.threads import BackgroundWriter
 from talkhead.cli import app
 from talkhead.cli.console import plain_errors
 from talkhead.cli.renders import JOURNAL
-from talkhead.interrupts import ENDING, CalledFromC, EndInOrder, Interrupted, held_off
+from talkhead.interrupts import ENDING, CalledFromC, EndInOrder, Interrupted, ending_in_order, held_off
 from talkhead.printable import csv_text, markdown_text, printable
 from talkhead.video import VideoReader, VideoWriter
 
@@ -154,38 +155,26 @@ def render(path: Path, wait: bool = False) -> None:
                 time.sleep(60)
 
 
-WAITING = f"""
-import time, typer
-from fractions import Fraction
-from pathlib import Path
-from media import moving_picture
-from talkhead.cli.console import plain_errors
-from talkhead.interrupts import ending_in_order
-from talkhead.video import VideoWriter
-{inspect.getsource(render)}
-with ending_in_order():
-    typer.run(render)
-"""
+def wait_in_order(path: Path) -> None:
+    sys.argv = ["render"]
+    with ending_in_order():
+        typer.run(lambda: render(path, wait=True))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_every_ending_signal_keeps_the_open_segment(tmp_path: Path, number: int) -> None:
     path = tmp_path / "out.mp4"
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITING, str(path), "--wait"],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    for _ in range(5):  # nobody presses it once
-        process.send_signal(number)
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 128 + number
-    assert told.decode().splitlines()[-1] == "interrupted"
-    assert "Traceback" not in told.decode()
-    assert "21 frames are kept" in told.decode()
+    told = tmp_path / "told"
+    with copy(wait_in_order, path, told=told) as (process, stdout):
+        os.read(stdout, 100)  # it is ready
+        for _ in range(5):  # nobody presses it once
+            os.kill(process.pid, number)
+        process.join(300)
+    assert process.exitcode == 128 + number
+    assert told.read_text().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in told.read_text()
+    assert "21 frames are kept" in told.read_text()
+    told.unlink()
     render(path)
     assert len(frame_seconds(path)) == 40
     assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]

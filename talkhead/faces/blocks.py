@@ -74,6 +74,7 @@ def own_stream(device: torch.device) -> Callable[[], AbstractContextManager[obje
     return lambda: torch.cuda.stream(stream)
 
 
+@torch.inference_mode(False)  # whoever loads it first, others take gradients through it
 def load_bundled(network: type[Network], name: str, device: torch.device) -> Network:
     """A network with its bundled weights `faces/NAME`: float32, frozen, in evaluation mode.
 

@@ -6,6 +6,7 @@ an eighth and less of the picture.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,8 +64,9 @@ class BlazeFace(nn.Module):
         )
 
     @classmethod
+    @functools.cache
     def load(cls, device: torch.device | str = "cpu") -> BlazeFace:
-        """With its weights, on a device."""
+        """With its weights, on a device; a process loads it once."""
         return load_bundled(cls, "detector.safetensors", torch.device(device))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

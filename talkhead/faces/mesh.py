@@ -8,6 +8,8 @@ the first lies at 0.5.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -62,8 +64,9 @@ class FaceMesh468(nn.Module):
         )
 
     @classmethod
+    @functools.cache
     def load(cls, device: torch.device | str = "cpu") -> FaceMesh468:
-        """With its weights, on a device."""
+        """With its weights, on a device; a process loads it once."""
         return load_bundled(cls, "mesh468.safetensors", torch.device(device))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,8 +98,9 @@ class FaceMesh478(nn.Module):
         self.irises = nn.ModuleList(_part_head(_IRIS_POINTS) for _ in _PARTS[1:])
 
     @classmethod
+    @functools.cache
     def load(cls, device: torch.device | str = "cpu") -> FaceMesh478:
-        """With its weights, on a device."""
+        """With its weights, on a device; a process loads it once."""
         return load_bundled(cls, "mesh478.safetensors", torch.device(device))
 
     def forward(self, images: Tensor) -> Tensor:

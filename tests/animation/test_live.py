@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from copies import copy, read_all, talkhead
 from media import frame_seconds, make_clip, moving_picture
-from rendering import CENTRED
+from rendering import CENTRED, SQUARE
 
 from talkhead.animation.live import FileReader, LiveAnimator
 from talkhead.animation.settings import RenderSettings
@@ -217,17 +215,12 @@ def test_reader_that_waits_for_ever_is_left_behind() -> None:
 
 def test_command_goes_from_pipe_to_pipe(toy_weights: Path, portrait: Path, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "drive.mkv", frames=4, audio=False)
-    command = [sys.executable, "-m", "talkhead", "animate", portrait, "-", "-o", "-"]
-    options = ["--crop-source", "none", "--crop-driving", "none", "--weights", toy_weights]
-    done = subprocess.run(
-        [*command, *options, "--device", "cpu"],
-        stdin=clip.open("rb"),
-        capture_output=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (tmp_path / "out.mkv").write_bytes(done.stdout)
+    told = tmp_path / "told"
+    command = ["animate", portrait, "-", "-o", "-", "--weights", toy_weights, "--device", "cpu"]
+    with copy(talkhead, *command, *SQUARE, stdin=str(clip), told=told) as (process, stdout):
+        (tmp_path / "out.mkv").write_bytes(read_all(stdout))
+        process.join()
+    assert process.exitcode == 0, told.read_text()
     assert frame_seconds(tmp_path / "out.mkv") == [Fraction(number, 25) for number in range(4)]
-    assert b"4 frames" in done.stderr
-    assert b"latency" in done.stderr
+    assert "4 frames" in told.read_text()
+    assert "latency" in told.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from copies import FORK
 from miniatures import FAMILIES, TOY, mini_config
 from PIL import Image
 from torch import nn
@@ -136,7 +138,10 @@ def test_plain_loop_draws_what_the_engine_draws() -> None:
     assert drawn[0].std() > 1
 
 
-def test_what_the_loops_process_refuses_is_told_here(tmp_path: Path) -> None:
+def test_what_the_loops_process_refuses_is_told_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: FORK)  # imports nothing again
     task = Task(tmp_path / "clip.mp4", np.zeros((64, 64, 3), np.uint8), tmp_path / "out.mp4", 2)
     with pytest.raises(TalkheadError, match="no preset 'shrew'"):
         run_apart("shrew", None, CPU, task)

@@ -73,8 +73,9 @@ def test_a_release_goes_there_and_back_without_a_bit_of_difference(family, relea
     assert header.config == model.config
     assert header.provenance.licence == LAYOUTS[family].licence
     assert header.provenance.sources == {path.name: sha256(path) for path in files}
+    back = loaded.state_dict()
     for name, tensor in model.state_dict().items():
-        assert torch.equal(loaded.state_dict()[name], tensor), name
+        assert torch.equal(back[name], tensor), name
 
 
 @pytest.mark.parametrize("family", FAMILIES)

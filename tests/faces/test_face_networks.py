@@ -11,6 +11,7 @@ import torch
 
 from talkhead import bundled
 from talkhead.errors import TalkheadError
+from talkhead.faces.blocks import load_bundled
 from talkhead.faces.crop_mesh import crop_mesh
 from talkhead.faces.detector import BlazeFace, FaceDetector, anchors, merge
 from talkhead.faces.landmarker import Landmarker
@@ -143,11 +144,21 @@ def test_damaged_face_weights_are_told(tmp_path: Path, monkeypatch: pytest.Monke
     digest = bundled.bundled("faces/detector.safetensors.sha256")
     (tmp_path / "detector.safetensors.sha256").write_text(digest.read_text())
     monkeypatch.setattr("talkhead.faces.blocks.bundled", lambda _: file)
-    with pytest.raises(TalkheadError, match="SHA-256"):
-        BlazeFace.load()
-    (tmp_path / "detector.safetensors.sha256").unlink()
-    with pytest.raises(TalkheadError, match="is damaged"):
-        BlazeFace.load()
+    for reason in ("SHA-256", "is damaged"):
+        with pytest.raises(TalkheadError, match=reason):
+            load_bundled(BlazeFace, "detector.safetensors", torch.device("cpu"))
+        (tmp_path / "detector.safetensors.sha256").unlink(missing_ok=True)
+
+
+def test_gradients_flow_through_a_mesh_that_was_loaded_where_none_are_kept() -> None:
+    FaceMesh478.load.__func__.cache_clear()  # type: ignore[attr-defined]
+    with torch.inference_mode():
+        mesh = FaceMesh478.load()
+    assert mesh is FaceMesh478.load()
+    picture = torch.rand(1, 3, 192, 192, requires_grad=True)
+    mesh(picture).sum().backward()
+    assert picture.grad is not None
+    assert picture.grad.abs().sum() > 0
 
 
 def test_face_weights_lie_beside_their_licence_and_digests() -> None:

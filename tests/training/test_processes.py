@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from copies import copy
 from toys import codebook_options
 
 from talkhead import checkpoint
+from talkhead.training.options import TrainOptions
 from talkhead.training.train import train
 
 SETTINGS = ("recipe.adversarial=null", "recipe.learning_rate=1e-3")
 STEPS = 2
-SECOND = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-import toys
-from talkhead import config
-from talkhead.training.train import train
-config.PRESETS.update(toys.PRESETS)
-clips, out, steps, *settings = sys.argv[1:]
-train(toys.codebook_options(Path(clips), Path(out), *settings, steps=int(steps), batch_size=4))
-"""
+
+
+def train_second(options: TrainOptions) -> None:
+    os.environ |= dict.fromkeys(("RANK", "LOCAL_RANK"), "1")
+    train(options)
 
 
 def test_two_processes_learn_what_one_learns(
@@ -46,21 +39,10 @@ def test_two_processes_learn_what_one_learns(
     for name in ("RANK", "LOCAL_RANK"):
         monkeypatch.setenv(name, "0")
     shared = replace(alone, output=tmp_path / "two")
-    here = Path(__file__).parents[1]
-    other = subprocess.Popen(
-        [sys.executable, "-c", SECOND, str(clips), str(shared.output), str(STEPS), *SETTINGS],
-        env={
-            **os.environ,
-            **dict.fromkeys(("RANK", "LOCAL_RANK"), "1"),
-            "PYTHONPATH": f"{here.parent}{os.pathsep}{here}",
-        },
-    )
-    with other:
-        try:
-            train(shared)  # this process is the first of the two
-            assert other.wait(300) == 0
-        finally:
-            other.kill()
+    with copy(train_second, shared, told=tmp_path / "told") as (other, _):
+        train(shared)  # this process is the first of the two
+        other.join(300)
+        assert other.exitcode == 0, (tmp_path / "told").read_text()
     one, two = (
         checkpoint.load(each.output / "weights.safetensors")[0].state_dict()
         for each in (alone, shared)

@@ -29,10 +29,11 @@ def test_a_resumed_run_goes_on_bit_for_bit(clips: Path, tmp_path: Path) -> None:
     interrupt_after(2, part)
     train(replace(part, resume=True))
     assert losses(part.output) == losses(whole.output)
-    first, _ = checkpoint.load(whole.output / "weights.safetensors")
-    second, _ = checkpoint.load(part.output / "weights.safetensors")
-    for name, tensor in first.state_dict().items():
-        assert torch.equal(tensor, second.state_dict()[name]), name
+    first, second = (
+        checkpoint.load(run.output / "weights.safetensors")[0].state_dict() for run in (whole, part)
+    )
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
 
 
 def interrupt_after(steps: int, wanted: TrainOptions) -> None:
