@@ -115,6 +115,9 @@ def mini(config: ModelConfig | str) -> Network:
     return model.eval()
 
 
+shared_mini = functools.cache(mini)  # one for all: nothing of it may be changed
+
+
 @functools.cache
 def mini_engine(family: str) -> Engine:
     """An engine with a miniature model, one for all: nothing of it may be changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -285,11 +286,12 @@ def official_names(model: Network) -> dict[str, str]:
     return names
 
 
-def official_keys(config: ModelConfig) -> set[str]:
+@functools.cache
+def official_keys(config: ModelConfig) -> frozenset[str]:
     """All keys of a release."""
     with torch.device("meta"):
         model = build(config)
-    return {*official_names(model).values(), *LAYOUTS[config.family].kernels}
+    return frozenset((*official_names(model).values(), *LAYOUTS[config.family].kernels))
 
 
 def to_official(model: Network) -> dict[str, State]:

@@ -1,5 +1,7 @@
 """Official releases: read as they are, written as they were, and nothing else accepted."""
 
+import functools
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -44,25 +46,41 @@ def release_config(family):
     return config
 
 
-@pytest.fixture
-def release(tmp_path):
-    """Writes a miniature release of a family at the releases' image size; returns its files."""
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Miniature releases at the releases' image size, each made once: the model and its files."""
 
+    @functools.cache
     def write(family):
-        model = mini(release_config(family))
-        checkpoint.save(tmp_path / f"{family}.safetensors", model, OURS)
-        return model, convert.export(tmp_path / f"{family}.safetensors", tmp_path / family)
+        model, folder = mini(release_config(family)), tmp_path_factory.mktemp(family)
+        checkpoint.save(folder / "w.safetensors", model, OURS)
+        return model, convert.export(folder / "w.safetensors", folder / "release")
 
     return write
 
 
+@pytest.fixture
+def release(tmp_path, exported):
+    """The model of a miniature release, and copies of its files."""
+
+    def copies(family):
+        model, files = exported(family)
+        folder = tmp_path / family
+        folder.mkdir()
+        return model, [shutil.copy(path, folder / path.name) for path in files]
+
+    return copies
+
+
 def test_a_release_that_is_there_is_kept(release, tmp_path):
     _, (path,) = release("fomm")
-    before = path.read_bytes()
+    path.write_bytes(b"precious")
+    checkpoint.save(tmp_path / "own.safetensors", mini(release_config("fomm")), OURS)
     with pytest.raises(TalkheadError, match="pass --overwrite"):
-        release("fomm")
-    assert path.read_bytes() == before
-    convert.export(tmp_path / "fomm.safetensors", tmp_path / "fomm", overwrite=True)
+        convert.export(tmp_path / "own.safetensors", tmp_path / "fomm")
+    assert path.read_bytes() == b"precious"
+    convert.export(tmp_path / "own.safetensors", tmp_path / "fomm", overwrite=True)
+    assert path.read_bytes() != b"precious"
 
 
 @pytest.mark.parametrize("family", FAMILIES)

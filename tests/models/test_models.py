@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from miniatures import FAMILIES, MEMORY, mini, mini_config, mini_preset, pictures
+from miniatures import FAMILIES, MEMORY, mini, mini_config, mini_preset, pictures, shared_mini
 from torch import nn
 
 from talkhead.config import PRESETS
@@ -33,7 +33,7 @@ def test_every_preset_builds(name):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_drawing_gives_the_picture_that_training_sees(name):
-    model = mini(replace(VARIANTS[name], **no_background(VARIANTS[name])))
+    model = shared_mini(replace(VARIANTS[name], **no_background(VARIANTS[name])))
     source, driving = pictures(2), pictures(2, seed=1)
     with torch.no_grad():
         out = model.reconstruct(source, driving)
@@ -66,7 +66,7 @@ def test_a_training_step_reaches_every_parameter(name):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_batch_equals_its_items(name):
-    model = mini(VARIANTS[name])
+    model = shared_mini(VARIANTS[name])
     source, driving = pictures(1), pictures(3, seed=1)
     with torch.inference_mode():
         state = model.encode_source(source)
@@ -91,7 +91,7 @@ def test_half_precision_runs_and_stays_finite(family):
 
 @pytest.mark.parametrize("family", ["mcnet", "tpsmm"])
 def test_identity_deformation_leaves_features_unchanged(family):
-    model = mini(family)
+    model = shared_mini(family)
     with torch.inference_mode():
         state = model.encode_source(pictures(1))
         occlusion = tuple(torch.ones(1, 1, *f.shape[-2:]) for f in state.features)
@@ -115,7 +115,7 @@ def test_fomm_draws_differently_under_the_other_convention():
     with torch.inference_mode():
         one, other = (
             model.render(model.encode_source(source), model.detect(driving))
-            for model in (mini(config), mini(replace(config, align_corners=True)))
+            for model in (shared_mini(config), shared_mini(replace(config, align_corners=True)))
         )
     assert (one - other).abs().max() > 1e-3
 
@@ -136,8 +136,8 @@ def test_a_blended_source_that_moves_out_of_the_picture_leaves_no_grey():
 
 def test_memory_noise_is_off_unless_asked_for_and_can_be_repeated():
     config = mini_config("mcnet")
-    model = mini(config)
-    noisy = mini(replace(config, memory=replace(MEMORY, noise=True)))
+    model = shared_mini(config)
+    noisy = shared_mini(replace(config, memory=replace(MEMORY, noise=True)))
     maps = [torch.randn(1, 1, 4, 4) for _ in MEMORY.scales]
     with torch.inference_mode():
         state, keypoints = model.encode_source(pictures(1)), model.detect(pictures(1, seed=1))
@@ -150,7 +150,7 @@ def test_memory_noise_is_off_unless_asked_for_and_can_be_repeated():
 
 
 def test_the_memory_passes_even_channels_and_changes_odd_ones():
-    model = mini("mcnet")
+    model = shared_mini("mcnet")
     feature = torch.rand(1, 8, 8, 8)
     with torch.inference_mode():
         out = model.memory.read(feature, torch.zeros(1, 4, 2), 0).compensated
@@ -196,7 +196,7 @@ def test_splines_are_dropped_in_training_only():
 def test_disentanglement_needs_its_network():
     keypoints = Keypoints(torch.rand(2, 6, 2))
     with pytest.raises(TalkheadError, match="disentanglement"):
-        mini("tpsmm").disentangle(keypoints, keypoints)
+        shared_mini("tpsmm").disentangle(keypoints, keypoints)
     model = mini(replace(mini_config("tpsmm"), avd=True))
     with torch.inference_mode():
         assert model.disentangle(keypoints[:1], keypoints).value.shape == (2, 6, 2)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.spatial import Delaunay
 from toys import SIZE, film, mesh, toy_library
 
 from talkhead.structs import NOWHERE
@@ -62,6 +61,8 @@ def test_a_turned_head_hides_its_far_side_and_shows_its_near_one() -> None:
 
 
 def test_what_a_turned_source_hides_is_revealed_and_nothing_of_an_equal_one() -> None:
+    from scipy.spatial import Delaunay
+
     flat = torch.from_numpy(head()[None, :, :2])
     triangles = torch.from_numpy(Delaunay(flat[0].numpy()).simplices).long()
     for angle, hidden in ((0.7, 1), (-0.7, -1)):

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial import Delaunay
 from torch import Tensor
 
 from talkhead.models.grid import matmul_2x2
@@ -38,6 +36,8 @@ class LandmarkTeacher(MeshKeypoints):
     @classmethod
     def fit(cls, meshes: Tensor) -> LandmarkTeacher:
         """Learn the mean face from meshes (F, 478, 2) in any unit (generalised Procrustes)."""
+        from scipy.spatial import Delaunay  # takes long to import, and few runs need it
+
         mean = mean_face(meshes)
         known = MeshKeypoints.of(mean)
         triangles = torch.from_numpy(Delaunay(mean.numpy()).simplices).long()
@@ -90,6 +90,8 @@ def mean_face(meshes: Tensor, rounds: int = 3) -> Tensor:
 
 def mirror_order(mean: Tensor) -> Tensor:
     """For every point of a mean face (n, 2), its partner on the other side, one to one."""
+    from scipy.optimize import linear_sum_assignment  # likewise
+
     cost = torch.cdist(mean * torch.tensor([-1.0, 1.0]), mean).square()
     _, partner = linear_sum_assignment((cost + cost.T).numpy())
     return torch.from_numpy(partner)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.interpolate import LinearNDInterpolator
 
 from talkhead.topology import LEFT_EAR, OVAL, RIGHT_EAR
 
@@ -55,6 +54,8 @@ def _everywhere(points: np.ndarray, known: np.ndarray, height: int, width: int) 
 
     points: (n, 2), in pixels. known: (n, 2).
     """
+    from scipy.interpolate import LinearNDInterpolator  # takes long to import, and few runs need it
+
     y, x = ((np.arange(GRID) + 0.5) * (side / GRID) for side in (height, width))
     field = LinearNDInterpolator(points, known)
     coarse = field(*np.meshgrid(x, y)).astype(np.float32)
