@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from copies import copy
+from copies import copy, talkhead
 from media import frame_seconds, make_clip, moving_picture
 from rendering import SQUARE
 from typer.testing import CliRunner
@@ -382,12 +382,32 @@ def test_streams_that_cannot_be_written_are_no_failure(
     assert len(frame_seconds(output)) == 2
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
+SHORT = ["--identities", "1", "--clips", "1", "--seconds", "0.2", "--size", "64"]
+
+
+def synth_without(streams: dict[int, str], *words: object) -> None:
+    """As Python begins when these streams are closed."""
+    for number, name in streams.items():
+        os.close(number)
+        setattr(sys, name, None)
+    talkhead("synth", *words)
+
+
+@pytest.mark.parametrize("streams", [{2: "stderr"}, {1: "stdout", 2: "stderr"}])
 def test_files_that_take_the_numbers_of_closed_streams_stay_whole(
-    tmp_path: Path, closed: str
+    tmp_path: Path, streams: dict[int, str]
 ) -> None:
-    command = "synth --identities 1 --clips 1 --seconds 0.2 --size 64"
-    assert in_shell(f"{command} -o {tmp_path / 'out'} {closed}") == 0
+    words = (*SHORT, "-o", tmp_path / "out")
+    with copy(synth_without, streams, *words, told=tmp_path / "told") as (process, _):
+        process.join(300)
+    assert process.exitcode == 0
+    (clip,) = tmp_path.rglob("*.mp4")
+    assert len(frame_seconds(clip)) == 5
+
+
+def test_a_program_that_begins_with_no_stream_at_all_writes_whole_files(tmp_path: Path) -> None:
+    command = ["synth", *SHORT, "-o", str(tmp_path / "out"), "0<&- 1>&- 2>&-"]
+    assert in_shell(" ".join(command)) == 0
     (clip,) = tmp_path.rglob("*.mp4")
     assert len(frame_seconds(clip)) == 5
 
@@ -400,20 +420,21 @@ def test_warnings_of_libraries_stay_off_the_screen(capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err == "ours\n"
 
 
+def synth_in_session(*words: object) -> None:
+    os.setsid()
+    talkhead("synth", *words)
+
+
 def test_ctrl_c_ends_workers_that_draw_clips_without_a_word_of_theirs(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "talkhead", "synth", "-o", str(tmp_path / "out"), "-q"]
-    process = subprocess.Popen(
-        [*command, "--size", "64", "--seconds", "60", "--workers", "2", "--identities", "2"],
-        env=ENVIRONMENT,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 300
-    while not list(tmp_path.glob("out/*/.*.talkhead/*.partial")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
-    _, told = process.communicate(timeout=300)
-    assert process.returncode == 130
-    assert "Traceback" not in told.decode()
+    long = ["--size", "64", "--seconds", "60", "--workers", "2", "--identities", "2"]
+    told = tmp_path / "told"
+    with copy(synth_in_session, *long, "-o", tmp_path / "out", "-q", told=told) as (process, _):
+        deadline = time.monotonic() + 300
+        while not list(tmp_path.glob("out/*/.*.talkhead/*.partial")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it
+        process.join(300)
+    assert process.exitcode == 130
+    assert "Traceback" not in told.read_text()
     assert list(tmp_path.glob("out/*/.*.talkhead/*.partial")) == []

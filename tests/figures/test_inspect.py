@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -46,12 +47,14 @@ def driving(tmp_path: Path) -> Path:
     return make_clip(tmp_path / "drive.mp4", frames=3, audio=False)
 
 
-@pytest.fixture
-def dissected(portrait: Path, driving: Path):  # type: ignore[no-untyped-def]
-    """The anatomy of a driving frame, for any engine."""
+@pytest.fixture(scope="module")
+def dissected(portrait: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """The anatomy of a driving frame, for any engine; of each engine it is made once."""
+    driving = make_clip(tmp_path_factory.mktemp("drive") / "drive.mp4", frames=2, audio=False)
 
-    def look(engine: Engine, number: int = 1) -> Activations:
-        return Inspector(engine, portrait, driving, CENTRED).frame(number)
+    @functools.cache
+    def look(engine: Engine) -> Activations:
+        return Inspector(engine, portrait, driving, CENTRED).frame(1)
 
     return look
 

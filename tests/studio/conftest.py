@@ -12,9 +12,30 @@ import pytest
 from media import loop, make_clip
 
 if TYPE_CHECKING:
+    import numpy as np
     from studio_page import Client
 
+    from talkhead.faces.finder import FaceFinder
+    from talkhead.structs import Face
     from talkhead.studio.state import Studio
+
+
+@pytest.fixture(scope="module", autouse=True)
+def faces_are_found_once() -> Iterator[None]:
+    """The same few pictures are chosen in page after page: each is searched for faces once."""
+    from talkhead.faces.finder import FaceFinder
+
+    find, found = FaceFinder.find, {}
+
+    def remembered(self: FaceFinder, rgb: np.ndarray, every: bool = False) -> list[Face]:
+        key = (rgb.shape, rgb.tobytes(), every)
+        if key not in found:
+            found[key] = find(self, rgb, every)
+        return list(found[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FaceFinder, "find", remembered)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +56,9 @@ def client(running: tuple[Studio, int]) -> Client:
 
 @pytest.fixture(scope="session")
 def hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A driving video of an hour, at ten frames per second."""
+    """A driving video of an hour, at one frame per second."""
     folder = tmp_path_factory.mktemp("hour")
-    clip = make_clip(folder / "clip.mp4", frames=100, rate=10, audio=False)
+    clip = make_clip(folder / "clip.mp4", frames=10, rate=1, audio=False)
     return loop(clip, folder / "hour.mp4", 360)
 
 
