@@ -96,11 +96,16 @@ STEPS = {
         "import torch; from talkhead.config import PRESETS; from talkhead.models import build\n"
         "with torch.device('meta'): [build(PRESETS[n]) for n in ('codebook-lite', *FAMILIES)]"
     ),
+    "the studio": (
+        "import contextlib\nwith contextlib.suppress(ImportError): import talkhead.studio.server"
+    ),
 }
 STEP_BY_STEP = """
 import json, sys
 FAMILIES = ("mcnet", "fomm", "tpsmm")
-steps, found = json.loads(sys.argv[1]), {}
+steps, found, reached = json.loads(sys.argv[1]), {}, []
+calls = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname")
+sys.addaudithook(lambda event, given: event in calls and reached.append(f"{event} {given}"))
 for name, code in steps.items():
     before = set(sys.modules)
     exec(code)
@@ -108,13 +113,16 @@ for name, code in steps.items():
 import talkhead
 talkhead.BatchOptions, talkhead.BenchmarkOptions
 found["hidden"] = [n for n in ("batch", "benchmark") if not callable(getattr(talkhead, n))]
-print(json.dumps(found))
+print(json.dumps(found | {"reached": reached}))
 """
 
 
 @pytest.fixture(scope="module")
 def imported() -> dict[str, set[str]]:
-    """Packages that each of the `STEPS` imports beyond those before it; names that are "hidden"."""
+    """Packages that each of the `STEPS` imports beyond those before it.
+
+    "hidden" are names, "reached" are addresses and names of machines that were asked for.
+    """
     command = [sys.executable, "-c", STEP_BY_STEP, json.dumps(STEPS)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -148,3 +156,7 @@ def test_public_functions_are_not_hidden_by_rooms_of_their_names(
     imported: dict[str, set[str]],
 ) -> None:
     assert imported["hidden"] == set()
+
+
+def test_nobody_is_called_by_what_is_imported(imported: dict[str, set[str]]) -> None:
+    assert imported["reached"] == set()

@@ -19,6 +19,7 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 from talkhead.benchmark.loop import PlainLoop, Task, run_apart
+from talkhead.benchmark.machine import PEAK_SIDES
 from talkhead.benchmark.probes import probes
 from talkhead.benchmark.stages import Scene, count_work, inside_model
 from talkhead.benchmark.subject import Subject, load_subject, resized, untrained
@@ -190,7 +191,11 @@ def quick(toy_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """One whole run, and its plot."""
     plot = tmp_path_factory.mktemp("plot") / "plot.png"
     options = ("--quick", "--json", "--plot", plot, "--lengths", "4,8", "--sizes", 128)
-    return run("--weights", toy_weights, "--device", "cpu", "--frames", 4, *options), plot
+    with pytest.MonkeyPatch.context() as smaller:
+        smaller.setattr("talkhead.benchmark.benchmark.PHOTO", (480, 270))
+        smaller.setattr("talkhead.benchmark.benchmark.PHOTO_CROP", "150,25,180")
+        smaller.setitem(PEAK_SIDES, "cpu", (64, 128))
+        return run("--weights", toy_weights, "--device", "cpu", "--frames", 4, *options), plot
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +224,7 @@ def test_json_has_every_stage_and_whole_renders(facts: dict[str, Any]) -> None:
         ("64 px, face tracked", 4),
         ("64 px, as the plain loop", 4),
         ("128 px, with the source's detail", 4),
-        ("in a photo of 1080 lines", 4),
+        ("in a photo of 270 lines", 4),
     ]
     assert [render["frames"] for render in facts["lengths"]] == [4, 8]
     assert facts["driven_gmac"] > facts["source_gmac"] > 0

@@ -103,9 +103,10 @@ def write_camera(path: Path) -> Path:
     """The example driver as the film of a fake camera."""
     with av.open(str(path), "w", format="mjpeg") as output:
         stream = output.add_stream("mjpeg", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuvj420p"
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuvj420p"
         for frame in VideoReader(EXAMPLES / "driving.mp4", frames=25):
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(frame.rgb, "rgb24")))
+            small = cv2.resize(frame.rgb, (320, 240), interpolation=cv2.INTER_AREA)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(small, "rgb24")))
         output.mux(stream.encode(None))
     return path
 
@@ -317,7 +318,7 @@ def test_photo_and_driver_come_from_the_camera(page: Page) -> None:
     expect(page.locator("#portrait h2 small")).to_contain_text("camera.png")
     page.click("#driving button:has-text('Camera')")
     page.click("#camera button:has-text('Record')")
-    page.wait_for_timeout(1000)
+    page.wait_for_timeout(500)
     page.click("#camera button:has-text('Stop and use')")
     expect(page.locator("#driving h2 small")).to_contain_text("camera.webm")
     expect(page.locator("#strip-note")).to_contain_text("frames in")

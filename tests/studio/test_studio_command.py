@@ -9,13 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studio_page import Client  # isort: skip - it skips this file without the extra
+from copies import copy, talkhead
 from media import make_clip, moving_picture
 from typer.testing import CliRunner
 
@@ -64,19 +68,27 @@ def test_weights_that_cannot_be_read_end_the_command(tmp_path: Path) -> None:
     assert "bad.safetensors" in result.stderr
 
 
-# Writes every address that Python's sockets are told of, and every program that is started.
-WATCHED = """
-import sys
-watched = open(sys.argv.pop(1), "w", buffering=1)
-def watch(event, given):
-    if event in ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"):
-        print("address", given[1][0] if isinstance(given[1], tuple) else "local", file=watched)
-    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "subprocess.Popen", "os.system"):
-        print(event, given[0], file=watched)
-sys.addaudithook(watch)
-from talkhead.__main__ import main
-main()
-"""
+def studio_that_is_watched(watched: Path, folder: Path, *words: object) -> None:
+    """Write every address that Python's sockets are told of, and every program that is started.
+
+    What is imported does not either: `test_house` sees to that.
+    """
+    tempfile.tempdir = str(folder)
+    file = watched.open("w", buffering=1)
+
+    def watch(event: str, given: tuple[Any, ...]) -> None:
+        if event in ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"):
+            print("address", given[1][0] if isinstance(given[1], tuple) else "local", file=file)
+        elif event in PROGRAMS_AND_NAMES:
+            print(event, given[0], file=file)
+
+    sys.addaudithook(watch)
+    talkhead("studio", *words)
+
+
+PROGRAMS_AND_NAMES = (
+    *("socket.getaddrinfo", "socket.gethostbyname", "subprocess.Popen", "os.system"),
+)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -100,9 +112,9 @@ def test_from_start_to_end_only_this_machine_is_talked_to_and_all_files_are_remo
             live.send(to_jpeg(moving_picture(0)))
             assert isinstance(live.recv(timeout=60), bytes)
         assert len(list(work.rglob("portrait.png"))) == 1
-        studio.send_signal(signal.SIGTERM)
-        studio.wait(timeout=60)
-    assert studio.returncode in (130, 143)  # 128 and the signal, where it is told
+        os.kill(studio.pid, signal.SIGTERM)
+        studio.join(60)
+    assert studio.exitcode in (130, 143)  # 128 and the signal, where it is told
     assert list(work.iterdir()) == []
     seen = {*watched.read_text().splitlines()}
     assert "address 127.0.0.1" in seen  # it was watched
@@ -110,19 +122,11 @@ def test_from_start_to_end_only_this_machine_is_talked_to_and_all_files_are_remo
 
 
 @contextmanager
-def started(
-    watched: Path, weights: Path, folder: Path
-) -> Iterator[tuple[subprocess.Popen[str], Client]]:
+def started(watched: Path, weights: Path, folder: Path) -> Iterator[tuple[BaseProcess, Client]]:
     """The command as a process of its own, its files in `folder`, and a page of it."""
-    words = ["studio", "--port", "0", "--weights", str(weights)]
-    with subprocess.Popen(
-        [sys.executable, "-c", WATCHED, str(watched), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
-    ) as studio:  # fmt: skip
-        try:
-            assert studio.stdout is not None
-            port = int(re.search(r":(\d+)/", studio.stdout.readline())[1])  # type: ignore[index]
-            yield studio, Client(port).begin()
-        finally:
-            studio.kill()
+    words = ["--port", "0", "--weights", weights]
+    told = watched.with_name("told")
+    with copy(studio_that_is_watched, watched, folder, *words, told=told) as (studio, stdout):
+        line = os.fdopen(os.dup(stdout)).readline()
+        port = int(re.search(r":(\d+)/", line)[1])  # type: ignore[index]
+        yield studio, Client(port).begin()
