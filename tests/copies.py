@@ -57,5 +57,6 @@ def _begin(
     os.dup2(stdout, 1)
     os.close(stdout)
     os.dup2(os.open(told, os.O_WRONLY | os.O_CREAT), 2)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w")
+    sys.stdin = os.fdopen(0)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
     run(*arguments)

@@ -27,7 +27,14 @@ from talkhead.animation.threads import BackgroundWriter
 from talkhead.cli import app
 from talkhead.cli.console import plain_errors
 from talkhead.cli.renders import JOURNAL
-from talkhead.interrupts import ENDING, CalledFromC, EndInOrder, Interrupted, ending_in_order, held_off
+from talkhead.interrupts import (
+    ENDING,
+    CalledFromC,
+    EndInOrder,
+    Interrupted,
+    ending_in_order,
+    held_off,
+)
 from talkhead.printable import csv_text, markdown_text, printable
 from talkhead.video import VideoReader, VideoWriter
 

@@ -80,7 +80,9 @@ def test_ssim_equals_its_formula_in_the_valid_region() -> None:
     window = np.outer(kernel, kernel) / kernel.sum() ** 2
 
     def mean(channel: np.ndarray) -> np.ndarray:
-        return (np.lib.stride_tricks.sliding_window_view(channel, window.shape) * window).sum((2, 3))
+        return (np.lib.stride_tricks.sliding_window_view(channel, window.shape) * window).sum(
+            (2, 3)
+        )
 
     values = []
     for c in range(3):
@@ -105,7 +107,9 @@ def test_ssim_as_mcnet_published_it_equals_its_formula() -> None:
     window = np.full((7, 7), 1 / 49)
 
     def mean(channel: np.ndarray) -> np.ndarray:
-        return (np.lib.stride_tricks.sliding_window_view(channel, window.shape) * window).sum((2, 3))
+        return (np.lib.stride_tricks.sliding_window_view(channel, window.shape) * window).sum(
+            (2, 3)
+        )
 
     values = []
     for c in range(3):
