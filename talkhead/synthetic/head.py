@@ -17,8 +17,6 @@ from talkhead.synthetic.looks import Expression, Identity, Pose, Scene
 from talkhead.synthetic.paint import atlas, background
 from talkhead.synthetic.shape import EYE_X, MOUTH_CORNER, MOUTH_Y, Skin
 
-__all__ = ["KEYPOINTS", "Expression", "Head", "Identity", "Pose", "Rendering", "Scene"]
-
 KEYPOINTS = (
     "forehead", "chin", "left side", "right side", "left jaw", "right jaw", "nose tip",
     "left eye", "right eye", "left brow", "right brow", "left mouth corner", "right mouth corner",
@@ -93,8 +91,9 @@ class Head:
         starts = np.cumsum([0, *counts])
         self._points = np.concatenate([part.points for part in pieces])
         self._places = np.concatenate([parts.atlas_place(part, texels) for part in pieces])
-        self._steady = np.concatenate([part.steady for part in pieces])[:, None]
-        self._air = np.concatenate([part.open_air for part in pieces])
+        each = list(zip(counts, pieces, strict=True))
+        self._steady = np.concatenate([np.full(n, part.steady) for n, part in each])[:, None]
+        self._air = np.concatenate([np.full(n, part.open_air) for n, part in each])
         self._gloss = np.repeat([part.gloss for part in pieces], counts)
         self.triangles = np.concatenate(
             [part.triangles + start for part, start in zip(pieces, starts, strict=False)]

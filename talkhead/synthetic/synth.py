@@ -23,7 +23,8 @@ from talkhead.io.owned import delete_own
 from talkhead.processes import in_processes
 from talkhead.progress import Progress, shown
 from talkhead.synthetic.babble import SOUND_RATE, perform
-from talkhead.synthetic.head import Head, Identity, Scene
+from talkhead.synthetic.head import Head
+from talkhead.synthetic.looks import Identity, Scene
 from talkhead.synthetic.options import SynthOptions
 from talkhead.video import VideoWriter
 
