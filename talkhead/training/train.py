@@ -29,7 +29,7 @@ from talkhead.training.data.library import Library
 from talkhead.training.distributed import ProcessGroup, may_restart, process_group
 from talkhead.training.folder import clear_run, run_folder
 from talkhead.training.loop.logging import RunLog, choose_screen
-from talkhead.training.loop.loop import Limits, Outcome, run_loop
+from talkhead.training.loop.loop import Outcome, run_loop
 from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import (
     STATE,
@@ -138,16 +138,10 @@ def _train(run: Run, preparing: Preparing) -> Outcome | None:
             trainer.average.restart()
         saver = make_saver(options, split, library, trainer, batches, done)
 
-    limits = Limits(
-        recipe.num_steps(len(library.identities)),
-        options.minutes,
-        options.validate_steps,
-        options.save_minutes,
-        options.report_steps,
-    )
+    steps = recipe.num_steps(len(library.identities))
     screen = choose_screen(options.quiet or not processes.is_main)
     outcome = run_loop(
-        *(trainer, batches, limits, saver, screen),
+        *(trainer, batches, options, steps, saver, screen),
         first=done,
         seconds=seconds,
         finish=partial(finish, trainer, library, teacher),

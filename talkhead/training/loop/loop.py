@@ -20,17 +20,7 @@ from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import WEIGHTS
 from talkhead.training.loop.trainer import Diverged, Trainer
 from talkhead.training.loop.validation import Score
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When to stop and when to pause: in steps and minutes; minutes replace steps."""
-
-    steps: int
-    minutes: float | None
-    validate_steps: int
-    save_minutes: float
-    report_steps: int
+from talkhead.training.options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -105,22 +95,11 @@ class RunningMeans:
         return means
 
 
-class Clock:
-    """Time spent in the loop, before an interruption included."""
-
-    def __init__(self, seconds: float) -> None:
-        self._start = time.monotonic() - seconds
-
-    @property
-    def seconds(self) -> float:
-        """Spent so far."""
-        return time.monotonic() - self._start
-
-
 def run_loop(
     trainer: Trainer,
     batches: Batches,
-    limits: Limits,
+    options: TrainOptions,
+    steps: int,
     saver: RunSaver | None,
     screen: Screen,
     *,
@@ -130,27 +109,28 @@ def run_loop(
 ) -> Outcome:
     """Train from step `first` to the end; `seconds` were spent before it.
 
+    The end is after `steps`, or after the minutes of the options, which replace them.
     `finish` is called by the process that saves, when all steps are done, before the last saving.
 
     Ctrl-C saves and raises KeyboardInterrupt. So does, where it can, what goes wrong with data,
     memory or disk: then the TalkheadError is raised after saving.
     """
-    stop, reporter = Stop(), Reporter(trainer, limits, saver, screen, first, Clock(seconds))
-    clock, device = reporter.clock, trainer.compute.device
-    stream, step, saved = batches.stream(first), first, clock.seconds
+    stop, device = Stop(), trainer.compute.device
+    reporter = Reporter(trainer, options, steps, saver, screen, first, seconds)
+    stream, step, saved = batches.stream(first), first, reporter.seconds
     if saver:
         saver.run_log.write(first, seconds)
     try:
         with stop.watch(), trainer.explain_memory():
-            while (progress := share_done(trainer, limits, step, clock)) < 1:
+            while (progress := reporter.share_done(step)) < 1:
                 terms = trainer.train_step(next(stream), step, progress)
                 step += 1
                 reporter.add(terms, step)
-                if saver and step % limits.validate_steps == 0:
+                if saver and step % options.validate_steps == 0:
                     saver.validate(step)
-                if saver and clock.seconds - saved > 60 * limits.save_minutes:
-                    saver.save(step, clock.seconds)
-                    saved = clock.seconds
+                if saver and reporter.seconds - saved > 60 * options.save_minutes:
+                    saver.save(step, reporter.seconds)
+                    saved = reporter.seconds
                 if trainer.processes.any(stop.wanted, device):
                     stop.wanted = True
                     break
@@ -158,23 +138,23 @@ def run_loop(
     except TalkheadError as error:
         if saver and step > first and not isinstance(error, Diverged):
             with suppress(TalkheadError):
-                saver.save(step, clock.seconds)
+                saver.save(step, reporter.seconds)
         raise
     finally:
         stream.close()
         screen.close()
     if saver:
-        end_run(trainer, saver, None if stop.wanted else finish, stop.wanted, step, clock)
+        end_run(trainer, saver, None if stop.wanted else finish, stop.wanted, step, reporter)
     if stop.wanted:
         raise KeyboardInterrupt if stop.number is None else Interrupted(stop.number)
     pairs = (step - first) * trainer.recipe.batch_size
     return Outcome(
         weights=str(saver.folder / WEIGHTS) if saver else "",
         steps=step,
-        seconds=clock.seconds,
-        pairs_per_second=pairs / max(clock.seconds - seconds, 1e-9),
+        seconds=reporter.seconds,
+        pairs_per_second=pairs / max(reporter.seconds - seconds, 1e-9),
         skipped=trainer.skipped,
-        losses=reporter.latest(),
+        losses=reporter.losses,
         score=saver.score if saver else None,
     )
 
@@ -185,69 +165,79 @@ def end_run(
     finish: Callable[[], None] | None,
     stopped: bool,
     step: int,
-    clock: Clock,
+    reporter: Reporter,
 ) -> None:
     """Save the run; one that came to its end is finished, validated and saved once more."""
     if not stopped and finish is None:
         saver.validate(step)
-    saver.save(step, clock.seconds)  # before the end changes anything: safe, whatever comes
+    saver.save(step, reporter.seconds)  # before the end changes anything: safe, whatever comes
     if finish is not None:
         with trainer.explain_memory():
             finish()
         saver.forget()
         saver.validate(step)
-        saver.save_finished(step, clock.seconds)
+        saver.save_finished(step, reporter.seconds)
     saver.run_log.close()
 
 
-def share_done(trainer: Trainer, limits: Limits, step: int, clock: Clock) -> float:
-    """How much of the run is done, from 0 to 1, equal in all processes."""
-    if limits.minutes is None:
-        return step / limits.steps
-    own = torch.tensor(clock.seconds / (60 * limits.minutes), device=trainer.compute.device)
-    return float(trainer.processes.mean(own).item())
-
-
 class Reporter:
-    """Means of the loss terms, shown and remembered every few steps."""
+    """How far a run is, and the means of its loss terms, shown and remembered every few steps.
+
+    losses: the means of the last steps.
+    """
 
     def __init__(
         self,
         trainer: Trainer,
-        limits: Limits,
+        options: TrainOptions,
+        steps: int,
         saver: RunSaver | None,
         screen: Screen,
         first: int,
-        clock: Clock,
+        seconds: float,
     ) -> None:
-        self.trainer, self.limits, self.saver, self.screen = trainer, limits, saver, screen
-        self.clock = clock
+        self.trainer, self.options, self.steps = trainer, options, steps
+        self.saver, self.screen = saver, screen
+        self.losses: dict[str, float] = {}
         self._means = RunningMeans()
-        self._losses: dict[str, float] = {}
-        self._step, self._seconds = first, clock.seconds
+        self._start = time.monotonic() - seconds
+        self._step, self._seconds = first, seconds
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in the loop so far, before an interruption included."""
+        return time.monotonic() - self._start
+
+    def share_done(self, step: int) -> float:
+        """How much of the run is done, from 0 to 1, equal in all processes."""
+        if self.options.minutes is None:
+            return step / self.steps
+        share = self.seconds / (60 * self.options.minutes)
+        own = torch.tensor(share, device=self.trainer.compute.device)
+        return float(self.trainer.processes.mean(own).item())
 
     def add(self, terms: dict[str, Tensor], step: int) -> None:
         """Count the terms of a step; report if it is time."""
         self._means.add(terms)
-        first = not self._losses  # something to look at from the first step on
-        if step % self.limits.report_steps == 0 or first:
+        first = not self.losses  # something to look at from the first step on
+        if step % self.options.report_steps == 0 or first:
             self.report(step)
 
     def report(self, step: int) -> None:
         """Show and remember the means since the last report."""
         if step == self._step:
             return
-        now, recipe = self.clock.seconds, self.trainer.recipe
+        now, recipe = self.seconds, self.trainer.recipe
         pace = (now - self._seconds) / (step - self._step)
-        self._losses = self._means.means()
+        self.losses = self._means.means()
         progress = TrainingProgress(
             done=step,
-            total=None if self.limits.minutes is not None else self.limits.steps,
+            total=None if self.options.minutes is not None else self.steps,
             seconds=now,
             left=max(0.0, self._left(step, now, pace)),
             pairs=recipe.batch_size / max(pace, 1e-9),
             rate=self.trainer.optimizer.param_groups[1]["lr"] / max(recipe.learning_rate, 1e-12),
-            terms=self._losses,
+            terms=self.losses,
             notes=self.saver.notes if self.saver else {},
         )
         self._step, self._seconds = step, now
@@ -257,10 +247,6 @@ class Reporter:
 
     def _left(self, step: int, now: float, pace: float) -> float:
         """Seconds to the end, at the pace of the last steps."""
-        if self.limits.minutes is not None:
-            return 60 * self.limits.minutes - now
-        return (self.limits.steps - step) * pace
-
-    def latest(self) -> dict[str, float]:
-        """The means of the last steps."""
-        return self._losses
+        if self.options.minutes is not None:
+            return 60 * self.options.minutes - now
+        return (self.steps - step) * pace

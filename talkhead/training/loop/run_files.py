@@ -44,10 +44,8 @@ class RunSaver:
         if self.validation is None or step == self._validated:
             return
         self._validated = step
-        compute, model = self.trainer.compute, self.trainer.average.model
-        self.score, drawn = self.validation(
-            model, compute.device, compute.precision, self.trainer.recipe
-        )
+        model = self.trainer.average.model
+        self.score, drawn = self.validation(model, self.trainer.compute, self.trainer.recipe)
         pictures = self.folder / "pictures"
         pictures.mkdir(exist_ok=True)
         sheet = self.validation.sheet(drawn)

@@ -17,6 +17,7 @@ from talkhead.data.landmarks import MESH
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
 from talkhead.structs import NOWHERE
+from talkhead.training.compute import Compute
 from talkhead.training.data.frames import frames_on_demand
 from talkhead.training.loop.partial_models import MotionOnly, partial_model
 from talkhead.training.recipes.recipe import Recipe
@@ -47,20 +48,17 @@ class Validation:
     driving_mesh: Tensor
 
     @torch.inference_mode()
-    def __call__(
-        self, model: Network, device: torch.device, precision: torch.dtype, recipe: Recipe
-    ) -> tuple[Score, Tensor]:
+    def __call__(self, model: Network, compute: Compute, recipe: Recipe) -> tuple[Score, Tensor]:
         """Score a model, and what it drew for the first pairs."""
         training = model.training
         model.eval()
         stage = partial_model(model, recipe)
         drawn = []
         for number, (source, driving) in enumerate(zip(self.source, self.driving, strict=True)):
-            pair = torch.stack([source, driving]).to(device).float() / 255
-            meshes = self._meshes(model, number, device)
+            pair = torch.stack([source, driving]).to(compute.device).float() / 255
+            meshes = self._meshes(model, number, compute.device)
             first, second = ({"mesh": mesh} for mesh in meshes) if meshes else ({}, {})
-            half = precision is not torch.float32
-            with torch.autocast(device.type, precision, enabled=half):
+            with compute.autocast():
                 if stage is model:  # what `animate` draws
                     state = model.encode_source(pair[:1], **first)
                     image = model.render(state, model.detect(pair[1:], **second))
