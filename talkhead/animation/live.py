@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from talkhead.animation.driving import DrivingBatch, batches
+from talkhead.animation.driving import Cropped, DrivingBatch, batches
 from talkhead.animation.live_portrait import load_live
 from talkhead.animation.renderer import FrameRenderer, RenderedFrame
 from talkhead.animation.settings import RenderSettings
@@ -21,8 +21,7 @@ from talkhead.animation.threads import BackgroundWriter, DroppingPrefetcher, Pre
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.progress import Progress
-from talkhead.structs import Frame
-from talkhead.video import LiveReader, StreamWriter, VideoReader
+from talkhead.video import LiveReader, StreamWriter
 
 log = logging.getLogger(__name__)
 
@@ -77,8 +76,6 @@ class LiveAnimator:
         keep_up: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        if len(sources) != 1 and settings.layout != "grid":
-            raise TalkheadError("several sources in one output need the layout `grid`")
         if settings.sound and reader.has_sound:
             log.warning("the driver's sound is left out: live output has none")
         self._engine = engine
@@ -149,7 +146,7 @@ class LiveAnimator:
             seconds = time.perf_counter()
             cropped = self._cropper.crop(frame.rgb)
             if cropped is not None:
-                yield TimedCrop(*cropped, frame.pts, seconds)
+                yield TimedCrop(frame.pts, *cropped, seconds)
             else:
                 if self._faceless == 0:
                     log.warning("no face in the driver yet; waiting for one")
@@ -182,36 +179,10 @@ class LiveAnimator:
 
 
 @dataclass(frozen=True)
-class TimedCrop:
-    """A cropped driving picture, and when it came.
+class TimedCrop(Cropped):
+    """A cropped driving picture, and when it came: `perf_counter` at its arrival."""
 
-    The picture, the one that moves the portrait (the last with the face), its time in the video,
-    and `perf_counter` at its arrival.
-    """
-
-    picture: np.ndarray
-    moving: np.ndarray
-    pts: int
     seconds: float
-
-
-class FileReader:
-    """A video file, played through once."""
-
-    def __init__(self, path: Path, settings: RenderSettings) -> None:
-        self._reader = VideoReader(
-            path,
-            start=settings.start,
-            end=settings.end,
-            rate=settings.rate,
-            track=settings.video_track,
-        )
-        self.time_base = self._reader.info.time_base
-        self.rate = self._reader.info.rate
-        self.has_sound = self._reader.info.audio_codec is not None
-
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(self._reader)
 
 
 def raw_size(text: str) -> tuple[int, int]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.animation.driving import DrivingBatch
-from talkhead.animation.portrait import Portrait, load_portrait
-from talkhead.animation.renderer import FrameRenderer, check_abilities
-from talkhead.animation.resolution import add_detail, settle_size
+from talkhead.animation.portrait import Portrait
+from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.resolution import load_sources
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
 from talkhead.faces.alignment import make_finder
@@ -57,12 +57,9 @@ def load_live(
         raise TalkheadError(
             "live motion is measured from the first frame; leave out the anchor's number"
         )
-    check_abilities(engine, settings)
     finder = make_finder(settings.detector, str(engine.device))
-    found = [load_portrait(path, engine, settings, finder) for path in sources]
-    settled = settle_size(settings, found, engine.image_size)
+    portraits, settled = load_sources(sources, engine, settings, finder)
     framer = Framer(settings.driving_policy, finder, settings.driving_face)
-    portraits = [add_detail(source, engine, settled) for source in found]
     return portraits, settled, FrameCropper(framer, engine.image_size)
 
 

@@ -110,10 +110,3 @@ def choose_transfer(
         settings.strengths,
         source.picture,
     )
-
-
-def check_abilities(engine: Engine, settings: RenderSettings) -> None:
-    """Raise TalkheadError where settings ask for what these weights cannot do."""
-    if settings.motion == "avd":
-        engine.require_avd()
-    engine.require_parts(settings.strengths)
