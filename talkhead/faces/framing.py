@@ -16,7 +16,7 @@ import numpy as np
 
 from talkhead.faces.appearance import Appearance
 from talkhead.faces.choice import NoFaceError, choose
-from talkhead.faces.crop import centre_square, cut, whole_pixels
+from talkhead.faces.crop import centre_square, cut, rotation, whole_pixels
 from talkhead.faces.tracker import FaceTracker
 from talkhead.structs import Crop, Face, Frame
 
@@ -50,8 +50,7 @@ def upright_crop(face: Face, frame_width: int, frame_height: int) -> Crop:
     """The same for a still picture: turned with a head that lies by more than `UPRIGHT` degrees."""
     if abs(face.roll) <= UPRIGHT:
         return face_crop(face, frame_width, frame_height)
-    angle = math.radians(face.roll)
-    axes = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    axes = rotation(math.radians(face.roll))
     turned = face.points[:, :2] @ axes
     low, high = turned.min(axis=0), turned.max(axis=0)
     side = float(high[1] - low[1]) / FACE_SHARE
