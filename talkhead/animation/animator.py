@@ -21,7 +21,7 @@ from talkhead.animation.driving import (
 from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_output, stamps
 from talkhead.animation.portrait import Portrait
-from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.renderer import FrameRenderer, RenderedFrame
 from talkhead.animation.resolution import load_sources
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
@@ -168,7 +168,11 @@ class Animator:
         skip, count = writer.frames_done, 0
         depth = max(QUEUE_FRAMES, 2 * self.engine.batch_size)
         renderer = FrameRenderer(self.engine, sources, anchors, settings, driver.time_base)
-        with BackgroundWriter(renderer.compose_into(writer), depth) as behind:
+
+        def write(frame: RenderedFrame) -> None:
+            writer.write(renderer.compose(frame), frame.pts)
+
+        with BackgroundWriter(write, depth) as behind:
             for batch in driver.batches(pictures=settings.layout != "result"):
                 for frame in renderer.draw(batch, max(skip - count, 0)):
                     behind.put(frame)

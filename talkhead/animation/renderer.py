@@ -19,7 +19,6 @@ from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.motion.smoothing import Smoother
 from talkhead.options import LARGEST_SIDE
 from talkhead.structs import Keypoints
-from talkhead.video import VideoWriter
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,6 @@ class FrameRenderer:
         side = self._settings.size
         assert side != "auto"
         return arrange(self._settings.layout, portraits, frame.driving, frame.results, side)
-
-    def compose_into(self, writer: VideoWriter) -> Callable[[RenderedFrame], None]:
-        """Composing and encoding, as one step that can run on a thread of its own."""
-        return lambda frame: writer.write(self.compose(frame), frame.pts)
 
 
 def choose_transfer(

@@ -230,15 +230,12 @@ def pretrain_keypoints(
     """Teach keypoints from landmarks before anything else is learned."""
     recipe, processes = trainer.recipe, trainer.processes
     how = recipe.landmark_start or LandmarkStart()
-    pictures = Batches(
-        with_landmarks_only(batches.library, batches.pairs.portraits),
-        keypoint_recipe(recipe, how.keypoint_batch * processes.size),
-        size=batches.size,
-        seed=options.seed,
-        share=batches.share,
-        mirror=batches.mirror,
-        workers=options.workers,
-        device=trainer.compute.device,
+    pictures = replace(
+        batches,
+        library=with_landmarks_only(batches.library, batches.portraits),
+        recipe=keypoint_recipe(recipe, how.keypoint_batch * processes.size),
+        flow_size=None,
+        portraits=None,
     )
 
     def report(done: int, steps: int, value: float, jacobian: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import numpy as np
 import torch
@@ -99,6 +99,7 @@ class Item:
     warp: np.ndarray
 
 
+@dataclass(eq=False)
 class Batches:
     """Draws and prepares the batches of one process.
 
@@ -110,30 +111,20 @@ class Batches:
     device:  where batches are wanted; their pixels are changed there.
     """
 
-    def __init__(
-        self,
-        library: Library,
-        recipe: Recipe,
-        *,
-        size: int,
-        seed: int,
-        flow_size: int | None = None,
-        portraits: Library | None = None,
-        share: tuple[int, int] = (0, 1),
-        mirror: Tensor | None = None,
-        workers: int = 1,
-        device: torch.device | None = None,
-    ) -> None:
-        self.library = library
-        self.recipe = recipe
-        self.size = size
-        self.seed = seed
-        self.flow_size = flow_size
-        self.pairs = Pairs(library, portraits, recipe.augmentation)
-        self.share = share
-        self.mirror = torch.arange(MESH) if mirror is None else mirror
-        self.workers = workers
-        self.device = device or torch.device("cpu")
+    library: Library
+    recipe: Recipe
+    _: KW_ONLY
+    size: int
+    seed: int
+    flow_size: int | None = None
+    portraits: Library | None = None
+    share: tuple[int, int] = (0, 1)
+    mirror: Tensor | None = None
+    workers: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        self.pairs = Pairs(self.library, self.portraits, self.recipe.augmentation)
 
     def stream(self, step: int) -> Generator[Batch, None, None]:
         """The batches from a step on, endlessly; workers run ahead.
@@ -177,7 +168,8 @@ class Batches:
         nothing = np.zeros((2, MESH, 2), np.float32)
         points = np.stack([nothing if each is None else each[..., :2] for each in known])
         centred = torch.from_numpy(points) * (self.size / (self.size - 1))  # edges to pixel centres
-        landmarks = augment.move_points(centred, change, self.mirror)
+        mirror = torch.arange(MESH) if self.mirror is None else self.mirror
+        landmarks = augment.move_points(centred, change, mirror)
         landmarks = torch.where(has_landmarks[:, None, None, None], landmarks, NOWHERE)
         warp = stack_warps([item.warp for item in items], how.equivariance_kernel)
         draw = Draw(pixels, landmarks, has_landmarks, change, warp)

@@ -202,17 +202,19 @@ class RunLog:
                 f"cannot write to {self.folder} ({error.strerror}); make room and go on from the "
                 "last checkpoint with --resume"
             ) from error
-        if self._board is not None:
-            for name, value in progress.terms.items():
-                self._board.add_scalar(f"loss/{name}", value, progress.done)
-            self._board.add_scalar("images per second", 2 * progress.pairs, progress.done)
+        losses = {f"loss/{name}": value for name, value in progress.terms.items()}
+        self._draw({**losses, "images per second": 2 * progress.pairs}, progress.done)
 
     def add_validation(self, step: int, values: dict[str, float]) -> None:
         """Remember what validation found."""
         self.validations.append({"step": step, **values})
+        self._draw({f"validation/{name}": value for name, value in values.items()}, step)
+
+    def _draw(self, values: dict[str, float], step: int) -> None:
+        """Show numbers in TensorBoard."""
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(f"validation/{name}", value, step)
+                self._board.add_scalar(name, value, step)
 
     def add_picture(self, step: int, picture: np.ndarray) -> None:
         """Show rgb uint8 (H, W, 3) in TensorBoard."""
