@@ -7,14 +7,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 PATIENCE = 10.0  # seconds that saving may take before a further signal ends the program at once
+Handler = Callable[[int, FrameType | None], None]
 AGAIN = 0.002  # seconds after which a signal that came too early is sent once more
 
 
@@ -93,24 +95,35 @@ def ending_in_order() -> Iterator[None]:
 
 
 @contextmanager
-def held_off() -> Iterator[None]:
-    """Ending signals that come during the block take effect when it ends.
+def handled_by(handle: Handler) -> Iterator[Mapping[int, Any]]:
+    """Have ending signals that are not ignored call `handle` during the block.
 
-    For short work that must not stop half way. Does nothing outside the main thread, where signals
-    raise no exceptions.
+    Yields what they call else, by number. Does nothing outside the main thread, where signals raise
+    no exceptions.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in ENDING}
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        handlers = {number: signal.getsignal(number) for number in ENDING}
     handlers = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
-    waiting: list[int] = []
     for number in handlers:
-        signal.signal(number, lambda number, _: waiting.append(number))
+        signal.signal(number, handle)
     try:
-        yield
+        yield handlers
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def held_off() -> Iterator[None]:
+    """Ending signals that come during the block take effect when it ends.
+
+    For short work that must not stop half way.
+    """
+    waiting: list[int] = []
+    try:
+        with handled_by(lambda number, _: waiting.append(number)):
+            yield
+    finally:
         if waiting:
             signal.raise_signal(waiting[0])

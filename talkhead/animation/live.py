@@ -14,8 +14,8 @@ from typing import BinaryIO
 import numpy as np
 
 from talkhead.animation.driving import Cropped, DrivingBatch, batches
-from talkhead.animation.live_portrait import load_live
-from talkhead.animation.renderer import FrameRenderer, RenderedFrame
+from talkhead.animation.live_portrait import LiveRenderer
+from talkhead.animation.renderer import RenderedFrame
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter, DroppingPrefetcher, Prefetcher
 from talkhead.errors import TalkheadError
@@ -82,9 +82,9 @@ class LiveAnimator:
         self._reader = reader
         self._keep_up = keep_up
         self._progress = progress
-        self._sources, self._settings, self._cropper = load_live(sources, engine, settings)
+        self._renderer = LiveRenderer(sources, engine, settings, reader.time_base)
+        self._settings = self._renderer.settings
         self._faceless = 0
-        self._drawing: FrameRenderer | None = None
         self._began = 0.0
         self._arrived: dict[int, float] = {}
         self._latencies = array("f")
@@ -144,7 +144,7 @@ class LiveAnimator:
         """Every frame from the first with a face on, cropped."""
         for frame in self._reader:
             seconds = time.perf_counter()
-            cropped = self._cropper.crop(frame.rgb)
+            cropped = self._renderer.crop(frame.rgb)
             if cropped is not None:
                 yield TimedCrop(frame.pts, *cropped, seconds)
             else:
@@ -155,23 +155,14 @@ class LiveAnimator:
     def _draw(self, batch: list[TimedCrop]) -> Iterator[RenderedFrame]:
         pictures = [arrival.picture for arrival in batch]
         keypoints = self._engine.detect([arrival.moving for arrival in batch])
-        if self._drawing is None:
-            self._began = batch[0].seconds
-            self._drawing = FrameRenderer(
-                self._engine,
-                self._sources,
-                [keypoints[:1]] * len(self._sources),
-                self._settings,
-                self._reader.time_base,
-            )
+        self._began = self._began or batch[0].seconds
         self._arrived.update((arrival.pts, arrival.seconds) for arrival in batch)
-        return self._drawing.draw(
+        return self._renderer.draw(
             DrivingBatch(keypoints, [arrival.pts for arrival in batch], pictures)
         )
 
     def _write(self, writer: StreamWriter, drawn: RenderedFrame) -> None:
-        assert self._drawing is not None
-        writer.write(self._drawing.compose(drawn), drawn.pts)
+        writer.write(self._renderer.compose(drawn), drawn.pts)
         delay = time.perf_counter() - self._arrived.pop(drawn.pts)
         self._latencies.append(1000 * delay)
         if self._progress is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from talkhead.data.clips import clip_name
 from talkhead.data.landmarks import DEEPEST, PORTRAITS
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, disk_explained
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.tracker import FaceTracker
 from talkhead.io.arrays import read_arrays
@@ -117,12 +117,8 @@ def _write(file: Path, points: np.ndarray, made_of: str, names: Sequence[str] = 
     arrays: dict[str, Any] = {"points": points, "made_of": np.array(made_of)}
     if names:
         arrays["names"] = np.array(names)
-    try:
+    advice = "give --landmarks a folder with landmark files"
+    with disk_explained(f"cannot write landmarks to {file}", advice):
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file) as partial:
             np.savez(partial, **arrays)
-    except OSError as error:
-        raise TalkheadError(
-            f"cannot write landmarks to {file} ({error.strerror}); give --landmarks a folder with "
-            "landmark files"
-        ) from error

@@ -89,11 +89,6 @@ def region_of_points(points: np.ndarray) -> Region:
     xy = points[:SKIN_POINTS, :2]
     low, high = xy.min(axis=0), xy.max(axis=0)
     (x, y), side = (low + high) / 2, MARGIN * (high - low).max()
-    return Region(float(x), float(y), float(side), roll_of(points))
-
-
-def roll_of(points: np.ndarray) -> float:
-    """By how much the line of the eyes is turned, radians clockwise."""
     left, right = OUTER_EYE_CORNERS
     dx, dy = points[right, :2] - points[left, :2]
-    return math.atan2(dy, dx)
+    return Region(float(x), float(y), float(side), math.atan2(dy, dx))

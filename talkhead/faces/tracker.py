@@ -86,7 +86,8 @@ class FaceTracker:
         if self._following and self._last is not None:
             face = self._follow(rgb, self._last)
         self.jumped = face is None
-        if face is None and self._is_due(changed):
+        due = changed or self._missing < self.HURRY or self._missing % self.PATIENCE == 0
+        if face is None and due:
             face = self._search(rgb)
             if face is not None and self._refine and len(face.points) < MESH_POINTS:
                 face = self._refined(rgb, region_of_points(face.points), face.presence)
@@ -95,10 +96,6 @@ class FaceTracker:
         else:
             self._last, self._following, self._missing = face, True, 0
         return face
-
-    def _is_due(self, changed: bool) -> bool:
-        """Whether this frame, which lacks the face, is searched for it."""
-        return changed or self._missing < self.HURRY or self._missing % self.PATIENCE == 0
 
     def _lose(self) -> None:
         if self._following:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -171,9 +172,7 @@ def whole_folder(path: Path, overwrite: bool, is_own: Callable[[Path], bool]) ->
         publish_folder(made, path, aside, overwrite, is_own)
     finally:
         if made.is_dir():
-            for file in made.iterdir():
-                file.unlink()
-            made.rmdir()
+            shutil.rmtree(made)
 
 
 def check_folder(path: Path, overwrite: bool, is_own: Callable[[Path], bool]) -> list[Path]:

@@ -8,7 +8,6 @@ from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,7 +27,7 @@ from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
 from talkhead.training.distributed import ProcessGroup, may_restart, process_group
 from talkhead.training.folder import clear_run, run_folder
-from talkhead.training.loop.logging import RunLog, choose_screen
+from talkhead.training.loop.logging import RunLog, open_screen
 from talkhead.training.loop.loop import Outcome, run_loop
 from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import (
@@ -139,7 +138,7 @@ def _train(run: Run, preparing: Preparing) -> Outcome | None:
         saver = make_saver(options, split, library, trainer, batches, done)
 
     steps = recipe.num_steps(len(library.identities))
-    screen = choose_screen(options.quiet or not processes.is_main)
+    screen = open_screen(options.quiet or not processes.is_main)
     outcome = run_loop(
         *(trainer, batches, options, steps, saver, screen),
         first=done,
@@ -259,7 +258,6 @@ def describe(
     place = str(trainer.compute.device)
     if trainer.compute.device.type == "cuda":
         place += f" ({torch.cuda.get_device_name(trainer.compute.device)})"
-    arguments = {name: _plain(value) for name, value in vars(options).items()}
     return {
         "talkhead": __version__,
         "torch": torch.__version__,
@@ -276,13 +274,7 @@ def describe(
             "test_clips": len(split.test),
             "unusable": library.broken,
         },
-        "arguments": arguments,
+        "arguments": vars(options),
         "config": config.to_dict(trainer.model.config),
         "recipe": asdict(trainer.recipe),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,9 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, disk_explained
 from talkhead.interrupts import CalledFromC
+from talkhead.io.window import Place, Window
 
 # FFmpeg's names of the containers that are read, recognised by content and whatever the file's
 # name. Of its 300 others some read further files or the network (playlists, SDP), some draw text
@@ -37,10 +37,8 @@ Stamp = tuple[int, int, int]  # inode, size and time of change: what tells state
 
 def stamp_of(path: Path) -> Stamp:
     """Raises TalkheadError when the file is gone."""
-    try:
+    with disk_explained(f"cannot read {path}", "check the path"):
         stat = path.stat()
-    except OSError as error:
-        raise TalkheadError(f"cannot read {path} ({error.strerror}); check the path") from error
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
@@ -53,7 +51,7 @@ def check_unchanged(path: Path, stamp: Stamp) -> None:
         )
 
 
-class Media(CalledFromC):
+class Media(Window, CalledFromC):
     """An open media file: its bytes, and the container that FFmpeg makes of them.
 
     FFmpeg would take an error of the disk for the end of the file, or for damage; here it is kept.
@@ -67,31 +65,16 @@ class Media(CalledFromC):
         self.path = path
         self.name = str(path)  # by its ending FFmpeg chooses between formats that look alike
         self.stamp = stamp_of(path)
-        self._file = path.open("rb", buffering=0)
+        super().__init__(Place(path))
         self._error: OSError | None = None
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int = -1) -> bytes:
         """At most `count` bytes; none at the end and after an error."""
         try:
-            return self._file.read(count) or b""
+            return super().read(count)
         except OSError as error:
             self._error = error
             return b""
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of a file. Places before the beginning, which damage may ask for, lead nowhere."""
-        try:
-            return self._file.seek(offset, whence)
-        except OSError:
-            return -1
-
-    def tell(self) -> int:
-        """The place of the next byte."""
-        return self._file.tell()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
     def check(self, error: av.FFmpegError | None = None) -> None:
         """Raise TalkheadError when reading ended for another reason than the file's own content.

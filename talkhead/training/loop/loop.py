@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
-from talkhead.interrupts import ENDING, Interrupted
+from talkhead.interrupts import Interrupted, handled_by
 from talkhead.training.data.batches import Batches
-from talkhead.training.loop.logging import Screen, TrainingProgress
+from talkhead.training.loop.logging import Show, TrainingProgress
 from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import WEIGHTS
 from talkhead.training.loop.trainer import Diverged, Trainer
@@ -56,23 +55,13 @@ class Stop:
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Catch the signals while the loop runs; only the main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in ENDING}
-        before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
 
         def note(number: int, frame: object) -> None:
             self.wanted, self.number = True, number
-            signal.signal(number, before[signal.Signals(number)])
+            signal.signal(number, before[number])
 
-        for number in before:
-            signal.signal(number, note)
-        try:
+        with handled_by(note) as before:
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class RunningMeans:
@@ -101,7 +90,7 @@ def run_loop(
     options: TrainOptions,
     steps: int,
     saver: RunSaver | None,
-    screen: Screen,
+    screen: AbstractContextManager[Show],
     *,
     first: int,
     seconds: float,
@@ -115,34 +104,32 @@ def run_loop(
     Ctrl-C saves and raises KeyboardInterrupt. So does, where it can, what goes wrong with data,
     memory or disk: then the TalkheadError is raised after saving.
     """
-    stop, device = Stop(), trainer.compute.device
-    reporter = Reporter(trainer, options, steps, saver, screen, first, seconds)
-    stream, step, saved = batches.stream(first), first, reporter.seconds
-    if saver:
-        saver.run_log.write(first, seconds)
-    try:
-        with stop.watch(), trainer.explain_memory():
-            while (progress := reporter.share_done(step)) < 1:
-                terms = trainer.train_step(next(stream), step, progress)
-                step += 1
-                reporter.add(terms, step)
-                if saver and step % options.validate_steps == 0:
-                    saver.validate(step)
-                if saver and reporter.seconds - saved > 60 * options.save_minutes:
+    stop, device, step = Stop(), trainer.compute.device, first
+    with screen as show, closing(batches.stream(first)) as stream:
+        reporter = Reporter(trainer, options, steps, saver, show, first, seconds)
+        saved = reporter.seconds
+        if saver:
+            saver.run_log.write(first, seconds)
+        try:
+            with stop.watch(), trainer.explain_memory():
+                while (progress := reporter.share_done(step)) < 1:
+                    terms = trainer.train_step(next(stream), step, progress)
+                    step += 1
+                    reporter.add(terms, step)
+                    if saver and step % options.validate_steps == 0:
+                        saver.validate(step)
+                    if saver and reporter.seconds - saved > 60 * options.save_minutes:
+                        saver.save(step, reporter.seconds)
+                        saved = reporter.seconds
+                    if trainer.processes.any(stop.wanted, device):
+                        stop.wanted = True
+                        break
+            reporter.report(step)
+        except TalkheadError as error:
+            if saver and step > first and not isinstance(error, Diverged):
+                with suppress(TalkheadError):
                     saver.save(step, reporter.seconds)
-                    saved = reporter.seconds
-                if trainer.processes.any(stop.wanted, device):
-                    stop.wanted = True
-                    break
-        reporter.report(step)
-    except TalkheadError as error:
-        if saver and step > first and not isinstance(error, Diverged):
-            with suppress(TalkheadError):
-                saver.save(step, reporter.seconds)
-        raise
-    finally:
-        stream.close()
-        screen.close()
+            raise
     if saver:
         end_run(trainer, saver, None if stop.wanted else finish, stop.wanted, step, reporter)
     if stop.wanted:
@@ -174,8 +161,7 @@ def end_run(
     if finish is not None:
         with trainer.explain_memory():
             finish()
-        saver.forget()
-        saver.validate(step)
+        saver.validate(step, anew=True)
         saver.save_finished(step, reporter.seconds)
     saver.run_log.close()
 
@@ -192,12 +178,12 @@ class Reporter:
         options: TrainOptions,
         steps: int,
         saver: RunSaver | None,
-        screen: Screen,
+        show: Show,
         first: int,
         seconds: float,
     ) -> None:
         self.trainer, self.options, self.steps = trainer, options, steps
-        self.saver, self.screen = saver, screen
+        self.saver, self._show = saver, show
         self.losses: dict[str, float] = {}
         self._means = RunningMeans()
         self._start = time.monotonic() - seconds
@@ -241,7 +227,7 @@ class Reporter:
             notes=self.saver.notes if self.saver else {},
         )
         self._step, self._seconds = step, now
-        self.screen.show(progress)
+        self._show(progress)
         if self.saver:
             self.saver.run_log.add(progress)
 
