@@ -16,7 +16,6 @@ ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 PATIENCE = 10.0  # seconds that saving may take before a further signal ends the program at once
-Handler = Callable[[int, FrameType | None], None]
 AGAIN = 0.002  # seconds after which a signal that came too early is sent once more
 
 
@@ -95,7 +94,7 @@ def ending_in_order() -> Iterator[None]:
 
 
 @contextmanager
-def handled_by(handle: Handler) -> Iterator[Mapping[int, Any]]:
+def handled_by(handle: Callable[[int, FrameType | None], None]) -> Iterator[Mapping[int, Any]]:
     """Have ending signals that are not ignored call `handle` during the block.
 
     Yields what they call else, by number. Does nothing outside the main thread, where signals raise

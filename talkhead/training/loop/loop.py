@@ -13,7 +13,7 @@ from torch import Tensor
 
 from talkhead.errors import TalkheadError
 from talkhead.interrupts import Interrupted, handled_by
-from talkhead.training.data.batches import Batches
+from talkhead.training.data.batches import Batch, Batches
 from talkhead.training.loop.logging import Show, TrainingProgress
 from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import WEIGHTS
@@ -104,40 +104,28 @@ def run_loop(
     Ctrl-C saves and raises KeyboardInterrupt. So does, where it can, what goes wrong with data,
     memory or disk: then the TalkheadError is raised after saving.
     """
-    stop, device, step = Stop(), trainer.compute.device, first
+    stop = Stop()
     with screen as show, closing(batches.stream(first)) as stream:
         reporter = Reporter(trainer, options, steps, saver, show, first, seconds)
-        saved = reporter.seconds
         if saver:
             saver.run_log.write(first, seconds)
         try:
             with stop.watch(), trainer.explain_memory():
-                while (progress := reporter.share_done(step)) < 1:
-                    terms = trainer.train_step(next(stream), step, progress)
-                    step += 1
-                    reporter.add(terms, step)
-                    if saver and step % options.validate_steps == 0:
-                        saver.validate(step)
-                    if saver and reporter.seconds - saved > 60 * options.save_minutes:
-                        saver.save(step, reporter.seconds)
-                        saved = reporter.seconds
-                    if trainer.processes.any(stop.wanted, device):
-                        stop.wanted = True
-                        break
-            reporter.report(step)
+                _learn(reporter, stream, stop)
+            reporter.report()
         except TalkheadError as error:
-            if saver and step > first and not isinstance(error, Diverged):
+            if saver and reporter.step > first and not isinstance(error, Diverged):
                 with suppress(TalkheadError):
-                    saver.save(step, reporter.seconds)
+                    saver.save(reporter.step, reporter.seconds)
             raise
     if saver:
-        end_run(trainer, saver, None if stop.wanted else finish, stop.wanted, step, reporter)
+        end_run(saver, reporter, None if stop.wanted else finish, stop.wanted)
     if stop.wanted:
         raise KeyboardInterrupt if stop.number is None else Interrupted(stop.number)
-    pairs = (step - first) * trainer.recipe.batch_size
+    pairs = (reporter.step - first) * trainer.recipe.batch_size
     return Outcome(
         weights=str(saver.folder / WEIGHTS) if saver else "",
-        steps=step,
+        steps=reporter.step,
         seconds=reporter.seconds,
         pairs_per_second=pairs / max(reporter.seconds - seconds, 1e-9),
         skipped=trainer.skipped,
@@ -146,20 +134,32 @@ def run_loop(
     )
 
 
+def _learn(reporter: Reporter, batches: Iterator[Batch], stop: Stop) -> None:
+    """Step after step, until the end of the run or until it is to stop in any process."""
+    trainer, options, saver = reporter.trainer, reporter.options, reporter.saver
+    saved = reporter.seconds
+    while (progress := reporter.share_done()) < 1:
+        reporter.add(trainer.train_step(next(batches), reporter.step, progress))
+        if saver and reporter.step % options.validate_steps == 0:
+            saver.validate(reporter.step)
+        if saver and reporter.seconds - saved > 60 * options.save_minutes:
+            saver.save(reporter.step, reporter.seconds)
+            saved = reporter.seconds
+        if trainer.processes.any(stop.wanted, trainer.compute.device):
+            stop.wanted = True
+            break
+
+
 def end_run(
-    trainer: Trainer,
-    saver: RunSaver,
-    finish: Callable[[], None] | None,
-    stopped: bool,
-    step: int,
-    reporter: Reporter,
+    saver: RunSaver, reporter: Reporter, finish: Callable[[], None] | None, stopped: bool
 ) -> None:
     """Save the run; one that came to its end is finished, validated and saved once more."""
+    step = reporter.step
     if not stopped and finish is None:
         saver.validate(step)
     saver.save(step, reporter.seconds)  # before the end changes anything: safe, whatever comes
     if finish is not None:
-        with trainer.explain_memory():
+        with saver.trainer.explain_memory():
             finish()
         saver.validate(step, anew=True)
         saver.save_finished(step, reporter.seconds)
@@ -169,7 +169,7 @@ def end_run(
 class Reporter:
     """How far a run is, and the means of its loss terms, shown and remembered every few steps.
 
-    losses: the means of the last steps.
+    step: how many steps are done. losses: the means of the last ones.
     """
 
     def __init__(
@@ -187,52 +187,54 @@ class Reporter:
         self.losses: dict[str, float] = {}
         self._means = RunningMeans()
         self._start = time.monotonic() - seconds
-        self._step, self._seconds = first, seconds
+        self.step = first
+        self._reported, self._seconds = first, seconds
 
     @property
     def seconds(self) -> float:
         """Time spent in the loop so far, before an interruption included."""
         return time.monotonic() - self._start
 
-    def share_done(self, step: int) -> float:
+    def share_done(self) -> float:
         """How much of the run is done, from 0 to 1, equal in all processes."""
         if self.options.minutes is None:
-            return step / self.steps
+            return self.step / self.steps
         share = self.seconds / (60 * self.options.minutes)
         own = torch.tensor(share, device=self.trainer.compute.device)
         return float(self.trainer.processes.mean(own).item())
 
-    def add(self, terms: dict[str, Tensor], step: int) -> None:
-        """Count the terms of a step; report if it is time."""
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Count a step that was done, and its terms; report if it is time."""
+        self.step += 1
         self._means.add(terms)
         first = not self.losses  # something to look at from the first step on
-        if step % self.options.report_steps == 0 or first:
-            self.report(step)
+        if self.step % self.options.report_steps == 0 or first:
+            self.report()
 
-    def report(self, step: int) -> None:
+    def report(self) -> None:
         """Show and remember the means since the last report."""
-        if step == self._step:
+        if self.step == self._reported:
             return
         now, recipe = self.seconds, self.trainer.recipe
-        pace = (now - self._seconds) / (step - self._step)
+        pace = (now - self._seconds) / (self.step - self._reported)
         self.losses = self._means.means()
         progress = TrainingProgress(
-            done=step,
+            done=self.step,
             total=None if self.options.minutes is not None else self.steps,
             seconds=now,
-            left=max(0.0, self._left(step, now, pace)),
+            left=max(0.0, self._left(now, pace)),
             pairs=recipe.batch_size / max(pace, 1e-9),
             rate=self.trainer.optimizer.param_groups[1]["lr"] / max(recipe.learning_rate, 1e-12),
             terms=self.losses,
             notes=self.saver.notes if self.saver else {},
         )
-        self._step, self._seconds = step, now
+        self._reported, self._seconds = self.step, now
         self._show(progress)
         if self.saver:
             self.saver.run_log.add(progress)
 
-    def _left(self, step: int, now: float, pace: float) -> float:
+    def _left(self, now: float, pace: float) -> float:
         """Seconds to the end, at the pace of the last steps."""
         if self.options.minutes is not None:
             return 60 * self.options.minutes - now
-        return (self.steps - step) * pace
+        return (self.steps - self.step) * pace
