@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -94,23 +94,19 @@ def ending_in_order() -> Iterator[None]:
 
 
 @contextmanager
-def handled_by(handle: Callable[[int, FrameType | None], None]) -> Iterator[Mapping[int, Any]]:
-    """Have ending signals that are not ignored call `handle` during the block.
+def handlers_kept() -> Iterator[dict[int, Any]]:
+    """The handlers of ending signals, which are in place again when the block ends.
 
-    Yields what they call else, by number. Does nothing outside the main thread, where signals raise
-    no exceptions.
+    None outside the main thread, where signals raise no exceptions.
     """
-    handlers: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        handlers = {number: signal.getsignal(number) for number in ENDING}
-    handlers = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
-    for number in handlers:
-        signal.signal(number, handle)
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in ENDING if is_main}
     try:
         yield handlers
     finally:
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 @contextmanager
@@ -121,7 +117,10 @@ def held_off() -> Iterator[None]:
     """
     waiting: list[int] = []
     try:
-        with handled_by(lambda number, _: waiting.append(number)):
+        with handlers_kept() as handlers:
+            for number, handler in handlers.items():
+                if handler not in (None, signal.SIG_IGN):
+                    signal.signal(number, lambda number, _: waiting.append(number))
             yield
     finally:
         if waiting:

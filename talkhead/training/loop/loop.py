@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
-from talkhead.interrupts import Interrupted, handled_by
+from talkhead.interrupts import Interrupted, handlers_kept
 from talkhead.training.data.batches import Batch, Batches
 from talkhead.training.loop.logging import Show, TrainingProgress
 from talkhead.training.loop.run_files import RunSaver
@@ -55,12 +55,15 @@ class Stop:
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Catch the signals while the loop runs; only the main thread can."""
+        with handlers_kept() as before:
 
-        def note(number: int, frame: object) -> None:
-            self.wanted, self.number = True, number
-            signal.signal(number, before[number])
+            def note(number: int, frame: object) -> None:
+                self.wanted, self.number = True, number
+                signal.signal(number, before[number])
 
-        with handled_by(note) as before:
+            for number, handler in before.items():
+                if handler not in (None, signal.SIG_IGN):
+                    signal.signal(number, note)
             yield
 
 
