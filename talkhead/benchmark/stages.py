@@ -16,15 +16,14 @@ from talkhead.benchmark.machine import waiter
 from talkhead.benchmark.media import RATE
 from talkhead.benchmark.probes import COMPENSATION, probes
 from talkhead.benchmark.timing import (
-    Clock,
-    CudaClock,
     Effort,
     Part,
     Timeline,
     Timing,
-    WallClock,
-    WorkClock,
+    cuda_clock,
     measure,
+    wall_clock,
+    work_clock,
 )
 from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
@@ -180,7 +179,7 @@ def time_parts(
 ) -> dict[Part, list[float]]:
     """Seconds that each part of the model takes, for every repetition of `work`."""
     wait = waiter(engine.device)
-    clock: Clock = CudaClock() if engine.device.type == "cuda" else WallClock(wait)
+    clock = cuda_clock() if engine.device.type == "cuda" else wall_clock(wait)
     samples: dict[Part, list[float]] = {}
 
     def run() -> None:
@@ -198,7 +197,7 @@ def count_work(engine: Engine, work: Callable[[], object]) -> dict[Part, float]:
     with (
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
-        Timeline(probes(engine.model), WorkClock(counter)) as timeline,
+        Timeline(probes(engine.model), work_clock(counter)) as timeline,
     ):
         return timeline.run(work, lambda: None)
 

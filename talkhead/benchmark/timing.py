@@ -57,52 +57,38 @@ def measure(work: Callable[[], object], wait: Callable[[], None], effort: Effort
     return samples
 
 
-class WallClock:
-    """Seconds; the device finishes before every reading."""
+@dataclass(frozen=True)
+class Clock:
+    """Of what only grows: time, or work done. read: where it stands; between: two readings."""
 
-    def __init__(self, wait: Callable[[], None]) -> None:
-        self._wait = wait
+    read: Callable[[], Any]
+    between: Callable[[Any, Any], float] = lambda earlier, later: later - earlier
 
-    def read(self) -> float:
-        """Seconds from anywhere, once the device has finished."""
-        self._wait()
+
+def wall_clock(wait: Callable[[], None]) -> Clock:
+    """Seconds from anywhere; the device finishes before every reading."""
+
+    def read() -> float:
+        wait()
         return time.perf_counter()
 
-    def between(self, earlier: float, later: float) -> float:
-        """Seconds."""
-        return later - earlier
+    return Clock(read)
 
 
-class CudaClock:
+def cuda_clock() -> Clock:
     """Seconds by events in the device's own queue, which readings do not hold up."""
 
-    def read(self) -> torch.cuda.Event:
-        """An event in the device's queue."""
+    def read() -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
-    def between(self, earlier: torch.cuda.Event, later: torch.cuda.Event) -> float:
-        """Seconds."""
-        return earlier.elapsed_time(later) / 1000
+    return Clock(read, lambda earlier, later: earlier.elapsed_time(later) / 1000)
 
 
-class WorkClock:
+def work_clock(counter: FlopCounterMode) -> Clock:
     """Multiply-adds of convolutions and matrix products, as torch counts them."""
-
-    def __init__(self, counter: FlopCounterMode) -> None:
-        self._counter = counter
-
-    def read(self) -> int:
-        """Multiply-adds so far."""
-        return self._counter.get_total_flops() // 2
-
-    def between(self, earlier: int, later: int) -> float:
-        """Multiply-adds."""
-        return later - earlier
-
-
-Clock = WallClock | CudaClock | WorkClock  # of what only grows: time, or work done
+    return Clock(lambda: counter.get_total_flops() // 2)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from talkhead.errors import TalkheadError, shown
 from talkhead.faces.crop import cut_centre
-from talkhead.video import VideoReader, probe
+from talkhead.video import VideoReader
 from talkhead.video.pictures import picture_files
 
 MOST_DIGITS = 9  # of a frame's number: a year at 30 frames a second
@@ -68,17 +68,6 @@ def read_frames(
                 yield number, cut_centre(frame.rgb, size)
     if last is not None and seen <= last:
         raise TalkheadError(f"{clip} has no frame {last}: it ends before")
-
-
-def frame_size(clip: Path) -> tuple[int, int]:
-    """Width and height of a clip's frames in pixels."""
-    info = probe(clip)
-    return info.width, info.height
-
-
-def promised_frames(clip: Path) -> int | None:
-    """How many frames a clip's header says it has; None where it does not say."""
-    return probe(clip).frames
 
 
 def read_picture(clip: Path, number: int, size: int) -> np.ndarray:

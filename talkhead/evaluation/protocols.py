@@ -253,10 +253,7 @@ def _clip_called(folder: Path, name: str) -> Path | None:
     """A clip of that name; a folder of frames and a video of it are the same to a list."""
     for candidate in (name, name.removesuffix(".mp4"), f"{name}.mp4"):
         path = folder / candidate
-        if len(os.fsencode(candidate)) <= LONGEST_NAME and path.exists() and _is_below(path):
+        is_name = path.name not in ("", ".", "..") and len(os.fsencode(candidate)) <= LONGEST_NAME
+        if is_name and path.exists():
             return path
     return None
-
-
-def _is_below(path: Path) -> bool:
-    return path.name not in ("", ".", "..")

@@ -14,17 +14,19 @@ import numpy as np
 from talkhead.animation.driving import batches
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.case_files import CaseFiles, CaseScores, Seen
-from talkhead.evaluation.clips import file_name, promised_frames, read_frames, read_picture
+from talkhead.evaluation.clips import file_name, read_frames, read_picture
 from talkhead.evaluation.methods import Method
 from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.evaluation.metrics.keypoints import MESH_KEY
 from talkhead.evaluation.metrics.registry import FID, METRICS
 from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import Case, EvaluationSet
+from talkhead.evaluation.shards import shard
 from talkhead.evaluation.strip import Strip
 from talkhead.io.atomic import check_folder, fitting_name, whole_folder
 from talkhead.io.image import write_image
 from talkhead.progress import Progress
+from talkhead.video import probe
 
 log = logging.getLogger(__name__)
 
@@ -36,50 +38,54 @@ SHORT_FRAMES = 2  # that headers may be wrong by
 class Scorer:
     """Scores cases and keeps what is done in a folder: one JSON file and one picture per case.
 
-    metrics: which of the suite's are wanted; what the evaluation set cannot give is left out.
     size:  of the pictures that are drawn and measured.
-    shard: (number, of how many): which share of the cases this process takes.
+    metrics: which of the suite's are wanted; what the evaluation set cannot give is left out.
     frames_out: where every result is kept as a PNG: KEY/CASE/NUMBER.png. overwrite: in place of
            those of another evaluation.
+
+    Raises TalkheadError when nothing that is wanted can be computed.
     """
 
     def __init__(
         self,
         evaluation_set: EvaluationSet,
         suite: MetricSuite,
-        metrics: Sequence[str],
         folder: Path,
         size: int,
+        *,
+        metrics: Sequence[str] = tuple(METRICS),
         batch_size: int = 4,
-        shard: tuple[int, int] = (0, 1),
         progress: Progress | None = None,
         frames_out: Path | None = None,
         overwrite: bool = False,
     ) -> None:
         truth = all(case.truth for case in evaluation_set.cases)
         apt = [name for name in metrics if truth or not METRICS[name].truth]
-        self.evaluation_set = evaluation_set
+        self.evaluation_set, self.suite, self.wanted = evaluation_set, suite, metrics
         self._backends = [backend for backend in suite.backends if set(backend.metrics) & set(apt)]
         self._features = suite.features if set(FID) & set(apt) else None
-        self._mesh = suite.mesh
         able = {name for backend in self._backends for name in backend.metrics}
         self.metrics = tuple(name for name in apt if name in able)
         self.size = size
         self._batch_size = batch_size
-        self._shard = shard
         self._progress = progress
         self._frames_out = frames_out
         self._overwrite = overwrite
         keys = [backend.key for backend in self._backends] + [self._features and self._features.key]
-        keys.append(MESH_KEY if self._mesh is not None else None)
+        keys.append(MESH_KEY if suite.mesh is not None else None)
         facts = [FORMAT, evaluation_set.protocol, size, self.metrics, keys]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
         place = folder / "cases" / f"{evaluation_set.protocol}-{digest}"
         self.files = CaseFiles(place, self.metrics)
+        if not (self.metrics or suite.features or frames_out or suite.mesh or suite.follower):
+            raise TalkheadError(
+                f"none of the metrics {', '.join(metrics)} can be computed for "
+                f"{evaluation_set.protocol} here; see `talkhead evaluate --list-metrics`"
+            )
 
     def score(self, method: Method) -> None:
         """Score this process's share of the cases that are not done yet."""
-        number, count = self._shard
+        number, count = shard()
         share = self.evaluation_set.cases[number::count]
         for done, case in enumerate(share, start=1):
             stored = self.files.read(method.key, case)
@@ -134,7 +140,7 @@ class Scorer:
         frames: list[int] = []
         values: dict[str, list[float | None]] = {name: [] for name in self.metrics}
         features = Seen(self._features) if self._features else None
-        meshes = Seen(self._mesh) if self._mesh else None
+        meshes = Seen(self.suite.mesh) if self.suite.mesh else None
         for batch in self._draw_case(method, case):
             for name, measured in self._measure(batch).items():
                 values[name] += measured
@@ -181,7 +187,7 @@ class Scorer:
 
 def shortness(case: Case, last: int) -> str:
     """Says so when a clip's frames end well before its header says."""
-    promised = promised_frames(case.driving)
+    promised = probe(case.driving).frames
     if promised is None or last + case.every + SHORT_FRAMES > promised:
         return ""
     return f"only its frames up to {last} can be read, its header promises {promised}"

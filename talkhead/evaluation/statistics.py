@@ -37,15 +37,7 @@ def summarise(clips: dict[str, np.ndarray], seed: int = 0) -> Score:
     judged = counts > 0
     if not judged.any():
         return Score(None, judged=0.0)
-    sums, counts = sums[judged], counts[judged]
-    low, high = interval(sums, counts, seed)
-    return Score(
-        float(sums.sum() / counts.sum()),
-        float((sums / counts).mean()),
-        low,
-        high,
-        float(counts.sum() / total),
-    )
+    return quotient(sums[judged], counts[judged], counts.sum() / total, seed)
 
 
 def ratio(clips: Sequence[np.ndarray]) -> Score:
@@ -58,10 +50,16 @@ def ratio(clips: Sequence[np.ndarray]) -> Score:
     moved = sums[sums[:, 1] > 0]
     if not len(moved):
         return Score(None, judged=0.0)
-    mine, theirs = moved.T
-    low, high = interval(mine, theirs)
     judged = sum(pair.shape[1] for pair in known) / sum(pair.shape[1] for pair in clips)
-    return Score(float(mine.sum() / theirs.sum()), float((mine / theirs).mean()), low, high, judged)
+    mine, theirs = moved.T
+    return quotient(mine, theirs, judged)
+
+
+def quotient(sums: np.ndarray, counts: np.ndarray, judged: float, seed: int = 0) -> Score:
+    """A score that is a sum over a count, from both of every clip."""
+    low, high = interval(sums, counts, seed)
+    means = sums / counts
+    return Score(float(sums.sum() / counts.sum()), float(means.mean()), low, high, float(judged))
 
 
 def interval(

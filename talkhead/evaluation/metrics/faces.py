@@ -74,13 +74,13 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def pose_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Root of the mean squared difference of three angles."""
-    return float(np.sqrt(np.square(a - b).mean()))
+    """Root of the mean squared difference of three head angles, which come first."""
+    return float(np.sqrt(np.square(a[:3] - b[:3]).mean()))
 
 
 def agreement(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of action units that are on (0.5 or more) in both or in neither."""
-    return float(((a >= 0.5) == (b >= 0.5)).mean())
+    """Share of action units (behind three angles) that are on (0.5 or more) in both or neither."""
+    return float(((a[3:] >= 0.5) == (b[3:] >= 0.5)).mean())
 
 
 class FaceMetric:
@@ -110,21 +110,3 @@ class FaceMetric:
         else:
             others = self._encode(batch.driving)
         return {name: distances(results, others, d) for name, d in self._distances.items()}
-
-
-class BehaviourMetric:
-    """PRMSE and AUCON: one look gives three head angles and the action units."""
-
-    metrics = ("prmse", "aucon")
-
-    def __init__(self, key: str, encoder: FaceEncoder) -> None:
-        self.key = key
-        self._encode = CachedEncoder(encoder)
-
-    def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
-        """Both numbers for each result; NaN where a face is missing."""
-        results, driving = self._encode(batch.results), self._encode(batch.driving)
-        return {
-            "prmse": distances(results, driving, lambda a, b: pose_error(a[:3], b[:3])),
-            "aucon": distances(results, driving, lambda a, b: agreement(a[3:], b[3:])),
-        }

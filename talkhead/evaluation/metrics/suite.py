@@ -12,11 +12,12 @@ from talkhead.errors import TalkheadError
 from talkhead.evaluation.metrics import backends, networks
 from talkhead.evaluation.metrics.base import MetricBackend
 from talkhead.evaluation.metrics.faces import (
-    BehaviourMetric,
     FaceMetric,
     absolute,
+    agreement,
     cosine,
     euclidean,
+    pose_error,
     rooted,
     squared,
 )
@@ -141,5 +142,11 @@ def backend_makers(
                 "antelope-1", backends.antelope(str(device)), {"csim_published": cosine}, True
             )
         ],
-        "pyfeat": lambda _: [BehaviourMetric("pyfeat-2", backends.behaviour(str(device)))],
+        "pyfeat": lambda _: [
+            FaceMetric(
+                "pyfeat-2",
+                backends.behaviour(str(device)),
+                {"prmse": pose_error, "aucon": agreement},
+            )
+        ],
     }
