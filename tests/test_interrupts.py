@@ -23,9 +23,9 @@ from rendering import SQUARE
 from typer.testing import CliRunner
 
 from talkhead.animation.threads import BackgroundWriter
+from talkhead.batch.results import NOTES, TABLE
 from talkhead.cli import app
 from talkhead.cli.console import plain_errors
-from talkhead.cli.renders import JOURNAL
 from talkhead.interrupts import ENDING, CalledFromC, EndInOrder, Interrupted, held_off
 from talkhead.printable import csv_text, markdown_text, printable
 from talkhead.video import VideoReader, VideoWriter
@@ -267,7 +267,7 @@ def test_an_interrupted_batch_goes_on_where_it_was(
     assert "passed over" in told[0]
     assert "3 of them from an interrupted run" in told[1]
     assert [len(frame_seconds(path)) for path in sorted(results.glob("*.mp4"))] == [6, 6, 6]
-    assert not (results / JOURNAL).exists()
+    assert not (results / NOTES).exists()
     code, _, err = run(*command)  # all is made: now they are files like any others
     assert code == 1
     assert "exists" in err
@@ -287,7 +287,7 @@ def test_what_a_batch_made_is_made_anew_once_it_was_changed_by_others(
     assert code == 1
     assert "anna--drive.mp4 exists" in err
     assert (results / "anna--drive.mp4").read_bytes() == b"precious"
-    (results / JOURNAL).write_bytes(b"{no json")
+    (results / NOTES / TABLE).write_bytes(b"{no json")
     code, _, err = run(*command)
     assert code == 1
     assert "exists" in err

@@ -63,7 +63,8 @@ def batch(
     rows = read_jobs(table, options.weights)
     check_inputs([options.weights] if options.weights else [])
     with shown(progress) as tell, Results(folder) as results:
-        planned = Plan(results, table, options, overwrite)(rows)
+        retry = options.retry == "failed"
+        planned = Plan(results, options, overwrite=overwrite, retry=retry, table=table)(rows)
         settled = [each for each in planned if isinstance(each, Result)]
         tasks = [each for each in planned if isinstance(each, Task)]
         count = Counter(result.status for result in settled)

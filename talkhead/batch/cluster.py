@@ -115,9 +115,8 @@ class Workers:
         self._ray = ray
         self._results = results
         count, needs, device = resources(ray, options)
-        self._begin = lambda: (
-            ray.remote(Worker).options(**needs).remote(results.folder.absolute(), options, device)
-        )
+        folder, options = results.folder.absolute(), replace(options, device=device)
+        self._begin = lambda: ray.remote(Worker).options(**needs).remote(folder, options)
         self._workers: dict[int, Any] = {}
         self._running: dict[Any, tuple[int, Task | None]] = {}
         self._idle: set[int] = set()
@@ -193,8 +192,8 @@ def _absolute(task: Task) -> Task:
     """The task as a process in another folder understands it."""
     job = task.job
     weights = job.weights.absolute() if job.weights else None
-    source, driving = job.source.absolute(), job.driving.absolute()
-    return replace(task, job=replace(job, source=source, driving=driving, weights=weights))
+    sources, driving = tuple(path.absolute() for path in job.sources), job.driving.absolute()
+    return replace(task, job=replace(job, sources=sources, driving=driving, weights=weights))
 
 
 def run_on_cluster(

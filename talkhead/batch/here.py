@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -41,7 +42,7 @@ def run_here(
     if len(devices) > 1:
         yield from _in_threads(schedule, folder, options, devices)
         return
-    worker = Worker(folder, options, devices[0])
+    worker = Worker(folder, replace(options, device=devices[0]))
     while task := schedule.take(0):
         yield worker.do(task)
 
@@ -61,7 +62,7 @@ def _in_threads(
             raise _Ended
 
     def work(number: int) -> None:
-        worker = Worker(folder, options, devices[number], check)
+        worker = Worker(folder, replace(options, device=devices[number]), check)
         try:
             while not ending.is_set() and (task := schedule.take(number)):
                 results.put(worker.do(task))

@@ -27,12 +27,13 @@ YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 class Job:
     """One row: what is rendered, with what, into which file.
 
-    row:    its number, from 1 for the first below the names of the columns.
-    output: below the folder of the results. weights: None: those of the batch.
+    row:     its number, from 1 for the first below the names of the columns.
+    sources: one, or those that share a grid.
+    output:  below the folder of the results. weights: None: those of the batch.
     """
 
     row: int
-    source: Path
+    sources: tuple[Path, ...]
     driving: Path
     output: Path
     settings: RenderSettings
@@ -114,18 +115,21 @@ def _job(
                 "that holds commas"
             )
         source, driving = (_input(cells, name, folder) for name in (SOURCE, DRIVING))
-        assert source is not None
-        assert driving is not None
         return Job(
             number,
-            source,
+            (source,),
             driving,
-            _output(cells.get(OUTPUT) or fitting_name(f"{source.stem}--{driving.stem}", ".mp4")),
+            _output(cells.get(OUTPUT) or usual_name(source, driving)),
             RenderSettings(**dict(_settings(cells))),
             _input(cells, WEIGHTS, folder) if cells.get(WEIGHTS) else weights,
         )
     except TalkheadError as error:
         return BadRow(number, cells, str(error))
+
+
+def usual_name(source: Path, driving: Path) -> str:
+    """What an output is called that nobody has named."""
+    return fitting_name(f"{source.stem}--{driving.stem}", ".mp4")
 
 
 def _input(cells: dict[str, str], name: str, folder: Path) -> Path:

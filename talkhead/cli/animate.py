@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from glob import escape, glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +14,7 @@ from talkhead.cli.console import say
 from talkhead.cli.from_options import with_options
 from talkhead.cli.live import PIPE, describe_live, is_live, run_live
 from talkhead.cli.options import ConsoleOptions
-from talkhead.cli.renders import Job, opened, plan
+from talkhead.cli.renders import plan, render_all, render_one
 from talkhead.errors import TalkheadError
 from talkhead.inference.options import EngineOptions
 from talkhead.options import OUTPUT, VIDEO
@@ -77,9 +76,6 @@ def animate(
 ) -> None:
     """Make portraits move and talk like a driving video."""
     with console.running() as progress:
-        from talkhead.animation.animator import Animator
-        from talkhead.checkpoint import default_weights
-
         sources, drivings = inputs(source, driving or [])
         if is_live(drivings, Path(output)):
             if motion_out is not None:
@@ -93,15 +89,26 @@ def animate(
         if raw is not None:
             raise TalkheadError("--raw describes frames on standard input; give - as the driver")
         check_motion_out(motion_out, drivings)
-        jobs = jobs_for(sources, drivings, output, grid=settings.layout == "grid")
-        with opened(jobs, settings, motion_out, console.overwrite) as batch:
-            batch.check(engine.weights or default_weights())
-            failed = 0
-            for job, outcome in batch.run(Animator(engine.load(), progress)):
-                failed += isinstance(outcome, str)
-                console.show(facts(job, outcome), describe(job, outcome))
+        folder, jobs = plan(sources, drivings, output, settings, engine.weights)
+        shared = engine, motion_out, console.overwrite, progress
+        if len(jobs) == 1:
+            report = render_one(jobs[0], *shared)
+            console.show(asdict(report), describe(report))
+            return
+        failed = {}
+        for result, made in render_all(folder, jobs, *shared):
+            path = folder / result.output
+            if result.error is not None:
+                failed[path] = result.error
+                say(f"error: {path}: {result.error}")
+                console.show({"output": str(path), "error": result.error}, f"{path}: failed")
+            elif made is None:
+                words = f"{path}: made before, passed over"
+                console.show({"output": str(path), "passed_over": True}, words)
+            else:
+                console.show(asdict(made), describe(made))
         if failed:
-            say(batch.table())
+            say(table([folder / job.output for job in jobs], failed))
             raise typer.Exit(1)
 
 
@@ -115,21 +122,6 @@ def check_motion_out(motion_out: Path | None, drivings: list[Path]) -> None:
         raise TalkheadError("--motion-out takes the motion of one driver; give only one")
     if motion_out.suffix.lower() != MOTION_SUFFIX:
         raise TalkheadError(f"--motion-out {motion_out}: end its name with {MOTION_SUFFIX}")
-
-
-def jobs_for(sources: list[Path], drivings: list[Path], output: str, grid: bool) -> list[Job]:
-    """The plan for `--output`: a name that ends with a slash, or is a folder, stands for that."""
-    from talkhead.video.formats import CONTAINERS
-    from talkhead.video.pictures import IN_FOLDER
-
-    path = Path(output)
-    folder = output.endswith(("/", os.sep)) or (
-        path.is_dir() and path.suffix.lower() not in CONTAINERS
-    )
-    jobs = plan(sources, drivings, path, grid=grid, folder=folder or path.is_dir())
-    if len(jobs) == 1 and folder:
-        return [replace(jobs[0], output=path / IN_FOLDER)]
-    return jobs
 
 
 def inputs(positional: list[str], more_drivings: list[str]) -> tuple[list[Path], list[Path]]:
@@ -157,22 +149,8 @@ def expand(text: str) -> list[Path]:
     return [Path(each) for each in found]
 
 
-def facts(job: Job, outcome: RenderReport | str | None) -> dict[str, Any]:
-    """What became of a job, for scripts."""
-    if outcome is None:
-        return {"output": str(job.output), "passed_over": True}
-    if isinstance(outcome, str):
-        return {"output": str(job.output), "error": outcome}
-    return asdict(outcome)
-
-
-def describe(job: Job, outcome: RenderReport | str | None) -> str:
-    """The same for people, in one line."""
-    if outcome is None:
-        return f"{job.output}: made before, passed over"
-    if isinstance(outcome, str):
-        return f"{job.output}: failed"
-    report = outcome
+def describe(report: RenderReport) -> str:
+    """What was rendered, in one line."""
     frames = counted(report.frames, "frame")
     text = f"{report.output}: {frames}, {report.frames_per_second:.1f} per second"
     if report.resumed:
@@ -180,3 +158,13 @@ def describe(job: Job, outcome: RenderReport | str | None) -> str:
     if report.lost:
         text += f"; the driving face was lost {counted(report.lost, 'time')}"
     return text
+
+
+def table(outputs: list[Path], failed: dict[Path, str]) -> str:
+    """What became of every output, a line each."""
+    width = max(len(str(output)) for output in outputs)
+    lines = [f"{len(failed)} of {len(outputs)} videos could not be made:"]
+    for output in outputs:
+        what = f"failed: {failed[output]}" if output in failed else "made"
+        lines.append(f"{output!s:<{width}}  {what}")
+    return "\n".join(lines)

@@ -83,7 +83,7 @@ def test_a_row_is_a_job_with_typed_settings(table: Table, tmp_path: Path) -> Non
     first, second = read_jobs(jobs, None)
     assert first == Job(
         1,
-        tmp_path / "p.png",
+        (tmp_path / "p.png",),
         tmp_path / "a.mp4",
         Path("x/y.mp4"),
         RenderSettings(
@@ -103,7 +103,7 @@ def test_names_may_hold_commas_quotes_and_any_letters(tmp_path: Path) -> None:
     jobs.write_bytes(b"\xef\xbb\xbf" + text.encode())  # as Excel writes it
     (job,) = read_jobs(jobs, None)
     assert isinstance(job, Job)
-    assert job.source == tmp_path / 'Bild, "das"\n顔 é.png'
+    assert job.sources[0] == tmp_path / 'Bild, "das"\n顔 é.png'
     assert job.driving == tmp_path / "ü.mp4"
 
 

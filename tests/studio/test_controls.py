@@ -50,11 +50,13 @@ def test_every_setting_reaches_the_command_line(
 ) -> None:
     seen: list[RenderSettings] = []
 
-    def record(jobs: object, settings: RenderSettings, *_: object) -> None:
+    def record(
+        sources: object, drivings: object, output: str, settings: RenderSettings, *_: object
+    ) -> None:
         seen.append(settings)
         raise TalkheadError("seen")
 
-    monkeypatch.setattr(sys.modules["talkhead.cli.animate"], "opened", record)
+    monkeypatch.setattr(sys.modules["talkhead.cli.animate"], "plan", record)
     driving = make_clip(tmp_path / "drive.mp4", frames=2)
     for group in groups_that_go_together():
         settings = read_settings(group)
