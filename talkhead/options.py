@@ -38,14 +38,14 @@ PANELS = (
 class Option:
     """How a field is shown to people.
 
-    help:    one plain line. panel: its topic.
+    help:    one plain line. panel: its topic, where help has topics.
     flags:   on the command line, where they differ from the field's name; of a choice with
              `switches`, one flag for each value but the default.
     metavar: what stands for the value in help texts.
     """
 
     help: str
-    panel: str
+    panel: str = ""
     flags: tuple[str, ...] = ()
     metavar: str | None = None
     switches: bool = False
@@ -82,11 +82,15 @@ class OptionField:
 def option_fields(options: type) -> Iterator[OptionField]:
     """The fields of an options class that have an `Option`, in order."""
     hints = get_type_hints(options, include_extras=True)
-    for field in fields(cast("Any", options)):
-        kind, notes = _taken_apart(hints[field.name])
-        option = next((note for note in notes if isinstance(note, Option)), None)
-        if option is not None:
-            yield OptionField(field.name, kind, field.default, option)
+    found = (option_of(f.name, hints[f.name], f.default) for f in fields(cast("Any", options)))
+    return (option for option in found if option is not None)
+
+
+def option_of(name: str, hint: Any, default: Any) -> OptionField | None:
+    """A field, or a command's parameter, by its type hint; None for one without an `Option`."""
+    kind, notes = _taken_apart(hint)
+    option = next((note for note in notes if isinstance(note, Option)), None)
+    return None if option is None else OptionField(name, kind, default, option)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from glob import escape, glob
 from pathlib import Path
@@ -17,7 +18,7 @@ from talkhead.cli.options import ConsoleOptions
 from talkhead.cli.renders import plan, render_all, render_one
 from talkhead.errors import TalkheadError
 from talkhead.inference.options import EngineOptions
-from talkhead.options import OUTPUT, VIDEO
+from talkhead.options import OUTPUT, VIDEO, Option
 from talkhead.printable import counted
 
 if TYPE_CHECKING:
@@ -37,46 +38,37 @@ def animate(
     ],
     output: Annotated[
         str,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The video to write (.mp4, .mov, .mkv, .webm, .gif, a folder or pattern of PNGs); "
+        Option(
+            "The video to write (.mp4, .mov, .mkv, .webm, .gif, a folder or pattern of PNGs); "
             "a folder when there are several sources or drivings; - (Matroska on standard output). "
             "A name that ends with / is a folder.",
-            rich_help_panel=OUTPUT,
+            OUTPUT,
+            ("--output", "-o"),
         ),
     ],
     settings: RenderSettings,
     engine: EngineOptions,
     console: ConsoleOptions,
     driving: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--driving",
-            "-d",
-            help="One more driving video. Can be repeated.",
-            rich_help_panel=VIDEO,
-        ),
-    ] = None,
+        tuple[str, ...],
+        Option("One more driving video. Can be repeated.", VIDEO, ("--driving", "-d")),
+    ] = (),
     raw: Annotated[
         str | None,
-        typer.Option(
-            metavar="WIDTHxHEIGHT",
-            help="Standard input holds raw rgb24 frames of this size.",
-            rich_help_panel=VIDEO,
+        Option(
+            "Standard input holds raw rgb24 frames of this size.", VIDEO, metavar="WIDTHxHEIGHT"
         ),
     ] = None,
     motion_out: Annotated[
         Path | None,
-        typer.Option(
-            help="Also write the driver's motion, to use it without the video (.safetensors).",
-            rich_help_panel=OUTPUT,
+        Option(
+            "Also write the driver's motion, to use it without the video (.safetensors).", OUTPUT
         ),
     ] = None,
 ) -> None:
     """Make portraits move and talk like a driving video."""
     with console.running() as progress:
-        sources, drivings = inputs(source, driving or [])
+        sources, drivings = inputs(source, driving)
         if is_live(drivings, Path(output)):
             if motion_out is not None:
                 raise TalkheadError("the motion of a live driver is not kept; leave --motion-out")
@@ -124,7 +116,7 @@ def check_motion_out(motion_out: Path | None, drivings: list[Path]) -> None:
         raise TalkheadError(f"--motion-out {motion_out}: end its name with {MOTION_SUFFIX}")
 
 
-def inputs(positional: list[str], more_drivings: list[str]) -> tuple[list[Path], list[Path]]:
+def inputs(positional: list[str], more_drivings: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Sources and drivings; the last positional argument is a driving video."""
     if len(positional) < 2 and not more_drivings:
         raise typer.BadParameter("give at least one source and a driving video")

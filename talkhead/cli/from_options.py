@@ -6,7 +6,6 @@ import functools
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, is_dataclass
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -14,20 +13,21 @@ import typer
 
 from talkhead.cli.console import say
 from talkhead.errors import TalkheadError, sentence
-from talkhead.options import MOST, PANELS, OptionField, option_fields
+from talkhead.options import MOST, PANELS, OptionField, option_fields, option_of
 from talkhead.schema import Range
 
 
 def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
     """Expand a command's parameters that are options classes into one option for each field.
 
-    without: names of fields that this command does not offer; they keep their defaults. The command
-    receives instances. What an options class refuses is told as wrong usage.
+    A parameter with an `Option` becomes one of its own. without: names of fields that this command
+    does not offer; they keep their defaults. The command receives instances. What an options class
+    refuses is told as wrong usage.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         given = inspect.signature(command, eval_str=True).parameters.values()
-        plain = [p for p in given if not is_dataclass(p.annotation)]
+        own = [option for p in given if (option := option_of(p.name, p.annotation, p.default))]
         classes: dict[str, type[Any]] = {
             p.name: p.annotation  # type: ignore[misc]
             for p in given
@@ -37,7 +37,11 @@ def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]
             name: [field for field in option_fields(kind) if field.name not in without]
             for name, kind in classes.items()
         }
-        shown = [p for each in fields.values() for field in each for p in _parameters(field)]
+        shown = [
+            p for each in (own, *fields.values()) for field in each for p in _parameters(field)
+        ]
+        expanded = {*classes, *(option.name for option in own)}
+        plain = [p.replace(kind=p.KEYWORD_ONLY) for p in given if p.name not in expanded]
 
         @functools.wraps(command)
         def call(**values: Any) -> None:
@@ -50,9 +54,10 @@ def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]
             except TalkheadError as error:
                 say(f"error: {sentence(error)}")
                 raise typer.Exit(1) from None
+            made |= {option.name: _take(option, values) for option in own}
             command(**values, **made)
 
-        ordered = sorted([*(p.replace(kind=p.KEYWORD_ONLY) for p in plain), *shown], key=_panel)
+        ordered = sorted([*plain, *shown], key=_panel)
         call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
         call.__annotations__ = {p.name: p.annotation for p in ordered}
         paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
@@ -79,7 +84,7 @@ def _parameters(field: OptionField) -> list[inspect.Parameter]:
             for name, flag in flags.items()
         ]  # fmt: skip
     kind, bounds = _for_typer(field.kind)
-    default = [] if kind in (list[str], list[Path]) and field.default == () else field.default
+    default = [] if get_origin(kind) is list and field.default == () else field.default
     if _is_numbers(field.kind):
         default = ",".join(map(str, field.default or ())) or None
     is_switch = field.default is False  # which needs no --no-...
