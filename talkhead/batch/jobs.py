@@ -158,12 +158,12 @@ def _settings(cells: dict[str, str]) -> Iterator[tuple[str, Any]]:
     """Names and values of the settings that a row gives."""
     for column, field in setting_columns().items():
         if text := cells.get(column):
-            yield field.name, _value(field.kind, text)
+            yield field.name, _value(field.hint, text)
 
 
-def _value(kind: Any, text: str) -> Any:
+def _value(hint: Any, text: str) -> Any:
     """A text as the kind of value that a setting takes; as it is where none fits, to be refused."""
     for read in (lambda word: YES_OR_NO[word.lower()], int, float, str):
         with suppress(ValueError, KeyError, TalkheadError):
-            return fitting(kind, read(text), "")
+            return fitting(hint, read(text), "")
     return text

@@ -90,8 +90,8 @@ def test_motion_that_the_weights_cannot_draw_cannot_be_chosen(client: Client) ->
     [
         ({"size": "large"}, "size must be a whole number"),
         ({"smooth": 2}, "smooth must be a number, 0 to 1"),
-        ({"smooth": None}, "smooth is float"),
-        ({"face": True}, "face is int"),
+        ({"smooth": None}, "smooth must be a number, 0 to 1, not None"),
+        ({"face": True}, "face must be a whole number, 1 or more, not True"),
         ({"wings": 1}, "no setting 'wings'"),
         ({"paste_back": True, "layout": "grid"}, "choose one of both"),
     ],

@@ -7,7 +7,7 @@ no face; what is computed from it is the same whoever looks. See `backends` for 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -93,7 +93,7 @@ class FaceMetric:
         self,
         key: str,
         encoder: FaceEncoder,
-        distances: dict[str, Distance],
+        distances: Mapping[str, Distance],
         with_source: bool = False,
     ) -> None:
         self.key = key
