@@ -60,18 +60,12 @@ def read_jobs(table: Path, weights: Path | None) -> list[Job | BadRow]:
 
     Raises TalkheadError where the table itself cannot be used.
     """
-    columns, rows = read_table(table)
-    return [_job(number, columns, row, table.parent, weights) for number, row in rows]
-
-
-def read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names of the columns, and the cells of every row with its number."""
     names, *rows = [cells for _, cells in read_csv(table)] or [[]]
     columns = [name.lower().replace("_", "-") for name in names]
     _check_columns(table, columns)
     if not rows:
         raise TalkheadError(f"{table} has no rows below the names of its columns; add some")
-    return columns, list(enumerate(rows, 1))
+    return [_job(row, columns, cells, table.parent, weights) for row, cells in enumerate(rows, 1)]
 
 
 def _check_columns(table: Path, columns: list[str]) -> None:

@@ -109,14 +109,16 @@ REST = Part("warps and the rest")
 class Probe:
     """A module whose call begins a stretch.
 
-    part:   what the stretch is called, given the call's arguments.
+    part:   what the stretch is called.
     inside: it ends with the call; otherwise it lasts until the next probe or the end of the
             call that surrounds it (for what goes on after a layer, such as a sequence of levels).
+    scales: feature sizes, of which the call's last argument says the part's; empty: its own.
     """
 
     module: nn.Module
-    part: Callable[[tuple[Any, ...]], Part]
+    part: Part
     inside: bool = True
+    scales: tuple[int, ...] = ()
 
 
 class Timeline:
@@ -156,7 +158,8 @@ class Timeline:
 
     def _watch(self, probe: Probe) -> None:
         def begin(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-            part = probe.part(arguments)
+            part, scales = probe.part, probe.scales
+            part = Part(part.name, scales[arguments[-1]]) if scales else part
             if probe.inside:
                 self._stack.append(part)
             else:

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -116,24 +117,20 @@ class Scorer:
         return frames_out / method.key / fitting_name(file_name(case), "")
 
     def _score_case(self, method: Method, case: Case) -> None:
+        """Score a case and keep it; its pictures, where they are kept, appear all at once."""
         self.files.path(method.key, case.name, "json").parent.mkdir(parents=True, exist_ok=True)
+        pictures: AbstractContextManager[Path | None] = nullcontext()
         if self._frames_out is not None:
             kept = self._kept(self._frames_out, method, case.name)
             check_folder(kept, self._overwrite, is_frame)
+            pictures = whole_folder(kept, self._overwrite, is_frame)
         try:
-            scores = self._compute_case(method, case)
+            with pictures as folder:
+                scores = self._measure_case(method, case, folder)
         except TalkheadError as error:
             log.warning("%s: %s is left out: %s", method.name, case.name, error)
             scores = CaseScores(case.name, case.clip, (), {}, str(error))
         self.files.write(method.key, case, scores)
-
-    def _compute_case(self, method: Method, case: Case) -> CaseScores:
-        """Score a case; its pictures, where they are kept, appear all at once."""
-        if self._frames_out is None:
-            return self._measure_case(method, case, None)
-        target = self._kept(self._frames_out, method, case.name)
-        with whole_folder(target, self._overwrite, is_frame) as folder:
-            return self._measure_case(method, case, folder)
 
     def _measure_case(self, method: Method, case: Case, frames_out: Path | None) -> CaseScores:
         strip = Strip(case.truth)
@@ -148,7 +145,8 @@ class Scorer:
                 if seen is not None:
                     seen.update(batch)
             if frames_out is not None:
-                write_frames(frames_out, batch.numbers, batch.results)
+                for number, picture in zip(batch.numbers, batch.results, strict=True):
+                    write_image(frames_out / frame_name(number), picture)
             frames += batch.numbers
             strip.update(batch)
         key, name = method.key, case.name
@@ -201,9 +199,3 @@ def frame_name(number: int) -> str:
 def is_frame(path: Path) -> bool:
     """Whether a file is called like the picture of a frame."""
     return FRAME_NAME.fullmatch(path.name) is not None and path.is_file()
-
-
-def write_frames(folder: Path, numbers: Sequence[int], pictures: np.ndarray) -> None:
-    """PNG files, exactly what is measured."""
-    for number, picture in zip(numbers, pictures, strict=True):
-        write_image(folder / frame_name(number), picture)

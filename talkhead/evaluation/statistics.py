@@ -29,7 +29,7 @@ class Score:
     judged: float = 1.0
 
 
-def summarise(clips: dict[str, np.ndarray], seed: int = 0) -> Score:
+def summarise(clips: dict[str, np.ndarray]) -> Score:
     """Scores from values per frame by clip; NaN means that a frame could not be measured."""
     counts = np.array([np.isfinite(values).sum() for values in clips.values()], dtype=float)
     sums = np.array([np.nansum(values) for values in clips.values()])
@@ -37,7 +37,7 @@ def summarise(clips: dict[str, np.ndarray], seed: int = 0) -> Score:
     judged = counts > 0
     if not judged.any():
         return Score(None, judged=0.0)
-    return quotient(sums[judged], counts[judged], counts.sum() / total, seed)
+    return quotient(sums[judged], counts[judged], counts.sum() / total)
 
 
 def ratio(clips: Sequence[np.ndarray]) -> Score:
@@ -55,9 +55,9 @@ def ratio(clips: Sequence[np.ndarray]) -> Score:
     return quotient(mine, theirs, judged)
 
 
-def quotient(sums: np.ndarray, counts: np.ndarray, judged: float, seed: int = 0) -> Score:
+def quotient(sums: np.ndarray, counts: np.ndarray, judged: float) -> Score:
     """A score that is a sum over a count, from both of every clip."""
-    low, high = interval(sums, counts, seed)
+    low, high = interval(sums, counts)
     means = sums / counts
     return Score(float(sums.sum() / counts.sum()), float(means.mean()), low, high, float(judged))
 

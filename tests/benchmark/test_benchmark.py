@@ -74,9 +74,9 @@ def test_timeline_divides_everything_among_nested_and_following_parts() -> None:
     inner, outer = nn.Identity(), nn.Sequential(nn.Identity(), nn.Identity())
     outer.append(inner)
     marks = [
-        Probe(outer, lambda _: Part("outer")),
-        Probe(outer[1], lambda _: Part("second"), inside=False),
-        Probe(inner, lambda _: Part("inner", 8)),
+        Probe(outer, Part("outer")),
+        Probe(outer[1], Part("second"), inside=False),
+        Probe(inner, Part("inner", 8)),
     ]
     clock = Steps()
     with Timeline(marks, clock) as timeline:
