@@ -300,6 +300,23 @@ def test_a_folder_that_gets_nothing_is_not_left(
     assert code == 1
     assert "does not exist" in err
     assert not (tmp_path / "results").exists()
+    (tmp_path / "broken.safetensors").write_bytes(b"no motion")
+    code, _, err = run(*photos, tmp_path / "broken.safetensors", "-o", tmp_path / "results")
+    assert code == 1
+    assert "3 of 3 videos could not be made" in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_driver_that_cannot_be_used_fails_alone(
+    run: Callable[..., tuple[int, str, str]], photos: list[Path], tmp_path: Path
+) -> None:
+    driving, broken = make_clip(tmp_path / "drive.mp4", frames=2), tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no motion")
+    results = tmp_path / "results"
+    code, _, err = run(photos[0], broken, "-d", driving, "-o", results)
+    assert code == 1
+    assert f"error: {results / 'anna--broken.mp4'}: " in err
+    assert [path.name for path in results.glob("*.mp4")] == ["anna--drive.mp4"]
 
 
 def test_a_name_that_ends_with_a_slash_is_a_folder(

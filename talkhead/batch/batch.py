@@ -97,9 +97,9 @@ def _engine(
         with closing(run_here(devices_for(options), tasks, results.folder, options)) as rendered:
             yield rendered
         return
-    from talkhead.batch.cluster import cluster, run_on_cluster
+    from talkhead.batch.cluster import Workers, cluster
 
-    with cluster(options) as ray, closing(run_on_cluster(ray, tasks, results, options)) as rendered:
+    with cluster(options) as ray, closing(Workers(ray, results, options).run(tasks)) as rendered:
         yield rendered
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from talkhead.animation.paths import refuse_address
 from talkhead.animation.settings import RenderSettings
 from talkhead.batch.options import BatchOptions
+from talkhead.batch.results import Result
 from talkhead.errors import TalkheadError, shown
 from talkhead.io.atomic import fitting_name
 from talkhead.io.text import read_csv
@@ -40,17 +41,8 @@ class Job:
     weights: Path | None
 
 
-@dataclass(frozen=True)
-class BadRow:
-    """A row that cannot be a job, and why."""
-
-    row: int
-    cells: dict[str, str]
-    why: str
-
-
-def read_jobs(table: Path, weights: Path | None) -> list[Job | BadRow]:
-    """The rows of a CSV file in UTF-8, in order; empty lines are none.
+def read_jobs(table: Path, weights: Path | None) -> list[Job | Result]:
+    """The rows of a CSV file in UTF-8, in order, or why they are none; empty lines are left out.
 
     Columns are `source`, `driving` and, where wanted, `output`, `weights` and any setting of
     `animate`, named as its option. Paths are relative to the table's folder. An empty cell is a
@@ -100,7 +92,7 @@ def setting_columns() -> dict[str, OptionField]:
 
 def _job(
     number: int, columns: list[str], row: list[str], folder: Path, weights: Path | None
-) -> Job | BadRow:
+) -> Job | Result:
     cells = dict(zip(columns, row, strict=False))
     try:
         if len(row) != len(columns):
@@ -108,17 +100,18 @@ def _job(
                 f"it has {len(row)} values for {len(columns)} columns; put quotes around a value "
                 "that holds commas"
             )
-        source, driving = (_input(cells, name, folder) for name in (SOURCE, DRIVING))
+        photo, video = (_input(cells, name, folder) for name in (SOURCE, DRIVING))
         return Job(
             number,
-            (source,),
-            driving,
-            _output(cells.get(OUTPUT) or usual_name(source, driving)),
+            (photo,),
+            video,
+            _output(cells.get(OUTPUT) or usual_name(photo, video)),
             RenderSettings(**dict(_settings(cells))),
             _input(cells, WEIGHTS, folder) if cells.get(WEIGHTS) else weights,
         )
     except TalkheadError as error:
-        return BadRow(number, cells, str(error))
+        source, driving, output = (cells.get(column, "") for column in (SOURCE, DRIVING, OUTPUT))
+        return Result(number, "failed", source, driving, output, error=str(error))
 
 
 def usual_name(source: Path, driving: Path) -> str:

@@ -12,7 +12,7 @@ import torch
 from talkhead import checkpoint
 from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_inputs, check_output
-from talkhead.batch.jobs import DRIVING, OUTPUT, SOURCE, BadRow, Job
+from talkhead.batch.jobs import OUTPUT, Job
 from talkhead.batch.results import Result, Results
 from talkhead.bundled import sha256
 from talkhead.device import PRECISIONS
@@ -66,13 +66,9 @@ class Plan:
         self._digest = lru_cache(maxsize=None)(sha256)
         self._driving = lru_cache(maxsize=16)(read_driving)
 
-    def __call__(self, rows: Iterable[Job | BadRow]) -> list[Result | Task]:
+    def __call__(self, rows: Iterable[Job | Result]) -> list[Result | Task]:
         """The result of every row that has one already, and what to do for the others."""
-        return [self._refused(row) if isinstance(row, BadRow) else self._row(row) for row in rows]
-
-    def _refused(self, row: BadRow) -> Result:
-        source, driving, output = (row.cells.get(c, "") for c in (SOURCE, DRIVING, OUTPUT))
-        return Result(row.row, "failed", source, driving, output, error=row.why)
+        return [row if isinstance(row, Result) else self._row(row) for row in rows]
 
     def _row(self, job: Job) -> Result | Task:
         try:

@@ -92,7 +92,7 @@ class Results:
     The table is written every few seconds and at the end. What it lacks when a batch is killed
     stands in notes, which workers write before they report.
 
-    kept:  whether the table stays when all rows are done; else it lies among the notes.
+    kept:  whether the table stays when all rows are done, or none; else it lies among the notes.
     found: by output, what earlier runs have left. begun: what they had not brought to an end.
 
     Use as a context manager. Raises TalkheadError for a folder that is in use or cannot be written.
@@ -158,7 +158,8 @@ class Results:
         try:
             if self._rows:
                 self._save()
-                if not self._kept and all(row.status == "done" for row in self._rows.values()):
+                done = [row.status == "done" for row in self._rows.values()]
+                if not self._kept and (all(done) or not (any(done) or self.found)):
                     self._table.unlink()
         finally:
             delete_own(self._owned.path, HALF_NOTE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from glob import escape, glob
 from pathlib import Path
@@ -23,6 +23,7 @@ from talkhead.printable import counted
 
 if TYPE_CHECKING:
     from talkhead.animation.animator import RenderReport
+    from talkhead.batch.results import Result
 
 
 @with_options()
@@ -86,22 +87,34 @@ def animate(
         if len(jobs) == 1:
             report = render_one(jobs[0], *shared)
             console.show(asdict(report), describe(report))
-            return
-        failed = {}
-        for result, made in render_all(folder, jobs, *shared):
-            path = folder / result.output
-            if result.error is not None:
-                failed[path] = result.error
-                say(f"error: {path}: {result.error}")
-                console.show({"output": str(path), "error": result.error}, f"{path}: failed")
-            elif made is None:
-                words = f"{path}: made before, passed over"
-                console.show({"output": str(path), "passed_over": True}, words)
-            else:
-                console.show(asdict(made), describe(made))
-        if failed:
-            say(table([folder / job.output for job in jobs], failed))
-            raise typer.Exit(1)
+        else:
+            outputs = [folder / job.output for job in jobs]
+            show_all(outputs, render_all(folder, jobs, *shared), console)
+
+
+def show_all(
+    outputs: list[Path],
+    rendered: Iterable[tuple[Result, RenderReport | None]],
+    console: ConsoleOptions,
+) -> None:
+    """Say what becomes of every output as soon as it is known; exit with 1 where one failed."""
+    failed = {}
+    for path, (result, report) in zip(outputs, rendered, strict=True):
+        if result.error is not None:
+            failed[path] = result.error
+            say(f"error: {path}: {result.error}")
+            console.show({"output": str(path), "error": result.error}, f"{path}: failed")
+        elif report is None:
+            words = f"{path}: made before, passed over"
+            console.show({"output": str(path), "passed_over": True}, words)
+        else:
+            console.show(asdict(report), describe(report))
+    if failed:
+        width = max(len(str(path)) for path in outputs)
+        say(f"{len(failed)} of {len(outputs)} videos could not be made:")
+        for path in outputs:
+            say(f"{path!s:<{width}}  {f'failed: {failed[path]}' if path in failed else 'made'}")
+        raise typer.Exit(1)
 
 
 def check_motion_out(motion_out: Path | None, drivings: list[Path]) -> None:
@@ -150,13 +163,3 @@ def describe(report: RenderReport) -> str:
     if report.lost:
         text += f"; the driving face was lost {counted(report.lost, 'time')}"
     return text
-
-
-def table(outputs: list[Path], failed: dict[Path, str]) -> str:
-    """What became of every output, a line each."""
-    width = max(len(str(output)) for output in outputs)
-    lines = [f"{len(failed)} of {len(outputs)} videos could not be made:"]
-    for output in outputs:
-        what = f"failed: {failed[output]}" if output in failed else "made"
-        lines.append(f"{output!s:<{width}}  {what}")
-    return "\n".join(lines)

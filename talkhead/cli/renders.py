@@ -103,9 +103,9 @@ def render_all(
             row = replace(jobs[0], row=0, sources=(), output=motion_out.absolute())
             motion = plan.decide(row)
         planned = [plan.decide(job) for job in jobs]
-        results.put(each if isinstance(each, Result) else each.waiting for each in planned)
         worker = Worker(folder, engine, progress)
         worker.animator(engine.weights)
+        results.put(each if isinstance(each, Result) else each.waiting for each in planned)
         for each in planned:
             if isinstance(each, Result):
                 yield each, None

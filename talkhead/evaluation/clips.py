@@ -56,18 +56,16 @@ def read_frames(
     numbers: which frames, increasing; None: every `every`-th from the first. Raises TalkheadError
     when the clip cannot be read, ends too early or has a broken picture.
     """
-    wanted = None if numbers is None else set(numbers)
-    first = numbers[0] if numbers else 0
-    last = None if numbers is None else numbers[-1]
-    end = None if last is None else last + 1
+    first, end = (numbers[0], numbers[-1] + 1) if numbers else (0, None)
+    wanted = set(numbers or ())
     with VideoReader(clip, skip=first, frames=end, hold=False) as reader:
         seen = first
         for number, frame in enumerate(reader, start=first):
             seen = number + 1
-            if number in wanted if wanted is not None else number % every == 0:
+            if number in wanted if numbers else number % every == 0:
                 yield number, cut_centre(frame.rgb, size)
-    if last is not None and seen <= last:
-        raise TalkheadError(f"{clip} has no frame {last}: it ends before")
+    if end is not None and seen < end:
+        raise TalkheadError(f"{clip} has no frame {end - 1}: it ends before")
 
 
 def read_picture(clip: Path, number: int, size: int) -> np.ndarray:

@@ -63,6 +63,11 @@ class FeatureStep:
         after = None if compensated is None else plain(compensated)
         return cls(warped.shape[-1], plain(warped), after)
 
+    @property
+    def maps(self) -> list[np.ndarray]:
+        """All that there are."""
+        return [each for each in (self.warped, self.compensated) if each is not None]
+
 
 @dataclass(frozen=True)
 class CodeUse:

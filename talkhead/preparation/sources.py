@@ -44,23 +44,20 @@ def find_sources(
             f"no videos in {', '.join(map(str, videos)) or 'nothing'}; name video files "
             f"({', '.join(sorted(VIDEO_SUFFIXES))}) or folders that hold some"
         )
-    sources: list[Source] = []
+    matched: dict[Path, tuple[Segment, ...]] = dict.fromkeys(found, (Segment(),))
     missing: dict[str, str] = {}
-    if listed is None:
-        for path, identity in found.values():
-            whole = (Segment(identity=identity),)
-            sources.append(Source(path, _name(path, identity), whole))
-    else:
+    if listed is not None:
         matched, missing = listed.match({key: path for key, (path, _) in found.items()})
-        for key, segments in matched.items():
-            path, identity = found[key]
-            known = tuple(replace(s, identity=s.identity or identity) for s in segments)
-            sources.append(Source(path, _name(path, known[0].identity), known))
-        if not sources:
+        if not matched:
             raise TalkheadError(
                 f"none of the videos that {listed.path} names is among those given; the first is "
                 f"{next(iter(missing), 'none')}"
             )
+    sources: list[Source] = []
+    for key, segments in matched.items():
+        path, identity = found[key]
+        known = tuple(replace(s, identity=s.identity or identity) for s in segments)
+        sources.append(Source(path, _name(path, known[0].identity), known))
     return _told_apart(sorted(sources, key=lambda source: source.path), taken), missing
 
 

@@ -7,7 +7,8 @@ no face; what is computed from it is the same whoever looks. See `backends` for 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from math import nan
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from talkhead.evaluation.metrics.base import FrameBatch
 
 FaceEncoder = Callable[[np.ndarray], np.ndarray | None]
 Distance = Callable[[np.ndarray, np.ndarray], float]
-Found = Sequence[np.ndarray | None]
 
 CACHED = 20_000  # pictures, at a few kilobytes each
 
@@ -38,14 +38,6 @@ class CachedEncoder:
                 self._seen.clear()
             self._seen[digest] = self._encode(picture)
         return self._seen[digest]
-
-
-def distances(a: Found, b: Found, distance: Distance) -> np.ndarray:
-    """Distance of each pair, NaN where nothing was found in one of them."""
-    return np.array(
-        [np.nan if x is None or y is None else distance(x, y) for x, y in zip(a, b, strict=True)],
-        dtype=float,
-    )
 
 
 def euclidean(a: np.ndarray, b: np.ndarray) -> float:
@@ -109,4 +101,8 @@ class FaceMetric:
             others = self._encode(batch.source[None]) * len(results)
         else:
             others = self._encode(batch.driving)
-        return {name: distances(results, others, d) for name, d in self._distances.items()}
+        pairs = list(zip(results, others, strict=True))
+        return {
+            name: np.array([nan if a is None or b is None else far(a, b) for a, b in pairs])
+            for name, far in self._distances.items()
+        }
