@@ -65,11 +65,10 @@ def _videos_of(given: Path) -> Iterable[tuple[Path, Path]]:
     """Every video of a file or folder, and the folder from which its identity is told."""
     if given.is_dir():
         files = sorted(path for path in given.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
-        below = (path.relative_to(given).parts for path in files)
         return [
             (path, given)
-            for path, parts in zip(files, below, strict=True)
-            if path.is_file() and not any(part.startswith(".") for part in parts)
+            for path in files
+            if path.is_file() and not any(p.startswith(".") for p in path.relative_to(given).parts)
         ]
     if not given.exists():
         raise TalkheadError(f"{given} does not exist; check the path")

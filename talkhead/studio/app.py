@@ -43,7 +43,7 @@ Talk = Callable[[Studio, Session, WebSocket], Awaitable[None]]
 
 def build(studio: Studio) -> Starlette:
     """The application; `studio` must have been entered."""
-    inside, connected = partial(_in_session, studio), partial(partial, _connected, studio)
+    inside, connected = partial(_in_session, studio), partial(_connected, studio)
 
     async def begin(_: Request) -> Response:
         return JSONResponse(_introduction(studio, studio.sessions.begin()))
@@ -115,13 +115,17 @@ def _introduction(studio: Studio, session: Session) -> dict[str, Any]:
     }
 
 
-async def _connected(studio: Studio, talk: Talk, socket: WebSocket) -> None:
+def _connected(studio: Studio, talk: Talk) -> Callable[[WebSocket], Awaitable[None]]:
     """Find the session of a connection; without one it is closed."""
-    session = studio.sessions.get(socket.path_params["session"])
-    if session is None:
-        await socket.close(1008)
-    else:
-        await talk(studio, session, socket)
+
+    async def handle(socket: WebSocket) -> None:
+        session = studio.sessions.get(socket.path_params["session"])
+        if session is None:
+            await socket.close(1008)
+        else:
+            await talk(studio, session, socket)
+
+    return handle
 
 
 async def _send_events(studio: Studio, session: Session, socket: WebSocket) -> None:
