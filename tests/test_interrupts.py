@@ -83,18 +83,21 @@ def test_signals_wait_for_the_end_of_what_must_not_stop_half_way(handlers: EndIn
 
 
 def test_a_signal_in_what_c_calls_waits_for_its_end(handlers: EndInOrder) -> None:
-    class File(CalledFromC):
-        def read(self) -> str:
-            signal.raise_signal(signal.SIGTERM)
-            return "all of it"
+    done = []
 
-    def wait() -> None:
+    class File(CalledFromC):
+        def read(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            done.append(True)
+
+    def read_and_wait() -> None:
+        File().read()
         for _ in range(500):  # one long sleep would not be woken by a signal of another thread
             time.sleep(0.01)
 
-    assert File().read() == "all of it"
     with pytest.raises(Interrupted) as stopped:
-        wait()
+        read_and_wait()
+    assert done == [True]
     assert stopped.value.number == signal.SIGTERM
 
 
@@ -305,6 +308,20 @@ def test_a_folder_that_gets_nothing_is_not_left(
     assert code == 1
     assert "3 of 3 videos could not be made" in err
     assert not (tmp_path / "results").exists()
+
+
+def test_the_record_of_what_is_made_is_not_written_through_a_link(
+    run: Callable[..., tuple[int, str, str]], photos: list[Path], tmp_path: Path
+) -> None:
+    driving, precious = make_clip(tmp_path / "drive.mp4", frames=2), tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    (tmp_path / "results" / NOTES).mkdir(parents=True)
+    (tmp_path / "results" / NOTES / ".talkhead").write_text("talkhead batch\n")
+    (tmp_path / "results" / NOTES / TABLE).symlink_to(precious)
+    code, _, err = run(*photos, driving, "-o", tmp_path / "results")
+    assert code == 1
+    assert "is a link, which is not written to" in err
+    assert precious.read_bytes() == b"precious"
 
 
 def test_a_driver_that_cannot_be_used_fails_alone(

@@ -104,6 +104,8 @@ class Results:
         self._table = folder / (TABLE if kept else f"{NOTES}/{TABLE}")
         self._rows: dict[int, Result] = {}
         self._saved = 0.0
+        if not kept and self._table.is_symlink():
+            raise TalkheadError(f"{self._table} is a link, which is not written to; remove it")
         self._is_new = not folder.is_dir()
         try:
             folder.mkdir(parents=True, exist_ok=True)
