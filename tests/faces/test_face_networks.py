@@ -11,7 +11,6 @@ import torch
 
 from talkhead import bundled
 from talkhead.errors import TalkheadError
-from talkhead.faces.blocks import load_bundled
 from talkhead.faces.crop_mesh import crop_mesh
 from talkhead.faces.detector import BlazeFace, FaceDetector, anchors, merge
 from talkhead.faces.landmarker import Landmarker
@@ -146,7 +145,7 @@ def test_damaged_face_weights_are_told(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("talkhead.faces.blocks.bundled", lambda _: file)
     for reason in ("SHA-256", "is damaged"):
         with pytest.raises(TalkheadError, match=reason):
-            load_bundled(BlazeFace, "detector.safetensors", torch.device("cpu"))
+            BlazeFace.load(torch.device("cpu", 0))  # which nothing else asks for
         (tmp_path / "detector.safetensors.sha256").unlink(missing_ok=True)
 
 

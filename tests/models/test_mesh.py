@@ -15,7 +15,7 @@ from toys import CODEBOOK, SIZE, mesh
 
 from talkhead.config import MeshConfig
 from talkhead.faces.crop_mesh import crop_meshes
-from talkhead.faces.landmarker import Landmarker, Look
+from talkhead.faces.landmarker import Landmarker
 from talkhead.faces.regions import Region
 from talkhead.inference.engine import Engine
 from talkhead.models import build
@@ -25,7 +25,7 @@ from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, mesh_motion, un
 from talkhead.motion.mesh_transfer import MeshTransfer, align
 from talkhead.motion.smoothing import Smoother
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import NOWHERE, Keypoints, known
+from talkhead.structs import NOWHERE, Face, Keypoints, known
 from talkhead.topology import HEAD_GROUPS, MESH_POINTS, MOUTH_CORNERS, OVAL
 from talkhead.training.data.landmark_teacher import mean_face
 
@@ -216,8 +216,8 @@ class OnlySeesLight:
     def __init__(self, points: np.ndarray) -> None:
         self._points = points
 
-    def look_each(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> list[Look]:
-        return [Look(self._points[:468], float(rgb.mean() > 128)) for rgb in pictures]
+    def look_each(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> list[Face]:
+        return [Face(self._points[:468], float(rgb.mean() > 128)) for rgb in pictures]
 
     def refine(self, pictures: Sequence[np.ndarray], regions: object) -> list[np.ndarray]:
         return [self._points for _ in pictures]
