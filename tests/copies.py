@@ -1,6 +1,7 @@
-"""Processes that begin as copies of this one, so that nothing has to be imported again.
+"""Processes that begin as copies of one that has imported what they need, and done nothing else.
 
-What they run is real in all else: signals, exit codes, and streams that are files or pipes.
+A copy of the process of the tests could wait forever for threads, which no fork takes along. What
+they run is real in all else: signals, exit codes, and streams that are files or pipes.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-FORK = multiprocessing.get_context("fork")
+COPIES = multiprocessing.get_context("forkserver")
+COPIES.set_forkserver_preload(
+    ["talkhead.cli", "talkhead.animation.live", "talkhead.studio.server", "talkhead.training.train"]
+)
 
 
 def talkhead(*words: object) -> None:
@@ -32,16 +37,17 @@ def copy(
 
     told: the file that gets its stderr. stdin: the file that it reads.
     """
-    here, there = os.pipe()
-    process = FORK.Process(target=_begin, args=(run, arguments, stdin, there, told))
+    here, there = COPIES.Pipe(duplex=False)
+    environment = dict(os.environ)
+    process = COPIES.Process(target=_begin, args=(run, arguments, environment, stdin, there, told))
     process.start()
-    os.close(there)
+    there.close()
     try:
-        yield process, here
+        yield process, here.fileno()
     finally:
         process.kill()
         process.join()
-        os.close(here)
+        here.close()
 
 
 def read_all(stream: int) -> bytes:
@@ -51,11 +57,18 @@ def read_all(stream: int) -> bytes:
 
 
 def _begin(
-    run: Callable[..., object], arguments: tuple[object, ...], stdin: str, stdout: int, told: Path
+    run: Callable[..., object],
+    arguments: tuple[object, ...],
+    environment: dict[str, str],
+    stdin: str,
+    stdout: Connection,
+    told: Path,
 ) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
     os.dup2(os.open(stdin, os.O_RDONLY), 0)
-    os.dup2(stdout, 1)
-    os.close(stdout)
+    os.dup2(stdout.fileno(), 1)
+    stdout.close()
     os.dup2(os.open(told, os.O_WRONLY | os.O_CREAT), 2)
     sys.stdin = os.fdopen(0)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from copies import FORK
+from copies import COPIES
 from miniatures import FAMILIES, TOY, mini_config
 from PIL import Image
 from torch import nn
 from typer.testing import CliRunner, Result
 
+from talkhead.benchmark import benchmark as whole_run
 from talkhead.benchmark.loop import PlainLoop, Task, run_apart
 from talkhead.benchmark.machine import PEAK_SIDES
 from talkhead.benchmark.probes import probes
@@ -142,7 +143,7 @@ def test_plain_loop_draws_what_the_engine_draws() -> None:
 def test_what_the_loops_process_refuses_is_told_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multiprocessing, "get_context", lambda _: FORK)  # imports nothing again
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: COPIES)  # imports nothing again
     task = Task(tmp_path / "clip.mp4", np.zeros((64, 64, 3), np.uint8), tmp_path / "out.mp4", 2)
     with pytest.raises(TalkheadError, match="no preset 'shrew'"):
         run_apart("shrew", None, CPU, task)
@@ -192,8 +193,8 @@ def quick(toy_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     plot = tmp_path_factory.mktemp("plot") / "plot.png"
     options = ("--quick", "--json", "--plot", plot, "--lengths", "4,8", "--sizes", 128)
     with pytest.MonkeyPatch.context() as smaller:
-        smaller.setattr("talkhead.benchmark.benchmark.PHOTO", (480, 270))
-        smaller.setattr("talkhead.benchmark.benchmark.PHOTO_CROP", "150,25,180")
+        smaller.setattr(whole_run, "PHOTO", (480, 270))
+        smaller.setattr(whole_run, "PHOTO_CROP", "150,25,180")
         smaller.setitem(PEAK_SIDES, "cpu", (64, 128))
         return run("--weights", toy_weights, "--device", "cpu", "--frames", 4, *options), plot
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from copies import FORK
+from copies import COPIES
 
 from talkhead.errors import TalkheadError
 from talkhead.synthetic import synth as synth_module
@@ -101,7 +101,7 @@ def test_clips_lie_in_the_voxceleb_layout_with_sound_and_disjoint_people(tmp_pat
 def test_the_same_seed_writes_the_same_pictures_however_many_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(multiprocessing, "get_context", lambda _: FORK)  # imports nothing again
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: COPIES)  # imports nothing again
     settings: dict = {"identities": 2, "clips": 1, "seconds": 0.12, "size": 48}
     alone = synth(SynthOptions(tmp_path / "a", seed=7, **settings))
     shared = synth(SynthOptions(tmp_path / "b", seed=7, workers=2, **settings))

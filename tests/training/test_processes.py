@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import toys
 from copies import copy
 from toys import codebook_options
 
-from talkhead import checkpoint
+from talkhead import checkpoint, config
 from talkhead.training.options import TrainOptions
 from talkhead.training.train import train
 
@@ -22,6 +23,7 @@ STEPS = 2
 
 def train_second(options: TrainOptions) -> None:
     os.environ |= dict.fromkeys(("RANK", "LOCAL_RANK"), "1")
+    config.PRESETS.update(toys.PRESETS)
     train(options)
 
 
