@@ -20,7 +20,7 @@ from talkhead.models.grid import (
     shrink,
     warp,
 )
-from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, unknown
+from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.structs import (
     NOWHERE,
@@ -60,6 +60,7 @@ class CodebookModel(nn.Module):
             out_channels=4 if config.blend_source else 3,
             num_maps=MAPS if config.mesh is not None and config.mesh.maps else 0,
         )
+        self._refines = config.mesh is not None and config.mesh.refine
         if config.mesh is not None:
             self.register_buffer("mean_face", torch.zeros(MESH_POINTS, 2))
         if config.blend_source:
@@ -79,6 +80,8 @@ class CodebookModel(nn.Module):
         """
         if self.config.mesh is None or mesh is None:
             return found
+        if not self.config.mesh.keypoints:
+            return replace(found, mesh=mesh)
         exact, count = MeshKeypoints.of(self.mean_face)(mesh.float()), len(HEAD_GROUPS)
         assert found.jacobian is not None
         assert exact.jacobian is not None
@@ -145,7 +148,7 @@ class CodebookModel(nn.Module):
         keypoints = self.detect(driving, meshes[1])
         maps = self._maps(keypoints)
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
-        steps = self.compensate(state, dense)
+        steps = self.compensate(state, dense, keypoints)
         motion = steps[-1].motion
         image, own = self._decode(state, steps, maps)
         return TrainOutputs(
@@ -194,9 +197,11 @@ class CodebookModel(nn.Module):
         state = state.expand(len(driving)) if len(state.image) != len(driving) else state
         driving = self._follow_mesh(state.keypoints, driving)
         dense = self.dense_motion(state.small, state.keypoints, driving)
-        return state, self.compensate(state, dense), self._maps(driving)
+        return state, self.compensate(state, dense, driving), self._maps(driving)
 
-    def compensate(self, state: SourceState, dense: DenseMotion) -> tuple[ScaleStep, ...]:
+    def compensate(
+        self, state: SourceState, dense: DenseMotion, driving: Keypoints
+    ) -> tuple[ScaleStep, ...]:
         """Refine motion, then appearance, at every scale from coarse to fine."""
         motion, occlusion = dense.deformation, dense.occlusion[0]
         keypoint_query = None
@@ -215,6 +220,8 @@ class CodebookModel(nn.Module):
                 motion = motion + residual
                 # parity: the previous occlusion enters as a probability, not as a logit.
                 occlusion = torch.sigmoid(occlusion + logits.float())
+            if self._refines and scale == len(state.features) - 1:
+                motion = refine(motion, state.keypoints, driving, feature.shape[-1])
             size = (feature.shape[-2], feature.shape[-1])
             warped = warp(feature, motion) * resize(occlusion, size).to(feature.dtype)
             compensated = warped

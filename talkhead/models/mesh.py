@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, matmul_2x2
-from talkhead.structs import NOWHERE, Keypoints
+from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid
+from talkhead.structs import NOWHERE, Keypoints, known
 from talkhead.topology import (
     HEAD_GROUPS,
     INNER_LIPS,
@@ -35,6 +35,8 @@ RIDGE = 6e-4  # pull towards the affine map of the whole face, in squared face h
 # Of the motion of a mesh, in grid units [own experiments].
 WIDTH, FINE_WIDTH = 0.05, 0.025  # how far a point's displacement reaches; lips, lids and irises
 NEAR_LOGIT, REACH = 4.0, 0.06  # log-weight of that motion on the mesh; how fast it falls beyond
+# The same for what is refined by it, and how far from lips, lids and irises that reaches.
+DETAIL_WIDTH, DETAIL_FINE_WIDTH, DETAIL_REACH = 0.025, 0.0125, 0.1
 RIM, CORNERS = 4, 16  # points of an iris after its centre; of the circle that is drawn for it
 LINES = 4  # per pixel row, of filled maps
 IRISES = tuple(first + i for first in (LEFT_IRIS, RIGHT_IRIS) for i in range(RIM + 1))
@@ -128,10 +130,37 @@ def mesh_motion(source: Tensor, driving: Tensor, size: tuple[int, int]) -> tuple
     Every place moves as the points around it, weighted by Gaussians. The log-weight is `NEAR_LOGIT`
     on the driving mesh and falls with the squared distance from it.
     """
+    width = _widths(WIDTH, FINE_WIDTH, driving.device)
+    motion, nearness = _moved(source, driving, size, width)
+    return motion, NEAR_LOGIT + (WIDTH / REACH) ** 2 * nearness.amax(-1).unflatten(1, size)
+
+
+def refine(motion: Tensor, source: Keypoints, driving: Keypoints, size: int) -> Tensor:
+    """A deformation (B, h, w, 2) at another size, that of the meshes around lips, lids and irises.
+
+    Grids of dense motion are too coarse to close a lid or to turn an eye. Where a mesh is not known
+    the deformation is only resized.
+    """
+    motion = resize_grid(motion, (size, size))
+    if source.mesh is None or driving.mesh is None:
+        return motion
+    width = _widths(DETAIL_WIDTH, DETAIL_FINE_WIDTH, motion.device)
+    moved, nearness = _moved(source.mesh, driving.mesh, (size, size), width)
+    near = nearness[..., list(FINE)].amax(-1) * (DETAIL_FINE_WIDTH / DETAIL_REACH) ** 2
+    share = near.exp() * known(source.mesh)[:, None]
+    return torch.lerp(motion, moved, share.unflatten(1, (size, size))[..., None])
+
+
+def _moved(
+    source: Tensor, driving: Tensor, size: tuple[int, int], width: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where places come from as the points around them do (B, h, w, 2), and -distance^2 / 2.
+
+    The squared distances (B, hw, M) are those from each point, in its own width.
+    """
     grid = identity_grid(*size, device=driving.device)
     with torch.autocast(driving.device.type, enabled=False):
-        places, points = grid.flatten(0, 1), driving[..., :2].float()
-        precision = _precision(driving.device)
+        places, points, precision = grid.flatten(0, 1), driving[..., :2].float(), 1 / width.square()
         # -|z - p|^2 precision / 2 as one product of (x, y, |z|^2, 1) with what depends on p.
         left = F.pad(
             torch.cat([places, places.square().sum(-1, keepdim=True)], dim=1), (0, 1), value=1
@@ -146,15 +175,14 @@ def mesh_motion(source: Tensor, driving: Tensor, size: tuple[int, int]) -> tuple
         )
         nearness = left @ right  # B hw M
         motion = places + F.softmax(nearness, dim=-1) @ (source[..., :2].float() - points)
-        logit = NEAR_LOGIT + (WIDTH / REACH) ** 2 * nearness.amax(-1)
-    return motion.unflatten(1, size), logit.unflatten(1, size)
+    return motion.unflatten(1, size), nearness
 
 
-def _precision(device: torch.device) -> Tensor:
-    """One over the squared width of each point's Gaussian, (478,)."""
-    width = torch.full((MESH_POINTS,), WIDTH, device=device)
-    width[list(FINE)] = FINE_WIDTH
-    return 1 / width.square()
+def _widths(width: float, fine: float, device: torch.device) -> Tensor:
+    """The width of each point's Gaussian, (478,)."""
+    widths = torch.full((MESH_POINTS,), width, device=device)
+    widths[list(FINE)] = fine
+    return widths
 
 
 def face_maps(mesh: Tensor, size: int) -> Tensor:
