@@ -40,6 +40,7 @@ class MotionOnly(nn.Module):
         config = replace(
             model.config,
             blend_source=False,
+            shade_source=False,
             mesh=model.config.mesh and replace(model.config.mesh, maps=False),
             appearance_codebook=AppearanceCodebookConfig(scales=()),
         )
