@@ -9,17 +9,20 @@ from talkhead.errors import TalkheadError
 
 
 def bundled(name: str) -> Path:
-    """A file of `weights/`: inside the installed package, or at the top of a checkout.
+    """A file of `weights/`. Raises TalkheadError where it is missing."""
+    path = shipped(f"weights/{name}")
+    if path is None:
+        raise TalkheadError(
+            f"the bundled weights {name} are missing from this installation; reinstall talkhead"
+        )
+    return path
 
-    Raises TalkheadError where it is missing.
-    """
+
+def shipped(name: str) -> Path | None:
+    """A file inside the installed package, or at the top of a checkout."""
     package = Path(__file__).parent
-    for folder in (package / "weights", package.parent / "weights"):
-        if (folder / name).is_file():
-            return folder / name
-    raise TalkheadError(
-        f"the bundled weights {name} are missing from this installation; reinstall talkhead"
-    )
+    places = (package / name, package.parent / name)
+    return next((place for place in places if place.is_file()), None)
 
 
 def sha256(path: Path) -> str:

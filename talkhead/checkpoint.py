@@ -108,7 +108,10 @@ def load(path: Path) -> tuple[Network, Header]:
     if not mismatch:
         stored = _read(lambda path: read_tensors(path, outline), path)
         check_digest(path, stored.digest)
-        tensors = {name: _single(tensor) for name, tensor in stored.tensors.items()}
+        tensors = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in stored.tensors.items()
+        }
         mismatch = describe_mismatch(model, tensors) or describe_infinite(tensors)
     if mismatch:
         raise TalkheadError(f"{path} does not fit the model that it describes: {mismatch}")
@@ -181,7 +184,3 @@ def _describe_shapes(model: torch.nn.Module, shapes: Mapping[str, tuple[int, ...
         if shape != wanted[name]:
             return f"{name} is {shape}, not {wanted[name]}"
     return None
-
-
-def _single(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor

@@ -65,12 +65,7 @@ def sentence(error: Exception) -> str:
     if is_out_of_memory(error):
         elsewhere = ", or --device cpu" if _is_a_gpus(error) else ""
         return f"memory ran out; use a smaller --size or --batch-size{elsewhere}"
-    return unexpected(error)
-
-
-def unexpected(error: Exception) -> str:
-    """A fault of ours, in one line."""
-    text = str(error).strip().splitlines()
+    text = str(error).strip().splitlines()  # a fault of ours
     detail = f": {text[0]}" if text else ""
     return (
         f"unexpected {type(error).__name__}{detail}; run the command again with --debug and report "

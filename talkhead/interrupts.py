@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -93,24 +94,34 @@ def ending_in_order() -> Iterator[None]:
 
 
 @contextmanager
+def handlers_kept() -> Iterator[dict[int, Any]]:
+    """The handlers of ending signals, which are in place again when the block ends.
+
+    None outside the main thread, where signals raise no exceptions.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in ENDING if is_main}
+    try:
+        yield handlers
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+@contextmanager
 def held_off() -> Iterator[None]:
     """Ending signals that come during the block take effect when it ends.
 
-    For short work that must not stop half way. Does nothing outside the main thread, where signals
-    raise no exceptions.
+    For short work that must not stop half way.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in ENDING}
-    handlers = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
     waiting: list[int] = []
-    for number in handlers:
-        signal.signal(number, lambda number, _: waiting.append(number))
     try:
-        yield
+        with handlers_kept() as handlers:
+            for number, handler in handlers.items():
+                if handler not in (None, signal.SIG_IGN):
+                    signal.signal(number, lambda number, _: waiting.append(number))
+            yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         if waiting:
             signal.raise_signal(waiting[0])

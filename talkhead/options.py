@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
@@ -38,14 +38,14 @@ PANELS = (
 class Option:
     """How a field is shown to people.
 
-    help:    one plain line. panel: its topic.
+    help:    one plain line. panel: its topic, where help has topics.
     flags:   on the command line, where they differ from the field's name; of a choice with
              `switches`, one flag for each value but the default.
     metavar: what stands for the value in help texts.
     """
 
     help: str
-    panel: str
+    panel: str = ""
     flags: tuple[str, ...] = ()
     metavar: str | None = None
     switches: bool = False
@@ -61,17 +61,66 @@ class Options:
             try:
                 fitting(kind, value, name)
             except TalkheadError as error:
-                raise TalkheadError(f"{name} must be {_words(kind)}, not {shown(value)}") from error
+                raise TalkheadError(
+                    f"{name} must be {Kind.of(kind)}, not {shown(value)}"
+                ) from error
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a field may hold, as far as people choose it.
+
+    base:    of a number, a text, a switch or a path; of a sequence, what it is of.
+    words:   that may stand in its place; without a base these alone.
+    bounds:  of a number. optional: nothing, too. several: a sequence of such values.
+    """
+
+    base: Any
+    words: tuple[str, ...] = ()
+    bounds: Range | None = None
+    optional: bool = False
+    several: bool = False
+
+    @classmethod
+    def of(cls, hint: Any) -> Kind:
+        """From a type hint without an `Option`."""
+        origin, parts = get_origin(hint), get_args(hint)
+        if origin is Literal:
+            return cls(None, parts)
+        if origin is Annotated:
+            return replace(cls.of(parts[0]), bounds=parts[1])
+        if origin is tuple:
+            return replace(cls.of(parts[0]), several=True)
+        if origin in (Union, UnionType):
+            first, *others = (cls.of(part) for part in parts if part is not NoneType)
+            words = sum((other.words for other in others), first.words)
+            return replace(first, words=words, optional=NoneType in parts)
+        return cls(hint)
+
+    def __str__(self) -> str:
+        names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        text = names.get(self.base, str(self.base))
+        if self.base is None:
+            text = f"one of {', '.join(self.words)}"
+        if self.bounds:
+            upper = f" to {self.bounds.most:g}" if self.bounds.most < MOST else " or more"
+            text += f", {self.bounds.least:g}{upper}"
+        return f"a sequence, each {text}" if self.several else text
 
 
 @dataclass(frozen=True)
 class OptionField:
-    """A field of an options class: kind is its type hint without the `Option`."""
+    """A field of an options class: its type hint is without the `Option`."""
 
     name: str
-    kind: Any
+    hint: Any
     default: Any
     option: Option
+
+    @property
+    def kind(self) -> Kind:
+        """What it may hold."""
+        return Kind.of(self.hint)
 
     @property
     def flag(self) -> str:
@@ -82,11 +131,15 @@ class OptionField:
 def option_fields(options: type) -> Iterator[OptionField]:
     """The fields of an options class that have an `Option`, in order."""
     hints = get_type_hints(options, include_extras=True)
-    for field in fields(cast("Any", options)):
-        kind, notes = _taken_apart(hints[field.name])
-        option = next((note for note in notes if isinstance(note, Option)), None)
-        if option is not None:
-            yield OptionField(field.name, kind, field.default, option)
+    found = (option_of(f.name, hints[f.name], f.default) for f in fields(cast("Any", options)))
+    return (option for option in found if option is not None)
+
+
+def option_of(name: str, hint: Any, default: Any) -> OptionField | None:
+    """A field, or a command's parameter, by its type hint; None for one without an `Option`."""
+    kind, notes = _taken_apart(hint)
+    option = next((note for note in notes if isinstance(note, Option)), None)
+    return None if option is None else OptionField(name, kind, default, option)
 
 
 @functools.cache
@@ -97,35 +150,7 @@ def _checked_kinds(options: type) -> tuple[tuple[str, Any], ...]:
     """
     hints = get_type_hints(options, include_extras=True)
     kinds = ((name, _taken_apart(hint)[0]) for name, hint in hints.items())
-    return tuple((name, kind) for name, kind in kinds if not _holds_paths(kind))
-
-
-def _words(kind: Any) -> str:
-    """A kind of value for people."""
-    if get_origin(kind) in (Union, UnionType):
-        return _words(next(choice for choice in get_args(kind) if choice is not NoneType))
-    if get_origin(kind) is Literal:
-        return f"one of {', '.join(get_args(kind))}"
-    if get_origin(kind) is Annotated:
-        base, bounds = get_args(kind)[:2]
-        upper = f" to {bounds.most:g}" if bounds.most < MOST else " or more"
-        return f"{_words(base)}, {bounds.least:g}{upper}"
-    if get_origin(kind) is tuple:
-        return f"a sequence, each {_words(get_args(kind)[0])}"
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    return names.get(kind, str(kind))
-
-
-def _holds_paths(kind: Any) -> bool:
-    return kind is Path or any(_holds_paths(part) for part in get_args(kind))
-
-
-def bounds_of(kind: Any) -> Range | None:
-    """The bounds in a kind, if it has any."""
-    if isinstance(kind, Range):
-        return kind
-    notes = kind.__metadata__ if get_origin(kind) is Annotated else get_args(kind)
-    return next((found for note in notes if (found := bounds_of(note)) is not None), None)
+    return tuple((name, kind) for name, kind in kinds if Kind.of(kind).base is not Path)
 
 
 def _taken_apart(hint: Any) -> tuple[Any, tuple[Any, ...]]:

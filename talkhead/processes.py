@@ -19,11 +19,13 @@ def in_processes(
     tasks: Sequence[tuple[object, ...]],
     work: Callable[..., T],
     workers: int,
-    begin: Callable[[], None],
+    begin: Callable[[], None] | None = None,
+    killed: str = "",
 ) -> Generator[T]:
     """What `work` makes of the arguments of each task, in the order in which it is done.
 
     begin: is called in every process first. When the caller ends early, processes are terminated.
+    killed: what to say when one is killed, other than that fewer workers take less memory.
 
     Raises what `work` raises, and TalkheadError when a process is killed from outside.
     """
@@ -38,8 +40,9 @@ def in_processes(
                 yield finished.result()
         except BrokenProcessPool as error:
             raise TalkheadError(
-                "a worker was killed, perhaps for want of memory; run the same command again with "
-                f"fewer than {workers} workers"
+                killed
+                or "a worker was killed, perhaps for want of memory; run the same command again "
+                f"with fewer than {workers} workers"
             ) from error
         except BaseException:
             for worker in multiprocessing.active_children():
@@ -49,8 +52,9 @@ def in_processes(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(begin: Callable[[], None]) -> None:
+def _begin(begin: Callable[[], None] | None) -> None:
     """Ctrl-C, which reaches all processes of a terminal, is for the parent alone."""
     for number in set(ENDING) - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
-    begin()
+    if begin is not None:
+        begin()

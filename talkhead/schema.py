@@ -11,8 +11,17 @@ import functools
 import json
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
-from typing import get_type_hints as type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from talkhead.errors import TalkheadError, shown
 
@@ -65,10 +74,8 @@ def read_dataclass(kind: type[T], values: Any) -> T:
     return kind(**{name: fitting(hints[name], value, name) for name, value in values.items()})
 
 
-@functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    """What the fields of a dataclass may hold; worked out once, since lists hold thousands."""
-    return type_hints(kind, include_extras=True)
+# What the fields of a dataclass may hold; worked out once, since lists hold thousands.
+_hints = functools.cache(functools.partial(get_type_hints, include_extras=True))
 
 
 def fitting(kind: Any, value: Any, name: str) -> Any:

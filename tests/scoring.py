@@ -14,6 +14,7 @@ from talkhead.evaluation.metrics.pixels import PixelMetrics
 from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.results import Evaluation
+from talkhead.evaluation.scorer import Scorer
 
 PIXELS = MetricSuite((PixelMetrics(),), None, {})
 SIZE = 32
@@ -48,8 +49,7 @@ def picture_clip(folder: Path, first: int, count: int) -> None:
 
 
 def run(data: Path, output: Path, method: Perfect, **options: object) -> Evaluation:
-    found = score_methods(
-        plan_evaluation("reconstruction", data), [method], PIXELS, output, size=SIZE, batch_size=2
-    )
+    evaluation_set = plan_evaluation("reconstruction", data)
+    found = score_methods(Scorer(evaluation_set, PIXELS, output, SIZE, batch_size=2), [method])
     assert found is not None
     return found

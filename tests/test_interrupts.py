@@ -23,9 +23,9 @@ from rendering import SQUARE
 from typer.testing import CliRunner
 
 from talkhead.animation.threads import BackgroundWriter
+from talkhead.batch.results import NOTES, TABLE
 from talkhead.cli import app
 from talkhead.cli.console import plain_errors
-from talkhead.cli.renders import JOURNAL
 from talkhead.interrupts import ENDING, CalledFromC, EndInOrder, Interrupted, held_off
 from talkhead.printable import csv_text, markdown_text, printable
 from talkhead.video import VideoReader, VideoWriter
@@ -83,18 +83,21 @@ def test_signals_wait_for_the_end_of_what_must_not_stop_half_way(handlers: EndIn
 
 
 def test_a_signal_in_what_c_calls_waits_for_its_end(handlers: EndInOrder) -> None:
-    class File(CalledFromC):
-        def read(self) -> str:
-            signal.raise_signal(signal.SIGTERM)
-            return "all of it"
+    done = []
 
-    def wait() -> None:
+    class File(CalledFromC):
+        def read(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            done.append(True)
+
+    def read_and_wait() -> None:
+        File().read()
         for _ in range(500):  # one long sleep would not be woken by a signal of another thread
             time.sleep(0.01)
 
-    assert File().read() == "all of it"
     with pytest.raises(Interrupted) as stopped:
-        wait()
+        read_and_wait()
+    assert done == [True]
     assert stopped.value.number == signal.SIGTERM
 
 
@@ -267,7 +270,7 @@ def test_an_interrupted_batch_goes_on_where_it_was(
     assert "passed over" in told[0]
     assert "3 of them from an interrupted run" in told[1]
     assert [len(frame_seconds(path)) for path in sorted(results.glob("*.mp4"))] == [6, 6, 6]
-    assert not (results / JOURNAL).exists()
+    assert not (results / NOTES).exists()
     code, _, err = run(*command)  # all is made: now they are files like any others
     assert code == 1
     assert "exists" in err
@@ -287,7 +290,7 @@ def test_what_a_batch_made_is_made_anew_once_it_was_changed_by_others(
     assert code == 1
     assert "anna--drive.mp4 exists" in err
     assert (results / "anna--drive.mp4").read_bytes() == b"precious"
-    (results / JOURNAL).write_bytes(b"{no json")
+    (results / NOTES / TABLE).write_bytes(b"{no json")
     code, _, err = run(*command)
     assert code == 1
     assert "exists" in err
@@ -300,6 +303,37 @@ def test_a_folder_that_gets_nothing_is_not_left(
     assert code == 1
     assert "does not exist" in err
     assert not (tmp_path / "results").exists()
+    (tmp_path / "broken.safetensors").write_bytes(b"no motion")
+    code, _, err = run(*photos, tmp_path / "broken.safetensors", "-o", tmp_path / "results")
+    assert code == 1
+    assert "3 of 3 videos could not be made" in err
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_record_of_what_is_made_is_not_written_through_a_link(
+    run: Callable[..., tuple[int, str, str]], photos: list[Path], tmp_path: Path
+) -> None:
+    driving, precious = make_clip(tmp_path / "drive.mp4", frames=2), tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    (tmp_path / "results" / NOTES).mkdir(parents=True)
+    (tmp_path / "results" / NOTES / ".talkhead").write_text("talkhead batch\n")
+    (tmp_path / "results" / NOTES / TABLE).symlink_to(precious)
+    code, _, err = run(*photos, driving, "-o", tmp_path / "results")
+    assert code == 1
+    assert "is a link, which is not written to" in err
+    assert precious.read_bytes() == b"precious"
+
+
+def test_a_driver_that_cannot_be_used_fails_alone(
+    run: Callable[..., tuple[int, str, str]], photos: list[Path], tmp_path: Path
+) -> None:
+    driving, broken = make_clip(tmp_path / "drive.mp4", frames=2), tmp_path / "broken.safetensors"
+    broken.write_bytes(b"no motion")
+    results = tmp_path / "results"
+    code, _, err = run(photos[0], broken, "-d", driving, "-o", results)
+    assert code == 1
+    assert f"error: {results / 'anna--broken.mp4'}: " in err
+    assert [path.name for path in results.glob("*.mp4")] == ["anna--drive.mp4"]
 
 
 def test_a_name_that_ends_with_a_slash_is_a_folder(

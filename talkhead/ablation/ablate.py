@@ -24,6 +24,7 @@ from talkhead.evaluation.metrics.registry import METRICS
 from talkhead.evaluation.metrics.suite import build_metrics
 from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.results import Evaluation
+from talkhead.evaluation.scorer import Scorer
 from talkhead.evaluation.shards import shard
 from talkhead.inference.engine import Engine
 from talkhead.progress import Preparing
@@ -101,17 +102,16 @@ def ablate(options: AblationOptions, preparing: Preparing = nullcontext) -> Eval
     # Keypoints are left out: each row has a detector of its own, and none of them may be judge.
     metrics = [name for name in METRICS if name != "keypoints"]
     with preparing() as progress:
-        result = score_methods(
+        scorer = Scorer(
             evaluation_set,
-            methods,
             build_metrics(metrics, engines[0]),
             options.output,
+            engines[0].image_size,
             metrics=metrics,
-            size=engines[0].image_size,
             batch_size=engines[0].batch_size,
-            description=describe(options),
             progress=progress,
         )
+        result = score_methods(scorer, methods, describe(options))
     assert result is not None  # one process
     return result
 

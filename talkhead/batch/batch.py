@@ -63,7 +63,8 @@ def batch(
     rows = read_jobs(table, options.weights)
     check_inputs([options.weights] if options.weights else [])
     with shown(progress) as tell, Results(folder) as results:
-        planned = Plan(results, table, options, overwrite)(rows)
+        retry = options.retry == "failed"
+        planned = Plan(results, options, overwrite=overwrite, retry=retry, table=table)(rows)
         settled = [each for each in planned if isinstance(each, Result)]
         tasks = [each for each in planned if isinstance(each, Task)]
         count = Counter(result.status for result in settled)
@@ -96,9 +97,9 @@ def _engine(
         with closing(run_here(devices_for(options), tasks, results.folder, options)) as rendered:
             yield rendered
         return
-    from talkhead.batch.cluster import cluster, run_on_cluster
+    from talkhead.batch.cluster import Workers, cluster
 
-    with cluster(options) as ray, closing(run_on_cluster(ray, tasks, results, options)) as rendered:
+    with cluster(options) as ray, closing(Workers(ray, results, options).run(tasks)) as rendered:
         yield rendered
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
-import threading
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,7 +17,7 @@ from talkhead.batch.results import Result, Results
 from talkhead.batch.schedule import Schedule
 from talkhead.batch.worker import Worker
 from talkhead.errors import TalkheadError, told
-from talkhead.interrupts import ENDING
+from talkhead.interrupts import handlers_kept
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ def cluster(options: BatchOptions) -> Iterator[Any]:
             'Ray is not installed; install it with `pip install "talkhead[ray]"`, on every machine '
             "of the cluster"
         ) from error
-    with _own_signals():
+    with handlers_kept():  # Ray has its own
         _connect(ray, options.address)
     try:
         yield ray
@@ -70,18 +68,6 @@ def _connect(ray: Any, address: str | None) -> None:
             f"no Ray cluster answers at {address} ({told(error)}); start one with `ray start "
             "--head`, or leave --address for one on this machine"
         ) from error
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep the handlers of signals that Ray replaces when it starts."""
-    main = threading.current_thread() is threading.main_thread()
-    handlers = {number: signal.getsignal(number) for number in ENDING} if main else {}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def resources(ray: Any, options: BatchOptions) -> tuple[int, dict[str, float], str]:
@@ -115,9 +101,8 @@ class Workers:
         self._ray = ray
         self._results = results
         count, needs, device = resources(ray, options)
-        self._begin = lambda: (
-            ray.remote(Worker).options(**needs).remote(results.folder.absolute(), options, device)
-        )
+        folder, options = results.folder.absolute(), replace(options, device=device)
+        self._begin = lambda: ray.remote(Worker).options(**needs).remote(folder, options)
         self._workers: dict[int, Any] = {}
         self._running: dict[Any, tuple[int, Task | None]] = {}
         self._idle: set[int] = set()
@@ -130,8 +115,9 @@ class Workers:
         worker = self._workers[number] = self._begin()
         self._running[worker.__ray_ready__.remote()] = number, None
 
-    def run(self, schedule: Schedule, count: int) -> Generator[Result]:
-        """The results of `count` tasks, as they come."""
+    def run(self, tasks: Sequence[Task]) -> Generator[Result]:
+        """The results of all tasks, as they come."""
+        schedule, count = Schedule(tasks), len(tasks)
         while count:
             for number in sorted(self._idle):
                 if (task := schedule.take(number)) is not None:
@@ -193,12 +179,5 @@ def _absolute(task: Task) -> Task:
     """The task as a process in another folder understands it."""
     job = task.job
     weights = job.weights.absolute() if job.weights else None
-    source, driving = job.source.absolute(), job.driving.absolute()
-    return replace(task, job=replace(job, source=source, driving=driving, weights=weights))
-
-
-def run_on_cluster(
-    ray: Any, tasks: list[Task], results: Results, options: BatchOptions
-) -> Generator[Result]:
-    """The results of all tasks, as they come."""
-    return Workers(ray, results, options).run(Schedule(tasks), len(tasks))
+    sources, driving = tuple(path.absolute() for path in job.sources), job.driving.absolute()
+    return replace(task, job=replace(job, sources=sources, driving=driving, weights=weights))

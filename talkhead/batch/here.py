@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -41,7 +42,7 @@ def run_here(
     if len(devices) > 1:
         yield from _in_threads(schedule, folder, options, devices)
         return
-    worker = Worker(folder, options, devices[0])
+    worker = Worker(folder, replace(options, device=devices[0]))
     while task := schedule.take(0):
         yield worker.do(task)
 
@@ -53,36 +54,25 @@ class _Ended(BaseException):
 def _in_threads(
     schedule: Schedule, folder: Path, options: BatchOptions, devices: Sequence[str]
 ) -> Iterator[Result]:
-    results: queue.Queue[Result | BaseException | None] = queue.Queue()
     ending = threading.Event()
 
     def check(stage: str, done: int, total: int | None) -> None:
         if ending.is_set():
             raise _Ended
 
-    def work(number: int) -> None:
-        worker = Worker(folder, options, devices[number], check)
+    workers = [Worker(folder, replace(options, device=device), check) for device in devices]
+    running: dict[Future[Result], int] = {}
+    idle: Iterable[int] = range(len(workers))
+    with ThreadPoolExecutor(len(workers)) as pool:
         try:
-            while not ending.is_set() and (task := schedule.take(number)):
-                results.put(worker.do(task))
-            results.put(None)
-        except BaseException as error:  # raised where the results are read
-            results.put(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(devices))]
-    for thread in threads:
-        thread.start()
-    running = len(threads)
-    try:
-        while running:
-            result = results.get()
-            if isinstance(result, BaseException):
-                raise result
-            if result is None:
-                running -= 1
-            else:
-                yield result
-    finally:
-        ending.set()
-        for thread in threads:
-            thread.join()
+            while True:
+                for number in idle:
+                    if task := schedule.take(number):
+                        running[pool.submit(workers[number].do, task)] = number
+                if not running:
+                    return
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                idle = [running.pop(future) for future in ended]
+                yield from [future.result() for future in ended]
+        finally:
+            ending.set()

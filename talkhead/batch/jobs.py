@@ -13,6 +13,7 @@ from typing import Any
 from talkhead.animation.paths import refuse_address
 from talkhead.animation.settings import RenderSettings
 from talkhead.batch.options import BatchOptions
+from talkhead.batch.results import Result
 from talkhead.errors import TalkheadError, shown
 from talkhead.io.atomic import fitting_name
 from talkhead.io.text import read_csv
@@ -27,29 +28,21 @@ YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 class Job:
     """One row: what is rendered, with what, into which file.
 
-    row:    its number, from 1 for the first below the names of the columns.
-    output: below the folder of the results. weights: None: those of the batch.
+    row:     its number, from 1 for the first below the names of the columns.
+    sources: one, or those that share a grid.
+    output:  below the folder of the results. weights: None: those of the batch.
     """
 
     row: int
-    source: Path
+    sources: tuple[Path, ...]
     driving: Path
     output: Path
     settings: RenderSettings
     weights: Path | None
 
 
-@dataclass(frozen=True)
-class BadRow:
-    """A row that cannot be a job, and why."""
-
-    row: int
-    cells: dict[str, str]
-    why: str
-
-
-def read_jobs(table: Path, weights: Path | None) -> list[Job | BadRow]:
-    """The rows of a CSV file in UTF-8, in order; empty lines are none.
+def read_jobs(table: Path, weights: Path | None) -> list[Job | Result]:
+    """The rows of a CSV file in UTF-8, in order, or why they are none; empty lines are left out.
 
     Columns are `source`, `driving` and, where wanted, `output`, `weights` and any setting of
     `animate`, named as its option. Paths are relative to the table's folder. An empty cell is a
@@ -59,18 +52,12 @@ def read_jobs(table: Path, weights: Path | None) -> list[Job | BadRow]:
 
     Raises TalkheadError where the table itself cannot be used.
     """
-    columns, rows = read_table(table)
-    return [_job(number, columns, row, table.parent, weights) for number, row in rows]
-
-
-def read_table(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names of the columns, and the cells of every row with its number."""
     names, *rows = [cells for _, cells in read_csv(table)] or [[]]
     columns = [name.lower().replace("_", "-") for name in names]
     _check_columns(table, columns)
     if not rows:
         raise TalkheadError(f"{table} has no rows below the names of its columns; add some")
-    return columns, list(enumerate(rows, 1))
+    return [_job(row, columns, cells, table.parent, weights) for row, cells in enumerate(rows, 1)]
 
 
 def _check_columns(table: Path, columns: list[str]) -> None:
@@ -105,7 +92,7 @@ def setting_columns() -> dict[str, OptionField]:
 
 def _job(
     number: int, columns: list[str], row: list[str], folder: Path, weights: Path | None
-) -> Job | BadRow:
+) -> Job | Result:
     cells = dict(zip(columns, row, strict=False))
     try:
         if len(row) != len(columns):
@@ -113,19 +100,23 @@ def _job(
                 f"it has {len(row)} values for {len(columns)} columns; put quotes around a value "
                 "that holds commas"
             )
-        source, driving = (_input(cells, name, folder) for name in (SOURCE, DRIVING))
-        assert source is not None
-        assert driving is not None
+        photo, video = (_input(cells, name, folder) for name in (SOURCE, DRIVING))
         return Job(
             number,
-            source,
-            driving,
-            _output(cells.get(OUTPUT) or fitting_name(f"{source.stem}--{driving.stem}", ".mp4")),
+            (photo,),
+            video,
+            _output(cells.get(OUTPUT) or usual_name(photo, video)),
             RenderSettings(**dict(_settings(cells))),
             _input(cells, WEIGHTS, folder) if cells.get(WEIGHTS) else weights,
         )
     except TalkheadError as error:
-        return BadRow(number, cells, str(error))
+        source, driving, output = (cells.get(column, "") for column in (SOURCE, DRIVING, OUTPUT))
+        return Result(number, "failed", source, driving, output, error=str(error))
+
+
+def usual_name(source: Path, driving: Path) -> str:
+    """What an output is called that nobody has named."""
+    return fitting_name(f"{source.stem}--{driving.stem}", ".mp4")
 
 
 def _input(cells: dict[str, str], name: str, folder: Path) -> Path:
@@ -154,12 +145,12 @@ def _settings(cells: dict[str, str]) -> Iterator[tuple[str, Any]]:
     """Names and values of the settings that a row gives."""
     for column, field in setting_columns().items():
         if text := cells.get(column):
-            yield field.name, _value(field.kind, text)
+            yield field.name, _value(field.hint, text)
 
 
-def _value(kind: Any, text: str) -> Any:
+def _value(hint: Any, text: str) -> Any:
     """A text as the kind of value that a setting takes; as it is where none fits, to be refused."""
     for read in (lambda word: YES_OR_NO[word.lower()], int, float, str):
         with suppress(ValueError, KeyError, TalkheadError):
-            return fitting(kind, read(text), "")
+            return fitting(hint, read(text), "")
     return text

@@ -12,12 +12,12 @@ import torch
 from talkhead import checkpoint
 from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_inputs, check_output
-from talkhead.batch.jobs import DRIVING, OUTPUT, SOURCE, BadRow, Job
-from talkhead.batch.options import BatchOptions
+from talkhead.batch.jobs import OUTPUT, Job
 from talkhead.batch.results import Result, Results
 from talkhead.bundled import sha256
 from talkhead.device import PRECISIONS
 from talkhead.errors import TalkheadError, sentence
+from talkhead.inference.options import EngineOptions
 from talkhead.motion.template import read_driving
 
 
@@ -44,38 +44,45 @@ class Drawing:
 class Plan:
     """Decides about rows, one after the other.
 
-    table: the file of the jobs, which nothing is written over.
+    overwrite: replace other files that have the name of an output. retry: also render rows that
+    have failed before. table: the file of the jobs, which nothing is written over.
     """
 
     def __init__(
-        self, results: Results, table: Path, options: BatchOptions, overwrite: bool
+        self,
+        results: Results,
+        options: EngineOptions,
+        *,
+        overwrite: bool,
+        retry: bool,
+        table: Path | None = None,
     ) -> None:
         self._results = results
-        self._table = table
-        self._options = options
+        self._precision = PRECISIONS[options.precision]
         self._overwrite = overwrite
+        self._retry = retry
+        self._tables = [table] if table else []
         self._taken: dict[Path, int] = {}
         self._digest = lru_cache(maxsize=None)(sha256)
         self._driving = lru_cache(maxsize=16)(read_driving)
 
-    def __call__(self, rows: Iterable[Job | BadRow]) -> list[Result | Task]:
+    def __call__(self, rows: Iterable[Job | Result]) -> list[Result | Task]:
         """The result of every row that has one already, and what to do for the others."""
-        return [self._refused(row) if isinstance(row, BadRow) else self._job(row) for row in rows]
+        return [row if isinstance(row, Result) else self._row(row) for row in rows]
 
-    def _refused(self, row: BadRow) -> Result:
-        source, driving, output = (row.cells.get(c, "") for c in (SOURCE, DRIVING, OUTPUT))
-        return Result(row.row, "failed", source, driving, output, error=row.why)
-
-    def _job(self, job: Job) -> Result | Task:
-        waiting = Result(
-            job.row, "waiting", str(job.source), str(job.driving), job.output.as_posix()
-        )
+    def _row(self, job: Job) -> Result | Task:
         try:
-            return self._decide(job, waiting)
+            return self.decide(job)
         except (TalkheadError, OSError) as error:
-            return replace(waiting, status="failed", error=sentence(error))
+            return replace(_waiting(job), status="failed", error=sentence(error))
 
-    def _decide(self, job: Job, waiting: Result) -> Result | Task:
+    def decide(self, job: Job) -> Result | Task:
+        """The result of a job that has one already, or what to do for it.
+
+        Raises TalkheadError for inputs that are not there and for an output that cannot or should
+        not be written; a driver that cannot be used is a result.
+        """
+        waiting = _waiting(job)
         folder, output = self._results.folder, self._results.folder / job.output
         if (first := self._taken.setdefault(job.output, job.row)) != job.row:
             raise TalkheadError(
@@ -83,21 +90,30 @@ class Plan:
                 f"column {OUTPUT}"
             )
         weights = job.weights or checkpoint.default_weights()
-        read = [job.source, job.driving, weights]
+        read = [*job.sources, job.driving, weights]
         check_inputs(read)
-        drawing = Drawing(self._digest(weights), PRECISIONS[self._options.precision])
-        driving = self._driving(job.driving)
-        work = fingerprint(drawing, [job.source], driving, job.settings)
+        drawing = Drawing(self._digest(weights), self._precision)
+        try:
+            driving = self._driving(job.driving)
+        except TalkheadError as error:
+            return replace(waiting, status="failed", error=sentence(error))
+        work = fingerprint(drawing, job.sources, driving, job.settings)
         found = self._results.found.get(waiting.output)
         if found is not None and found.is_done(folder, work):
             return replace(found, row=job.row)
-        if found is not None and found.has_failed(work) and self._options.retry != "failed":
+        if found is not None and found.has_failed(work) and not self._retry:
             return replace(found, row=job.row)
         begun = self._results.begun.get(waiting.output)
         overwrite = self._overwrite or (begun is not None and begun.has_made(folder, work))
-        output.parent.mkdir(parents=True, exist_ok=True)
-        check_output(output, [*read, self._table], overwrite)
+        if not job.output.is_absolute():
+            output.parent.mkdir(parents=True, exist_ok=True)
+        check_output(output, [*read, *self._tables], overwrite)
         return Task(job, replace(waiting, work=work), overwrite)
+
+
+def _waiting(job: Job) -> Result:
+    sources = ", ".join(map(str, job.sources))
+    return Result(job.row, "waiting", sources, str(job.driving), job.output.as_posix())
 
 
 def after_loss(task: Task, results: Results) -> Result | Task:

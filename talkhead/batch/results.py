@@ -92,26 +92,31 @@ class Results:
     The table is written every few seconds and at the end. What it lacks when a batch is killed
     stands in notes, which workers write before they report.
 
+    kept:  whether the table stays when all rows are done, or none; else it lies among the notes.
     found: by output, what earlier runs have left. begun: what they had not brought to an end.
 
     Use as a context manager. Raises TalkheadError for a folder that is in use or cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept: bool = True) -> None:
         self.folder = folder
+        self._kept = kept
+        self._table = folder / (TABLE if kept else f"{NOTES}/{TABLE}")
         self._rows: dict[int, Result] = {}
         self._saved = 0.0
+        if not kept and self._table.is_symlink():
+            raise TalkheadError(f"{self._table} is a link, which is not written to; remove it")
         self._is_new = not folder.is_dir()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             busy = f"another batch writes to {folder}; wait for it, or choose another folder"
             self._owned = OwnedFolder(folder / NOTES, "batch", busy)
-            kept = (read_own(folder / TABLE) or b"").splitlines()
+            lines = (read_own(self._table) or b"").splitlines()
             notes = [read_own(path) or b"" for path in (folder / NOTES).glob("*.json")]
         except OSError as error:
             raise self._explain(error) from error
         noted = list(_read(notes, folder / NOTES))
-        self.found = {result.output: result for result in _read(kept, folder / TABLE)}
+        self.found = {result.output: result for result in _read(lines, self._table)}
         self.found |= {result.output: result for result in noted if result.status != "begun"}
         self.begun = {result.output: result for result in noted if result.status == "begun"}
 
@@ -134,7 +139,7 @@ class Results:
         shown = [*rows, *(each for each in others if each.output not in named)]
         try:
             lines = [f"{json.dumps(asdict(result), ensure_ascii=False)}\n" for result in shown]
-            write_text(self.folder / TABLE, "".join(lines))
+            write_text(self._table, "".join(lines))
             for result in shown:
                 if result.status != "waiting":
                     _note(self.folder, result.output).unlink(missing_ok=True)
@@ -155,6 +160,9 @@ class Results:
         try:
             if self._rows:
                 self._save()
+                done = [row.status == "done" for row in self._rows.values()]
+                if not self._kept and (all(done) or not (any(done) or self.found)):
+                    self._table.unlink()
         finally:
             delete_own(self._owned.path, HALF_NOTE)
             if self._owned.is_empty():

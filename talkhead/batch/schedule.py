@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Hashable, Iterable
 
@@ -22,7 +21,7 @@ def same_driver(task: Task) -> Group:
 
 
 class Schedule:
-    """Tasks for any number of workers, in any number of threads.
+    """Tasks for any number of workers.
 
     A worker keeps to one driver and to one set of weights while there are tasks with them. When no
     driver is left that nobody works on, it helps where most is left to do.
@@ -31,20 +30,18 @@ class Schedule:
     def __init__(self, tasks: Iterable[Task]) -> None:
         self._groups: dict[Group, deque[Task]] = {}
         self._current: dict[int, Group] = {}
-        self._lock = threading.Lock()
         for task in tasks:
             self._groups.setdefault(same_driver(task), deque()).append(task)
 
     def take(self, worker: int) -> Task | None:
         """The next task of a worker; None when nothing is left."""
-        with self._lock:
-            group = self._current.get(worker, ())
-            if not self._groups.get(group):
-                left = [group for group, tasks in self._groups.items() if tasks]
-                if not left:
-                    return None
-                self._current[worker] = group = self._best(left, worker)
-            return self._groups[group].popleft()
+        group = self._current.get(worker, ())
+        if not self._groups.get(group):
+            left = [group for group, tasks in self._groups.items() if tasks]
+            if not left:
+                return None
+            self._current[worker] = group = self._best(left, worker)
+        return self._groups[group].popleft()
 
     def _best(self, groups: list[Group], worker: int) -> Group:
         weights = self._current.pop(worker, (None,))[0]
@@ -53,5 +50,4 @@ class Schedule:
 
     def give_back(self, task: Task) -> None:
         """A task that was not done; it comes next."""
-        with self._lock:
-            self._groups[same_driver(task)].appendleft(task)
+        self._groups[same_driver(task)].appendleft(task)

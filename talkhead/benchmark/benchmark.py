@@ -246,31 +246,24 @@ class Benchmark:
         On a square clip and, without a model, on a landscape one, too.
         """
         size = engine.image_size
-        square = self.clip(size, size, self.frames)
-        found = [
-            self.render(engine, f"{size} px, face tracked", square, RenderSettings(size=size)),
-            self.render(engine, f"{size} px, as the plain loop", square, LIKE_LOOP),
-        ]
-        large = 2 * size
-        found.append(
-            self.render(
-                engine,
-                f"{large} px, with the source's detail",
-                square,
-                replace(LIKE_LOOP, size=large),
-                self.portrait(large),
-            )
-        )
+        square, large = self.clip(size, size, self.frames), 2 * size
+        detailed = replace(LIKE_LOOP, size=large)
         width, height = PHOTO
-        whole = replace(LIKE_LOOP, paste_back=True, crop_source=PHOTO_CROP)
         photo = self.portrait(width, height)
-        found.append(self.render(engine, f"in a photo of {height} lines", square, whole, photo))
+        whole = replace(LIKE_LOOP, paste_back=True, crop_source=PHOTO_CROP)
+        wanted: list[tuple[str, Path, RenderSettings, Path | None]] = [
+            (f"{size} px, face tracked", square, RenderSettings(size=size), None),
+            (f"{size} px, as the plain loop", square, LIKE_LOOP, None),
+            (f"{large} px, with the source's detail", square, detailed, self.portrait(large)),
+            (f"in a photo of {height} lines", square, whole, photo),
+        ]
         if self.subject.is_free:
-            width, height = LANDSCAPE
-            landscape = self.clip(width, height, self.frames)
-            found.append(self.render(engine, "720p, face tracked", landscape, RenderSettings()))
-            found.append(self.render(engine, "720p, centre", landscape, LIKE_LOOP))
-        return found
+            landscape = self.clip(*LANDSCAPE, self.frames)
+            wanted += [
+                ("720p, face tracked", landscape, RenderSettings(), None),
+                ("720p, centre", landscape, LIKE_LOOP, None),
+            ]
+        return [self.render(engine, *each) for each in wanted]
 
     def lengths(self, engine: Engine) -> list[Render]:
         """The same render for driving videos of several lengths; memory should not grow."""

@@ -12,11 +12,7 @@ it, and its peak of memory is its own.
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +25,10 @@ from talkhead.benchmark.machine import PeakMemory, waiter
 from talkhead.benchmark.media import RATE
 from talkhead.benchmark.subject import load_subject
 from talkhead.config import has_landmarks
-from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.models import Network
 from talkhead.motion.transfer import Transfer
+from talkhead.processes import in_processes
 from talkhead.structs import Keypoints
 from talkhead.video import VideoReader, VideoWriter
 
@@ -76,20 +72,11 @@ def run_apart(
     model: str | None, weights: Path | None, device: torch.device, task: Task
 ) -> LoopResult:
     """Run the loop in a fresh process; `model` and `weights` as `load_subject` takes them."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=_end_quietly) as pool:
-        try:
-            return pool.submit(_run, model, weights, device, task).result()
-        except BrokenProcessPool as error:
-            raise TalkheadError(
-                "the plain loop was stopped from outside (out of memory?); --loop-frames 0 "
-                "leaves it out"
-            ) from error
-
-
-def _end_quietly() -> None:
-    """An interrupt is for the parent to tell about."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    killed = (
+        "the plain loop was stopped from outside (out of memory?); --loop-frames 0 leaves it out"
+    )
+    (result,) = in_processes([(model, weights, device, task)], _run, 1, killed=killed)
+    return result
 
 
 def _run(model: str | None, weights: Path | None, device: torch.device, task: Task) -> LoopResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,12 +39,10 @@ def write_driving(path: Path, width: int, height: int, frames: int) -> Path:
     )  # fmt: skip
     with VideoReader(drawn) as reader:
         pictures = [frame.rgb for frame in reader]
-    there_and_back = [
-        *pictures,
-        *pictures[-2:0:-1],
-    ]  # no jump that the tracker would take for a cut
+    # Without a jump that the tracker would take for a cut.
+    there_and_back = itertools.cycle([*pictures, *pictures[-2:0:-1]])
     with VideoWriter(path, time_base=1 / RATE, rate=RATE, crf=20) as writer:
-        for i in range(frames):
-            writer.write(there_and_back[i % len(there_and_back)], i)
+        for pts, picture in enumerate(itertools.islice(there_and_back, frames)):
+            writer.write(picture, pts)
     drawn.unlink()
     return path

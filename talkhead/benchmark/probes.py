@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from torch import nn
 
 from talkhead.benchmark.timing import Part, Probe
@@ -19,50 +16,38 @@ def probes(model: nn.Module) -> list[Probe]:
     """Of drawing; a model of no known family has none."""
     if not isinstance(model, Network):
         return []
-    sizes = list(model.config.scale_sizes)
-    found = [inside(model.dense_motion, "dense motion"), inside(model.decoder, "decoder", sizes[0])]
+    sizes = model.config.scale_sizes
+    found = [
+        Probe(model.dense_motion, Part("dense motion")),
+        Probe(model.decoder, Part("decoder", sizes[0])),
+    ]
     if isinstance(model, CodebookModel):
         return found + _codebook(model, sizes)
     if model.memory is not None:
         found += _memory(model.memory, sizes)
-    ups = model.decoder.up
-    return found + [onwards(up, "decoder", size) for up, size in zip(ups, sizes[1:], strict=True)]
+    ups = zip(model.decoder.up, sizes[1:], strict=True)
+    return found + [Probe(up, Part("decoder", size), inside=False) for up, size in ups]
 
 
-def inside(module: nn.Module, name: str, size: int | None = None) -> Probe:
-    """A stretch that is one call of a module."""
-    return Probe(module, _always(Part(name, size)))
-
-
-def onwards(module: nn.Module, name: str, size: int) -> Probe:
-    """A stretch from a module's call up to the next."""
-    return Probe(module, _always(Part(name, size)), inside=False)
-
-
-def _always(part: Part) -> Callable[[tuple[Any, ...]], Part]:
-    return lambda arguments: part
-
-
-def _codebook(model: CodebookModel, sizes: list[int]) -> list[Probe]:
+def _codebook(model: CodebookModel, sizes: tuple[int, ...]) -> list[Probe]:
     found = []
     for size, level in zip(sizes[1:], model.decoder.levels, strict=True):
         assert isinstance(level.fusion, nn.Module)
-        found += [onwards(level, "decoder", size), inside(level.fusion, "fusion", size)]
-    # Both compensators serve all scales; the last argument says which.
-    for module, name in (
-        (model.motion, "motion compensation"),
-        (model.appearance, "appearance compensation"),
-    ):
-        if module is not None:
-            found.append(Probe(module, lambda args, name=name: Part(name, sizes[args[-1]])))  # type: ignore[misc]
+        found.append(Probe(level, Part("decoder", size), inside=False))
+        found.append(Probe(level.fusion, Part("fusion", size)))
+    # Both compensators serve all scales.
+    if model.motion is not None:
+        found.append(Probe(model.motion, Part("motion compensation"), scales=sizes))
+    if model.appearance is not None:
+        found.append(Probe(model.appearance, Part("appearance compensation"), scales=sizes))
     return found
 
 
-def _memory(memory: FaceMemory, sizes: list[int]) -> list[Probe]:
+def _memory(memory: FaceMemory, sizes: tuple[int, ...]) -> list[Probe]:
     scales = memory.config.scales
-    found = [inside(memory, "memory", sizes[scales[0]])]
+    found = [Probe(memory, Part("memory", sizes[scales[0]]))]
     for scale in scales:
         port = memory.ports[str(scale)]
         assert isinstance(port, MemoryPort)
-        found.append(onwards(port.project, "memory", sizes[scale]))
+        found.append(Probe(port.project, Part("memory", sizes[scale]), inside=False))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,15 +16,14 @@ from talkhead.benchmark.machine import waiter
 from talkhead.benchmark.media import RATE
 from talkhead.benchmark.probes import COMPENSATION, probes
 from talkhead.benchmark.timing import (
-    Clock,
-    CudaClock,
     Effort,
     Part,
     Timeline,
     Timing,
-    WallClock,
-    WorkClock,
+    cuda_clock,
     measure,
+    wall_clock,
+    work_clock,
 )
 from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
@@ -36,7 +35,6 @@ from talkhead.structs import Crop
 from talkhead.video import VideoReader, VideoWriter
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 GIGA = 1e9
 MOST_FRAMES = 100  # that are held at once
@@ -98,18 +96,18 @@ def around_model(clip: Path, portrait: np.ndarray, size: int, folder: Path) -> l
     what is left to do at the end is shared out among all frames.
     """
     with VideoReader(clip, frames=MOST_FRAMES) as reader:
-        decode, frames = _timed_items(iter(reader))
+        decode, frames = _timed(reader)
     pictures = [frame.rgb for frame in frames]
     framer = Framer("auto", FaceFinder())
     framer.start(frames)
-    track, framed = _timed(framer.frame, pictures)
+    track, framed = _timed(map(framer.frame, pictures))
     crops = [each.crop for each in framed if each is not None]
-    pairs = list(zip(pictures, crops, strict=True))
-    resize, squares = _timed(lambda pair: cut(*pair, size), pairs)
-    paste, _ = _timed(Paster(portrait, Crop(0, 0, size), size), squares)
+    pairs = zip(pictures, crops, strict=True)
+    resize, squares = _timed(cut(*pair, size) for pair in pairs)
+    paste, _ = _timed(map(Paster(portrait, Crop(0, 0, size), size), squares))
     target = folder / "stage.mp4"
     with VideoWriter(target, time_base=1 / RATE, rate=RATE) as writer:
-        encode, _ = _timed(lambda pair: writer.write(pair[1], pair[0]), list(enumerate(squares)))
+        encode, _ = _timed(map(writer.write, squares, range(len(squares))))
         started = time.perf_counter()
     finish = (time.perf_counter() - started) / len(squares)
     target.unlink()
@@ -122,12 +120,7 @@ def around_model(clip: Path, portrait: np.ndarray, size: int, folder: Path) -> l
     ]
 
 
-def _timed(work: Callable[[T], R], items: list[T]) -> tuple[list[float], list[R]]:
-    """Seconds and result of `work` on each item."""
-    return _timed_items(map(work, items))
-
-
-def _timed_items(items: Iterator[T]) -> tuple[list[float], list[T]]:
+def _timed(items: Iterable[T]) -> tuple[list[float], list[T]]:
     """Every item and the seconds until it came."""
     seconds: list[float] = []
     found: list[T] = []
@@ -180,7 +173,7 @@ def time_parts(
 ) -> dict[Part, list[float]]:
     """Seconds that each part of the model takes, for every repetition of `work`."""
     wait = waiter(engine.device)
-    clock: Clock = CudaClock() if engine.device.type == "cuda" else WallClock(wait)
+    clock = cuda_clock() if engine.device.type == "cuda" else wall_clock(wait)
     samples: dict[Part, list[float]] = {}
 
     def run() -> None:
@@ -198,7 +191,7 @@ def count_work(engine: Engine, work: Callable[[], object]) -> dict[Part, float]:
     with (
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
-        Timeline(probes(engine.model), WorkClock(counter)) as timeline,
+        Timeline(probes(engine.model), work_clock(counter)) as timeline,
     ):
         return timeline.run(work, lambda: None)
 

@@ -57,52 +57,38 @@ def measure(work: Callable[[], object], wait: Callable[[], None], effort: Effort
     return samples
 
 
-class WallClock:
-    """Seconds; the device finishes before every reading."""
+@dataclass(frozen=True)
+class Clock:
+    """Of what only grows: time, or work done. read: where it stands; between: two readings."""
 
-    def __init__(self, wait: Callable[[], None]) -> None:
-        self._wait = wait
+    read: Callable[[], Any]
+    between: Callable[[Any, Any], float] = lambda earlier, later: later - earlier
 
-    def read(self) -> float:
-        """Seconds from anywhere, once the device has finished."""
-        self._wait()
+
+def wall_clock(wait: Callable[[], None]) -> Clock:
+    """Seconds from anywhere; the device finishes before every reading."""
+
+    def read() -> float:
+        wait()
         return time.perf_counter()
 
-    def between(self, earlier: float, later: float) -> float:
-        """Seconds."""
-        return later - earlier
+    return Clock(read)
 
 
-class CudaClock:
+def cuda_clock() -> Clock:
     """Seconds by events in the device's own queue, which readings do not hold up."""
 
-    def read(self) -> torch.cuda.Event:
-        """An event in the device's queue."""
+    def read() -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
 
-    def between(self, earlier: torch.cuda.Event, later: torch.cuda.Event) -> float:
-        """Seconds."""
-        return earlier.elapsed_time(later) / 1000
+    return Clock(read, lambda earlier, later: earlier.elapsed_time(later) / 1000)
 
 
-class WorkClock:
+def work_clock(counter: FlopCounterMode) -> Clock:
     """Multiply-adds of convolutions and matrix products, as torch counts them."""
-
-    def __init__(self, counter: FlopCounterMode) -> None:
-        self._counter = counter
-
-    def read(self) -> int:
-        """Multiply-adds so far."""
-        return self._counter.get_total_flops() // 2
-
-    def between(self, earlier: int, later: int) -> float:
-        """Multiply-adds."""
-        return later - earlier
-
-
-Clock = WallClock | CudaClock | WorkClock  # of what only grows: time, or work done
+    return Clock(lambda: counter.get_total_flops() // 2)
 
 
 @dataclass(frozen=True)
@@ -123,14 +109,16 @@ REST = Part("warps and the rest")
 class Probe:
     """A module whose call begins a stretch.
 
-    part:   what the stretch is called, given the call's arguments.
+    part:   what the stretch is called.
     inside: it ends with the call; otherwise it lasts until the next probe or the end of the
             call that surrounds it (for what goes on after a layer, such as a sequence of levels).
+    scales: feature sizes, of which the call's last argument says the part's; empty: its own.
     """
 
     module: nn.Module
-    part: Callable[[tuple[Any, ...]], Part]
+    part: Part
     inside: bool = True
+    scales: tuple[int, ...] = ()
 
 
 class Timeline:
@@ -170,7 +158,8 @@ class Timeline:
 
     def _watch(self, probe: Probe) -> None:
         def begin(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-            part = probe.part(arguments)
+            part, scales = probe.part, probe.scales
+            part = Part(part.name, scales[arguments[-1]]) if scales else part
             if probe.inside:
                 self._stack.append(part)
             else:

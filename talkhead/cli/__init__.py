@@ -49,18 +49,11 @@ def _common(
     pass
 
 
-app.command()(animate)
-app.command()(batch)
-app.command()(prepare)
-app.command()(train)
-app.command()(benchmark)
-app.command()(evaluate)
-app.command()(ablate)
-app.command()(inspect)
-app.command()(studio)
-app.command()(convert)
-app.command("inspect-weights")(inspect_weights)
-app.command()(synth)
+for command in (
+    *(animate, batch, prepare, train, benchmark, evaluate, ablate, inspect, studio, convert),
+    *(inspect_weights, synth),
+):
+    app.command()(command)
 
 
 def open_missing_streams() -> None:

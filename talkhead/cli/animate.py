@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from glob import escape, glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,14 +15,15 @@ from talkhead.cli.console import say
 from talkhead.cli.from_options import with_options
 from talkhead.cli.live import PIPE, describe_live, is_live, run_live
 from talkhead.cli.options import ConsoleOptions
-from talkhead.cli.renders import Job, opened, plan
+from talkhead.cli.renders import plan, render_all, render_one
 from talkhead.errors import TalkheadError
 from talkhead.inference.options import EngineOptions
-from talkhead.options import OUTPUT, VIDEO
+from talkhead.options import OUTPUT, VIDEO, Option
 from talkhead.printable import counted
 
 if TYPE_CHECKING:
     from talkhead.animation.animator import RenderReport
+    from talkhead.batch.results import Result
 
 
 @with_options()
@@ -38,49 +39,37 @@ def animate(
     ],
     output: Annotated[
         str,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The video to write (.mp4, .mov, .mkv, .webm, .gif, a folder or pattern of PNGs); "
+        Option(
+            "The video to write (.mp4, .mov, .mkv, .webm, .gif, a folder or pattern of PNGs); "
             "a folder when there are several sources or drivings; - (Matroska on standard output). "
             "A name that ends with / is a folder.",
-            rich_help_panel=OUTPUT,
+            OUTPUT,
+            ("--output", "-o"),
         ),
     ],
     settings: RenderSettings,
     engine: EngineOptions,
     console: ConsoleOptions,
     driving: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--driving",
-            "-d",
-            help="One more driving video. Can be repeated.",
-            rich_help_panel=VIDEO,
-        ),
-    ] = None,
+        tuple[str, ...],
+        Option("One more driving video. Can be repeated.", VIDEO, ("--driving", "-d")),
+    ] = (),
     raw: Annotated[
         str | None,
-        typer.Option(
-            metavar="WIDTHxHEIGHT",
-            help="Standard input holds raw rgb24 frames of this size.",
-            rich_help_panel=VIDEO,
+        Option(
+            "Standard input holds raw rgb24 frames of this size.", VIDEO, metavar="WIDTHxHEIGHT"
         ),
     ] = None,
     motion_out: Annotated[
         Path | None,
-        typer.Option(
-            help="Also write the driver's motion, to use it without the video (.safetensors).",
-            rich_help_panel=OUTPUT,
+        Option(
+            "Also write the driver's motion, to use it without the video (.safetensors).", OUTPUT
         ),
     ] = None,
 ) -> None:
     """Make portraits move and talk like a driving video."""
     with console.running() as progress:
-        from talkhead.animation.animator import Animator
-        from talkhead.checkpoint import default_weights
-
-        sources, drivings = inputs(source, driving or [])
+        sources, drivings = inputs(source, driving)
         if is_live(drivings, Path(output)):
             if motion_out is not None:
                 raise TalkheadError("the motion of a live driver is not kept; leave --motion-out")
@@ -93,16 +82,39 @@ def animate(
         if raw is not None:
             raise TalkheadError("--raw describes frames on standard input; give - as the driver")
         check_motion_out(motion_out, drivings)
-        jobs = jobs_for(sources, drivings, output, grid=settings.layout == "grid")
-        with opened(jobs, settings, motion_out, console.overwrite) as batch:
-            batch.check(engine.weights or default_weights())
-            failed = 0
-            for job, outcome in batch.run(Animator(engine.load(), progress)):
-                failed += isinstance(outcome, str)
-                console.show(facts(job, outcome), describe(job, outcome))
-        if failed:
-            say(batch.table())
-            raise typer.Exit(1)
+        folder, jobs = plan(sources, drivings, output, settings, engine.weights)
+        shared = engine, motion_out, console.overwrite, progress
+        if len(jobs) == 1:
+            report = render_one(jobs[0], *shared)
+            console.show(asdict(report), describe(report))
+        else:
+            outputs = [folder / job.output for job in jobs]
+            show_all(outputs, render_all(folder, jobs, *shared), console)
+
+
+def show_all(
+    outputs: list[Path],
+    rendered: Iterable[tuple[Result, RenderReport | None]],
+    console: ConsoleOptions,
+) -> None:
+    """Say what becomes of every output as soon as it is known; exit with 1 where one failed."""
+    failed = {}
+    for path, (result, report) in zip(outputs, rendered, strict=True):
+        if result.error is not None:
+            failed[path] = result.error
+            say(f"error: {path}: {result.error}")
+            console.show({"output": str(path), "error": result.error}, f"{path}: failed")
+        elif report is None:
+            words = f"{path}: made before, passed over"
+            console.show({"output": str(path), "passed_over": True}, words)
+        else:
+            console.show(asdict(report), describe(report))
+    if failed:
+        width = max(len(str(path)) for path in outputs)
+        say(f"{len(failed)} of {len(outputs)} videos could not be made:")
+        for path in outputs:
+            say(f"{path!s:<{width}}  {f'failed: {failed[path]}' if path in failed else 'made'}")
+        raise typer.Exit(1)
 
 
 def check_motion_out(motion_out: Path | None, drivings: list[Path]) -> None:
@@ -117,22 +129,7 @@ def check_motion_out(motion_out: Path | None, drivings: list[Path]) -> None:
         raise TalkheadError(f"--motion-out {motion_out}: end its name with {MOTION_SUFFIX}")
 
 
-def jobs_for(sources: list[Path], drivings: list[Path], output: str, grid: bool) -> list[Job]:
-    """The plan for `--output`: a name that ends with a slash, or is a folder, stands for that."""
-    from talkhead.video.formats import CONTAINERS
-    from talkhead.video.pictures import IN_FOLDER
-
-    path = Path(output)
-    folder = output.endswith(("/", os.sep)) or (
-        path.is_dir() and path.suffix.lower() not in CONTAINERS
-    )
-    jobs = plan(sources, drivings, path, grid=grid, folder=folder or path.is_dir())
-    if len(jobs) == 1 and folder:
-        return [replace(jobs[0], output=path / IN_FOLDER)]
-    return jobs
-
-
-def inputs(positional: list[str], more_drivings: list[str]) -> tuple[list[Path], list[Path]]:
+def inputs(positional: list[str], more_drivings: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Sources and drivings; the last positional argument is a driving video."""
     if len(positional) < 2 and not more_drivings:
         raise typer.BadParameter("give at least one source and a driving video")
@@ -157,22 +154,8 @@ def expand(text: str) -> list[Path]:
     return [Path(each) for each in found]
 
 
-def facts(job: Job, outcome: RenderReport | str | None) -> dict[str, Any]:
-    """What became of a job, for scripts."""
-    if outcome is None:
-        return {"output": str(job.output), "passed_over": True}
-    if isinstance(outcome, str):
-        return {"output": str(job.output), "error": outcome}
-    return asdict(outcome)
-
-
-def describe(job: Job, outcome: RenderReport | str | None) -> str:
-    """The same for people, in one line."""
-    if outcome is None:
-        return f"{job.output}: made before, passed over"
-    if isinstance(outcome, str):
-        return f"{job.output}: failed"
-    report = outcome
+def describe(report: RenderReport) -> str:
+    """What was rendered, in one line."""
     frames = counted(report.frames, "frame")
     text = f"{report.output}: {frames}, {report.frames_per_second:.1f} per second"
     if report.resumed:

@@ -11,7 +11,7 @@ import typer
 from talkhead.batch.options import BatchOptions
 from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
-from talkhead.options import OUTPUT
+from talkhead.options import OUTPUT, Option
 from talkhead.printable import counted
 
 if TYPE_CHECKING:
@@ -30,11 +30,10 @@ def batch(
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder of the results; results.jsonl in it says what became of every row.",
-            rich_help_panel=OUTPUT,
+        Option(
+            "Folder of the results; results.jsonl in it says what became of every row.",
+            OUTPUT,
+            ("--output", "-o"),
         ),
     ],
     options: BatchOptions,

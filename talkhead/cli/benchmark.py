@@ -6,29 +6,21 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from talkhead.benchmark.options import BenchmarkOptions
 from talkhead.cli.console import show
 from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
-from talkhead.options import OUTPUT
+from talkhead.options import OUTPUT, Option
 
 
 @with_options()
 def benchmark(
     options: BenchmarkOptions,
     console: ConsoleOptions,
-    plot: Annotated[
-        Path | None,
-        typer.Option(help="Also draw the result (.png).", rich_help_panel=OUTPUT),
-    ] = None,
+    plot: Annotated[Path | None, Option("Also draw the result (.png).", OUTPUT)] = None,
     compare: Annotated[
         Path | None,
-        typer.Option(
-            help="Show what changed since this result (a file that --json wrote).",
-            rich_help_panel=OUTPUT,
-        ),
+        Option("Show what changed since this result (a file that --json wrote).", OUTPUT),
     ] = None,
 ) -> None:
     """Measure speed and memory, stage by stage and end to end; needs no input files.

@@ -6,28 +6,26 @@ import functools
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, is_dataclass
-from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import typer
 
 from talkhead.cli.console import say
 from talkhead.errors import TalkheadError, sentence
-from talkhead.options import MOST, PANELS, OptionField, option_fields
-from talkhead.schema import Range
+from talkhead.options import MOST, PANELS, Kind, OptionField, option_fields, option_of
 
 
 def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]], Any]:
     """Expand a command's parameters that are options classes into one option for each field.
 
-    without: names of fields that this command does not offer; they keep their defaults. The command
-    receives instances. What an options class refuses is told as wrong usage.
+    A parameter with an `Option` becomes one of its own. without: names of fields that this command
+    does not offer; they keep their defaults. The command receives instances. What an options class
+    refuses is told as wrong usage.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         given = inspect.signature(command, eval_str=True).parameters.values()
-        plain = [p for p in given if not is_dataclass(p.annotation)]
+        own = [option for p in given if (option := option_of(p.name, p.annotation, p.default))]
         classes: dict[str, type[Any]] = {
             p.name: p.annotation  # type: ignore[misc]
             for p in given
@@ -37,7 +35,11 @@ def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]
             name: [field for field in option_fields(kind) if field.name not in without]
             for name, kind in classes.items()
         }
-        shown = [p for each in fields.values() for field in each for p in _parameters(field)]
+        shown = [
+            p for each in (own, *fields.values()) for field in each for p in _parameters(field)
+        ]
+        expanded = {*classes, *(option.name for option in own)}
+        plain = [p.replace(kind=p.KEYWORD_ONLY) for p in given if p.name not in expanded]
 
         @functools.wraps(command)
         def call(**values: Any) -> None:
@@ -50,9 +52,10 @@ def with_options(without: Collection[str] = ()) -> Callable[[Callable[..., None]
             except TalkheadError as error:
                 say(f"error: {sentence(error)}")
                 raise typer.Exit(1) from None
+            made |= {option.name: _take(option, values) for option in own}
             command(**values, **made)
 
-        ordered = sorted([*(p.replace(kind=p.KEYWORD_ONLY) for p in plain), *shown], key=_panel)
+        ordered = sorted([*plain, *shown], key=_panel)
         call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
         call.__annotations__ = {p.name: p.annotation for p in ordered}
         paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
@@ -78,8 +81,8 @@ def _parameters(field: OptionField) -> list[inspect.Parameter]:
                        rich_help_panel=option.panel))
             for name, flag in flags.items()
         ]  # fmt: skip
-    kind, bounds = _for_typer(field.kind)
-    default = [] if kind in (list[str], list[Path]) and field.default == () else field.default
+    bounds = None if _is_either(field.kind) else field.kind.bounds
+    default = [] if field.kind.several and field.default == () else field.default
     if _is_numbers(field.kind):
         default = ",".join(map(str, field.default or ())) or None
     is_switch = field.default is False  # which needs no --no-...
@@ -89,7 +92,7 @@ def _parameters(field: OptionField) -> list[inspect.Parameter]:
         min=bounds.least if bounds and bounds.least > -MOST else None,
         max=bounds.most if bounds and bounds.most < MOST else None,
     )  # fmt: skip
-    return [_parameter(field.name, kind, default, info)]
+    return [_parameter(field.name, _for_typer(field.kind), default, info)]
 
 
 def _parameter(name: str, kind: Any, default: Any, info: Any) -> inspect.Parameter:
@@ -100,39 +103,28 @@ def _parameter(name: str, kind: Any, default: Any, info: Any) -> inspect.Paramet
     )
 
 
-def _for_typer(kind: Any) -> tuple[Any, Range | None]:
-    """A field's kind as Typer knows it, and its bounds."""
-    if _words_beside_numbers(kind):
-        return str, None
-    if get_origin(kind) in (Union, UnionType):
-        inner, bounds = _for_typer(next(k for k in get_args(kind) if k is not NoneType))
-        return inner | None, bounds
-    if get_origin(kind) is Annotated:
-        inner, *notes = get_args(kind)
-        return inner, next((note for note in notes if isinstance(note, Range)), None)
-    if _is_numbers(kind):
-        return str | None, None
-    if get_origin(kind) is tuple:
-        return list[get_args(kind)[0]], None  # type: ignore[misc]
-    return kind, None
+def _for_typer(kind: Kind) -> Any:
+    """A kind of value as Typer knows it."""
+    if _is_either(kind):
+        return str
+    base: Any = str if _is_numbers(kind) else kind.base or Literal[kind.words]
+    if kind.several and not _is_numbers(kind):
+        return list[base]
+    return base | None if kind.optional or kind.several else base
 
 
-def _is_numbers(kind: Any) -> bool:
+def _is_numbers(kind: Kind) -> bool:
     """Whether a field holds whole numbers, which are written with commas between them."""
-    if get_origin(kind) in (Union, UnionType):
-        return any(_is_numbers(choice) for choice in get_args(kind))
-    return get_origin(kind) is tuple and get_args(kind)[0] is int
+    return kind.several and kind.base is int
 
 
-def _words_beside_numbers(kind: Any) -> tuple[str, ...]:
-    """The words that may stand in place of a whole number, such as `auto`."""
-    if get_origin(kind) not in (Union, UnionType) or NoneType in get_args(kind):
-        return ()
-    return tuple(w for k in get_args(kind) if get_origin(k) is Literal for w in get_args(k))
+def _is_either(kind: Kind) -> bool:
+    """Whether a word, such as `auto`, may stand in place of a whole number."""
+    return kind.base is int and bool(kind.words)
 
 
 def _switches(field: OptionField) -> list[str]:
-    return [name for name in get_args(field.kind) if name != field.default]
+    return [name for name in field.kind.words if name != field.default]
 
 
 def _take(field: OptionField, values: dict[str, Any]) -> Any:
@@ -145,17 +137,17 @@ def _take(field: OptionField, values: dict[str, Any]) -> Any:
     value = values.pop(field.name)
     if _is_numbers(field.kind):
         return _numbers(value) if value else field.default
-    if words := _words_beside_numbers(field.kind):
-        return value if value in words else _number(value, words, field)
+    if _is_either(field.kind):
+        return value if value in field.kind.words else _number(value, field)
     return tuple(value) if isinstance(value, list) else value
 
 
-def _number(text: str, words: tuple[str, ...], field: OptionField) -> int:
+def _number(text: str, field: OptionField) -> int:
     try:
         return int(text)
     except ValueError:
         raise typer.BadParameter(
-            f"write a whole number or {' or '.join(words)}, not {text!r}",
+            f"write a whole number or {' or '.join(field.kind.words)}, not {text!r}",
             param_hint=f"'--{field.name.replace('_', '-')}'",
         ) from None
 

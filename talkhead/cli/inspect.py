@@ -14,7 +14,7 @@ from talkhead.choices import Figure
 from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
 from talkhead.inference.options import EngineOptions
-from talkhead.options import OUTPUT, PICTURE
+from talkhead.options import OUTPUT, PICTURE, Index, Option
 
 # Typer repeats enumerations, not literals.
 FigureName = StrEnum("FigureName", {name: name for name in get_args(Figure)})  # type: ignore[misc]
@@ -34,38 +34,25 @@ def inspect(
     ],
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The picture (.png, .jpg) or video to write.",
-            rich_help_panel=OUTPUT,
-        ),
+        Option("The picture (.png, .jpg) or video to write.", OUTPUT, ("--output", "-o")),
     ],
     settings: RenderSettings,
     engine: EngineOptions,
     console: ConsoleOptions,
     frame: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Driving frame, from 0. Default: the one whose keypoints differ most from the "
+        Index | None,
+        Option(
+            "Driving frame, from 0. Default: the one whose keypoints differ most from the "
             "source's. It also fixes the colour scales of a video.",
-            rich_help_panel=PICTURE,
+            PICTURE,
         ),
     ] = None,
     only: Annotated[
-        list[FigureName] | None,
-        typer.Option(
-            help="One figure instead of the whole sheet. Can be repeated.", rich_help_panel=PICTURE
-        ),
-    ] = None,
+        tuple[FigureName, ...],
+        Option("One figure instead of the whole sheet. Can be repeated.", PICTURE),
+    ] = (),
     video: Annotated[
-        bool,
-        typer.Option(
-            "--video",
-            help="A sheet for every driving frame, as a silent video.",
-            rich_help_panel=PICTURE,
-        ),
+        bool, Option("A sheet for every driving frame, as a silent video.", PICTURE)
     ] = False,
 ) -> None:
     """Draw what happens inside the model: keypoints, motion, occlusion, features, codes, memory."""
@@ -79,7 +66,7 @@ def inspect(
             engine.load(),
             settings,
             frame=frame,
-            only=[each.value for each in only or ()],
+            only=[each.value for each in only],
             video=video,
             overwrite=console.overwrite,
             progress=progress,

@@ -12,6 +12,7 @@ from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
 from talkhead.errors import TalkheadError
 from talkhead.inference.options import EngineOptions
+from talkhead.options import Option
 
 NEEDS = {"starlette", "uvicorn", "websockets"}
 PORT = 7878
@@ -21,15 +22,14 @@ PORT = 7878
 def studio(
     engine: EngineOptions,
     console: ConsoleOptions,
-    port: Annotated[int, typer.Option(help="Port of the page; 0: any that is free.")] = PORT,
+    port: Annotated[int, Option("Port of the page; 0: any that is free.")] = PORT,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; only with --share one that others can reach.")
+        str, Option("Address to listen on; only with --share one that others can reach.")
     ] = "127.0.0.1",
     share: Annotated[
         bool,
-        typer.Option(
-            "--share",
-            help="Let other machines that can reach --host use this page, this machine's time and "
+        Option(
+            "Let other machines that can reach --host use this page, this machine's time and "
             "the uploads they make; they need the key in the printed address. Nothing goes through "
             "a service elsewhere, and nothing is encrypted: share in a network that you trust.",
         ),

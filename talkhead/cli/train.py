@@ -6,12 +6,10 @@ import os
 from dataclasses import asdict, replace
 from typing import Annotated
 
-import typer
-
 from talkhead.cli.console import plain_errors, progress_bar
 from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
-from talkhead.options import DATA
+from talkhead.options import DATA, Option
 from talkhead.training.options import TrainOptions
 
 
@@ -20,12 +18,7 @@ def train(
     options: TrainOptions,
     console: ConsoleOptions,
     check_data: Annotated[
-        bool,
-        typer.Option(
-            "--check-data",
-            help="Only say what the data are, what is broken and what shows no face.",
-            rich_help_panel=DATA,
-        ),
+        bool, Option("Only say what the data are, what is broken and what shows no face.", DATA)
     ] = False,
 ) -> None:
     """Train a model on clips of talking faces; with torchrun, on several GPUs or machines."""

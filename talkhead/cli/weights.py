@@ -13,6 +13,7 @@ from talkhead.cli.console import plain_errors
 from talkhead.cli.from_options import with_options
 from talkhead.cli.options import ConsoleOptions
 from talkhead.errors import TalkheadError
+from talkhead.options import Option
 
 
 @with_options(without=("quiet",))
@@ -24,18 +25,15 @@ def convert(
         ),
     ],
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="The weights to write; a folder for two files."),
+        Path, Option("The weights to write; a folder for two files.", flags=("--output", "-o"))
     ],
     console: ConsoleOptions,
     to: Annotated[
-        WeightsLayout, typer.Option(help="talkhead: read a release. official: write one.")
+        WeightsLayout, Option("talkhead: read a release. official: write one.")
     ] = "talkhead",
     align_corners: Annotated[
         bool | None,
-        typer.Option(
-            help="FOMM only: sample with corners aligned, as its weights from before 2020 need."
-        ),
+        Option("FOMM only: sample with corners aligned, as its weights from before 2020 need."),
     ] = None,
 ) -> None:
     """Read an official checkpoint (codebook model, MCNet, FOMM, TPSMM) safely, or write one."""

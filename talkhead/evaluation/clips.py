@@ -10,7 +10,7 @@ import numpy as np
 
 from talkhead.errors import TalkheadError, shown
 from talkhead.faces.crop import cut_centre
-from talkhead.video import VideoReader, probe
+from talkhead.video import VideoReader
 from talkhead.video.pictures import picture_files
 
 MOST_DIGITS = 9  # of a frame's number: a year at 30 frames a second
@@ -56,29 +56,16 @@ def read_frames(
     numbers: which frames, increasing; None: every `every`-th from the first. Raises TalkheadError
     when the clip cannot be read, ends too early or has a broken picture.
     """
-    wanted = None if numbers is None else set(numbers)
-    first = numbers[0] if numbers else 0
-    last = None if numbers is None else numbers[-1]
-    end = None if last is None else last + 1
+    first, end = (numbers[0], numbers[-1] + 1) if numbers else (0, None)
+    wanted = set(numbers or ())
     with VideoReader(clip, skip=first, frames=end, hold=False) as reader:
         seen = first
         for number, frame in enumerate(reader, start=first):
             seen = number + 1
-            if number in wanted if wanted is not None else number % every == 0:
+            if number in wanted if numbers else number % every == 0:
                 yield number, cut_centre(frame.rgb, size)
-    if last is not None and seen <= last:
-        raise TalkheadError(f"{clip} has no frame {last}: it ends before")
-
-
-def frame_size(clip: Path) -> tuple[int, int]:
-    """Width and height of a clip's frames in pixels."""
-    info = probe(clip)
-    return info.width, info.height
-
-
-def promised_frames(clip: Path) -> int | None:
-    """How many frames a clip's header says it has; None where it does not say."""
-    return probe(clip).frames
+    if end is not None and seen < end:
+        raise TalkheadError(f"{clip} has no frame {end - 1}: it ends before")
 
 
 def read_picture(clip: Path, number: int, size: int) -> np.ndarray:

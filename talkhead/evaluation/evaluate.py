@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from talkhead.errors import TalkheadError
@@ -12,9 +11,9 @@ from talkhead.evaluation.case_files import CaseScores
 from talkhead.evaluation.methods import CopySource, Method, load_methods
 from talkhead.evaluation.metrics.following import LandmarkComparison
 from talkhead.evaluation.metrics.registry import METRICS
-from talkhead.evaluation.metrics.suite import MetricSuite, build_metrics, parse_metrics
+from talkhead.evaluation.metrics.suite import build_metrics, parse_metrics
 from talkhead.evaluation.options import EvaluateOptions
-from talkhead.evaluation.protocols import PROTOCOLS, EvaluationSet, plan_evaluation
+from talkhead.evaluation.protocols import PROTOCOLS, plan_evaluation
 from talkhead.evaluation.published import PublishedRow, read_published
 from talkhead.evaluation.report.html import check_reports, write_report
 from talkhead.evaluation.results import Evaluation, Row, add_gains, add_motion, fid_scores, make_row
@@ -52,35 +51,29 @@ def evaluate(
     methods, engines = load_methods(
         list(options.weights) or [None], device, options.precision, options.batch_size, options.size
     )
-    judge = _keypoint_judge(options, engines[0], device)
+    judge = engines[0]
+    if options.keypoints is not None:
+        judge = Engine.load(options.keypoints, device, options.precision, options.batch_size)
     suite = build_metrics(
         metrics, judge, options.landmarks, options.download, options.result_landmarks
     )
     with shown(progress) as tell:
-        result = score_methods(
+        scorer = Scorer(
             evaluation_set,
-            methods,
             suite,
             options.output,
+            options.size or engines[0].image_size,
             metrics=metrics,
-            size=options.size or engines[0].image_size,
             batch_size=engines[0].batch_size,
-            description=_describe(options, methods[0].name),
             progress=tell,
             frames_out=options.frames_out,
             overwrite=options.overwrite,
-            published=published,
         )
+        result = score_methods(scorer, methods, _describe(options, methods[0].name), published)
     if result is not None:
         # Of several processes more than one may find all done, and each writes the same.
         write_report(result, options.output, options.overwrite or shard()[1] > 1)
     return result
-
-
-def _keypoint_judge(options: EvaluateOptions, first: Engine, device: str) -> Engine:
-    if options.keypoints is None:
-        return first
-    return Engine.load(options.keypoints, device, options.precision, options.batch_size)
 
 
 def _describe(options: EvaluateOptions, first: str) -> dict[str, Any]:
@@ -95,18 +88,9 @@ def _describe(options: EvaluateOptions, first: str) -> dict[str, Any]:
 
 
 def score_methods(
-    evaluation_set: EvaluationSet,
+    scorer: Scorer,
     methods: Sequence[Method],
-    suite: MetricSuite,
-    output: Path,
-    *,
-    metrics: Sequence[str] = tuple(METRICS),
-    size: int = 256,
-    batch_size: int = 4,
     description: dict[str, Any] | None = None,
-    progress: Progress | None = None,
-    frames_out: Path | None = None,
-    overwrite: bool = False,
     published: tuple[PublishedRow, ...] = (),
 ) -> Evaluation | None:
     """Score methods and the baseline of doing nothing.
@@ -117,23 +101,6 @@ def score_methods(
     Raises TalkheadError when no case could be drawn.
     """
     everybody = [*methods, CopySource()]
-    scorer = Scorer(
-        evaluation_set,
-        suite,
-        metrics,
-        output,
-        size,
-        batch_size,
-        shard(),
-        progress,
-        frames_out,
-        overwrite,
-    )
-    if not (scorer.metrics or suite.features or frames_out or suite.mesh or suite.follower):
-        raise TalkheadError(
-            f"none of the metrics {', '.join(metrics)} can be computed for "
-            f"{evaluation_set.protocol} here; see `talkhead evaluate --list-metrics`"
-        )
     for method in everybody:
         scorer.score(method)
     rows = []
@@ -141,55 +108,47 @@ def score_methods(
         cases = scorer.results(method)
         if cases is None:
             return None
-        rows.append(_row(method, cases, scorer, suite, metrics))
-    facts = _facts(evaluation_set, size) | (description or {})
+        rows.append(_row(method, cases, scorer))
+    evaluation_set = scorer.evaluation_set
+    facts = {
+        "talkhead": __version__,
+        "protocol": evaluation_set.protocol,
+        "protocol_is": PROTOCOLS[evaluation_set.protocol],
+        "picture_size": scorer.size,
+        **(description or {}),
+    }
     computed = tuple(name for name in METRICS if name in rows[0].scores)
-    compared = tuple(add_gains(rows))
-    result = Evaluation(evaluation_set, computed, compared, facts, suite.skipped, published)
+    compared, skipped = tuple(add_gains(rows)), scorer.suite.skipped
+    result = Evaluation(evaluation_set, computed, compared, facts, skipped, published)
     if not any(row.frames for row in rows):
         name, reason = next(iter(result.failed().items()))
         raise TalkheadError(f"no clip could be scored; {name}: {reason}")
     return result
 
 
-def _facts(evaluation_set: EvaluationSet, size: int) -> dict[str, Any]:
-    """What a report must say of every evaluation."""
-    return {
-        "talkhead": __version__,
-        "protocol": evaluation_set.protocol,
-        "protocol_is": PROTOCOLS[evaluation_set.protocol],
-        "picture_size": size,
-    }
-
-
-def _row(
-    method: Method,
-    cases: Sequence[CaseScores],
-    scorer: Scorer,
-    suite: MetricSuite,
-    metrics: Sequence[str],
-) -> Row:
+def _row(method: Method, cases: Sequence[CaseScores], scorer: Scorer) -> Row:
     """All that the files of a method's cases say, in one row."""
-    row = make_row(method, cases, scorer.metrics)
+    row, suite = make_row(method, cases, scorer.metrics), scorer.suite
     if suite.mesh is not None or suite.follower is not None:
-        row = add_motion(row, scorer.evaluation_set, _followed(row, scorer, suite), metrics)
+        row = add_motion(row, scorer.evaluation_set, _followed(row, scorer), scorer.wanted)
     scores = dict(row.scores)
     if suite.features is not None:
         features = scorer.files.features(method.key, scorer.evaluation_set.cases)
-        scores |= fid_scores(features, metrics)
+        scores |= fid_scores(features, scorer.wanted)
     files = {case.case: scorer.files.picture(row.key, case.case) for case in row.scored}
     pictures = {case: file for case, file in files.items() if file.is_file()}
     return replace(row, scores=scores, pictures=pictures)
 
 
-def _followed(row: Row, scorer: Scorer, suite: MetricSuite) -> dict[str, LandmarkComparison]:
+def _followed(row: Row, scorer: Scorer) -> dict[str, LandmarkComparison]:
     """By case, landmarks of the driver and of the results: from files, or by the face mesh."""
     driving = {case.name: case.driving for case in scorer.evaluation_set.cases}
+    follower = scorer.suite.follower
     found = {
-        scores.case: suite.follower.follow(
+        scores.case: follower.follow(
             row.key, scores.case, driving[scores.case], scores.frames, scorer.size
         )
-        if suite.follower is not None
+        if follower is not None
         else scorer.files.followed(row.key, scores.case)
         for scores in row.cases
     }

@@ -131,56 +131,49 @@ def _random_pairs(
         )
     pairs = [(a.path, b.path) for a in clips for b in clips if a.identity != b.identity]
     chosen = random.Random(seed).sample(pairs, min(count, len(pairs)))
-    return [
-        Case(
-            _pair_name(folder, source, 0, driving, None),
-            name_below(folder, driving),
-            source=(source, 0),
-            driving=driving,
-            numbers=None,
-            every=every,
-            anchor=0,
-            truth=False,
-        )
-        for source, driving in chosen
-    ]
+    return [_pair(folder, (a, 0), b, None, every, anchor=0, truth=False) for a, b in chosen]
 
 
-def _pair_name(folder: Path, source: Path, start: int, driving: Path, number: int | None) -> str:
-    end = "" if number is None else f"@{number}"
-    return f"{name_below(folder, source)}@{start}--{name_below(folder, driving)}{end}"
+def _pair(
+    folder: Path,
+    source: tuple[Path, int],
+    driving: Path,
+    number: int | None,
+    every: int,
+    anchor: int | None,
+    truth: bool,
+) -> Case:
+    """A source frame with one frame of a driving clip, or without `number` with all of it."""
+    clip, end = name_below(folder, driving), "" if number is None else f"@{number}"
+    name = f"{name_below(folder, source[0])}@{source[1]}--{clip}{end}"
+    numbers = None if number is None else (number,)
+    return Case(name, clip, source, driving, numbers, every, anchor, truth)
 
 
 def _read_list(
     protocol: str, pair_list: Path, data: Path, every: int
 ) -> tuple[list[Case], tuple[str, ...]]:
     """Cases of a published list: source, driving and, where given, best frame."""
+    rows = _rows(pair_list)
+    if not rows:
+        raise TalkheadError(f"{pair_list} has no rows; each names a source and a driving frame")
     cases: dict[str, Case] = {}
     missing = []
-    count = 0
-    for line, row in _rows(pair_list):
-        count += 1
+    for line, row in rows:
         try:
             case = _read_row(protocol, row, data, every)
         except TalkheadError as error:
             missing.append(f"line {line}: {error}")
         else:
             cases.setdefault(case.name, case)
-    if not count:
-        raise TalkheadError(f"{pair_list} has no rows; each names a source and a driving frame")
     if not cases:
         raise TalkheadError(
-            f"none of the {count} rows of {pair_list} can be used ({missing[0]}); give --data the "
-            "folder that holds its test/ folder"
+            f"none of the {len(rows)} rows of {pair_list} can be used ({missing[0]}); give --data "
+            "the folder that holds its test/ folder"
         )
     if missing:
-        log.warning(
-            "%s: %d of %d rows left out, the first at %s",
-            pair_list,
-            len(missing),
-            count,
-            missing[0],
-        )
+        how_many = f"{len(missing)} of {len(rows)}"
+        log.warning("%s: %s rows left out, the first at %s", pair_list, how_many, missing[0])
     return list(cases.values()), tuple(missing)
 
 
@@ -194,31 +187,18 @@ def _rows(pair_list: Path) -> list[tuple[int, list[str]]]:
 def _read_row(protocol: str, row: list[str], data: Path, every: int) -> Case:
     if len(row) < 2:
         raise TalkheadError("a row needs a source and a driving path")
-    source = _locate(row[0], data)
+    source, start = _locate(row[0], data)
     clip, number = _locate(row[1], data)
-    numbers = None
     if protocol in ("videos", "cross-videos"):
         number = None
     elif number is None:
         raise TalkheadError(
             f"{shown(row[1])} names a clip, not a frame; use --protocol videos or cross-videos"
         )
-    else:
-        numbers = (number,)
-    anchor = None
-    if protocol not in SAME_IDENTITY:
+    anchor, truth = None, protocol in SAME_IDENTITY
+    if not truth:
         anchor = _read_anchor(row[2], clip) if len(row) > 2 and row[2] else 0
-    folder = test_folder(data)
-    return Case(
-        _pair_name(folder, source[0], source[1] or 0, clip, number),
-        name_below(folder, clip),
-        (source[0], source[1] or 0),
-        clip,
-        numbers,
-        every,
-        anchor,
-        protocol in SAME_IDENTITY,
-    )
+    return _pair(test_folder(data), (source, start or 0), clip, number, every, anchor, truth)
 
 
 def _read_anchor(text: str, clip: Path) -> int:
@@ -253,10 +233,7 @@ def _clip_called(folder: Path, name: str) -> Path | None:
     """A clip of that name; a folder of frames and a video of it are the same to a list."""
     for candidate in (name, name.removesuffix(".mp4"), f"{name}.mp4"):
         path = folder / candidate
-        if len(os.fsencode(candidate)) <= LONGEST_NAME and path.exists() and _is_below(path):
+        is_name = path.name not in ("", ".", "..") and len(os.fsencode(candidate)) <= LONGEST_NAME
+        if is_name and path.exists():
             return path
     return None
-
-
-def _is_below(path: Path) -> bool:
-    return path.name not in ("", ".", "..")

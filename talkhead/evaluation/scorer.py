@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,19 @@ import numpy as np
 from talkhead.animation.driving import batches
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.case_files import CaseFiles, CaseScores, Seen
-from talkhead.evaluation.clips import file_name, promised_frames, read_frames, read_picture
+from talkhead.evaluation.clips import file_name, read_frames, read_picture
 from talkhead.evaluation.methods import Method
 from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.evaluation.metrics.keypoints import MESH_KEY
 from talkhead.evaluation.metrics.registry import FID, METRICS
 from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import Case, EvaluationSet
+from talkhead.evaluation.shards import shard
 from talkhead.evaluation.strip import Strip
 from talkhead.io.atomic import check_folder, fitting_name, whole_folder
 from talkhead.io.image import write_image
 from talkhead.progress import Progress
+from talkhead.video import probe
 
 log = logging.getLogger(__name__)
 
@@ -36,50 +39,54 @@ SHORT_FRAMES = 2  # that headers may be wrong by
 class Scorer:
     """Scores cases and keeps what is done in a folder: one JSON file and one picture per case.
 
-    metrics: which of the suite's are wanted; what the evaluation set cannot give is left out.
     size:  of the pictures that are drawn and measured.
-    shard: (number, of how many): which share of the cases this process takes.
+    metrics: which of the suite's are wanted; what the evaluation set cannot give is left out.
     frames_out: where every result is kept as a PNG: KEY/CASE/NUMBER.png. overwrite: in place of
            those of another evaluation.
+
+    Raises TalkheadError when nothing that is wanted can be computed.
     """
 
     def __init__(
         self,
         evaluation_set: EvaluationSet,
         suite: MetricSuite,
-        metrics: Sequence[str],
         folder: Path,
         size: int,
+        *,
+        metrics: Sequence[str] = tuple(METRICS),
         batch_size: int = 4,
-        shard: tuple[int, int] = (0, 1),
         progress: Progress | None = None,
         frames_out: Path | None = None,
         overwrite: bool = False,
     ) -> None:
         truth = all(case.truth for case in evaluation_set.cases)
         apt = [name for name in metrics if truth or not METRICS[name].truth]
-        self.evaluation_set = evaluation_set
+        self.evaluation_set, self.suite, self.wanted = evaluation_set, suite, metrics
         self._backends = [backend for backend in suite.backends if set(backend.metrics) & set(apt)]
         self._features = suite.features if set(FID) & set(apt) else None
-        self._mesh = suite.mesh
         able = {name for backend in self._backends for name in backend.metrics}
         self.metrics = tuple(name for name in apt if name in able)
         self.size = size
         self._batch_size = batch_size
-        self._shard = shard
         self._progress = progress
         self._frames_out = frames_out
         self._overwrite = overwrite
         keys = [backend.key for backend in self._backends] + [self._features and self._features.key]
-        keys.append(MESH_KEY if self._mesh is not None else None)
+        keys.append(MESH_KEY if suite.mesh is not None else None)
         facts = [FORMAT, evaluation_set.protocol, size, self.metrics, keys]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
         place = folder / "cases" / f"{evaluation_set.protocol}-{digest}"
         self.files = CaseFiles(place, self.metrics)
+        if not (self.metrics or suite.features or frames_out or suite.mesh or suite.follower):
+            raise TalkheadError(
+                f"none of the metrics {', '.join(metrics)} can be computed for "
+                f"{evaluation_set.protocol} here; see `talkhead evaluate --list-metrics`"
+            )
 
     def score(self, method: Method) -> None:
         """Score this process's share of the cases that are not done yet."""
-        number, count = self._shard
+        number, count = shard()
         share = self.evaluation_set.cases[number::count]
         for done, case in enumerate(share, start=1):
             stored = self.files.read(method.key, case)
@@ -110,31 +117,27 @@ class Scorer:
         return frames_out / method.key / fitting_name(file_name(case), "")
 
     def _score_case(self, method: Method, case: Case) -> None:
+        """Score a case and keep it; its pictures, where they are kept, appear all at once."""
         self.files.path(method.key, case.name, "json").parent.mkdir(parents=True, exist_ok=True)
+        pictures: AbstractContextManager[Path | None] = nullcontext()
         if self._frames_out is not None:
             kept = self._kept(self._frames_out, method, case.name)
             check_folder(kept, self._overwrite, is_frame)
+            pictures = whole_folder(kept, self._overwrite, is_frame)
         try:
-            scores = self._compute_case(method, case)
+            with pictures as folder:
+                scores = self._measure_case(method, case, folder)
         except TalkheadError as error:
             log.warning("%s: %s is left out: %s", method.name, case.name, error)
             scores = CaseScores(case.name, case.clip, (), {}, str(error))
         self.files.write(method.key, case, scores)
-
-    def _compute_case(self, method: Method, case: Case) -> CaseScores:
-        """Score a case; its pictures, where they are kept, appear all at once."""
-        if self._frames_out is None:
-            return self._measure_case(method, case, None)
-        target = self._kept(self._frames_out, method, case.name)
-        with whole_folder(target, self._overwrite, is_frame) as folder:
-            return self._measure_case(method, case, folder)
 
     def _measure_case(self, method: Method, case: Case, frames_out: Path | None) -> CaseScores:
         strip = Strip(case.truth)
         frames: list[int] = []
         values: dict[str, list[float | None]] = {name: [] for name in self.metrics}
         features = Seen(self._features) if self._features else None
-        meshes = Seen(self._mesh) if self._mesh else None
+        meshes = Seen(self.suite.mesh) if self.suite.mesh else None
         for batch in self._draw_case(method, case):
             for name, measured in self._measure(batch).items():
                 values[name] += measured
@@ -142,7 +145,8 @@ class Scorer:
                 if seen is not None:
                     seen.update(batch)
             if frames_out is not None:
-                write_frames(frames_out, batch.numbers, batch.results)
+                for number, picture in zip(batch.numbers, batch.results, strict=True):
+                    write_image(frames_out / frame_name(number), picture)
             frames += batch.numbers
             strip.update(batch)
         key, name = method.key, case.name
@@ -181,7 +185,7 @@ class Scorer:
 
 def shortness(case: Case, last: int) -> str:
     """Says so when a clip's frames end well before its header says."""
-    promised = promised_frames(case.driving)
+    promised = probe(case.driving).frames
     if promised is None or last + case.every + SHORT_FRAMES > promised:
         return ""
     return f"only its frames up to {last} can be read, its header promises {promised}"
@@ -195,9 +199,3 @@ def frame_name(number: int) -> str:
 def is_frame(path: Path) -> bool:
     """Whether a file is called like the picture of a frame."""
     return FRAME_NAME.fullmatch(path.name) is not None and path.is_file()
-
-
-def write_frames(folder: Path, numbers: Sequence[int], pictures: np.ndarray) -> None:
-    """PNG files, exactly what is measured."""
-    for number, picture in zip(numbers, pictures, strict=True):
-        write_image(folder / frame_name(number), picture)

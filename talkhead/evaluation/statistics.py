@@ -29,7 +29,7 @@ class Score:
     judged: float = 1.0
 
 
-def summarise(clips: dict[str, np.ndarray], seed: int = 0) -> Score:
+def summarise(clips: dict[str, np.ndarray]) -> Score:
     """Scores from values per frame by clip; NaN means that a frame could not be measured."""
     counts = np.array([np.isfinite(values).sum() for values in clips.values()], dtype=float)
     sums = np.array([np.nansum(values) for values in clips.values()])
@@ -37,15 +37,7 @@ def summarise(clips: dict[str, np.ndarray], seed: int = 0) -> Score:
     judged = counts > 0
     if not judged.any():
         return Score(None, judged=0.0)
-    sums, counts = sums[judged], counts[judged]
-    low, high = interval(sums, counts, seed)
-    return Score(
-        float(sums.sum() / counts.sum()),
-        float((sums / counts).mean()),
-        low,
-        high,
-        float(counts.sum() / total),
-    )
+    return quotient(sums[judged], counts[judged], counts.sum() / total)
 
 
 def ratio(clips: Sequence[np.ndarray]) -> Score:
@@ -58,15 +50,19 @@ def ratio(clips: Sequence[np.ndarray]) -> Score:
     moved = sums[sums[:, 1] > 0]
     if not len(moved):
         return Score(None, judged=0.0)
-    mine, theirs = moved.T
-    low, high = interval(mine, theirs)
     judged = sum(pair.shape[1] for pair in known) / sum(pair.shape[1] for pair in clips)
-    return Score(float(mine.sum() / theirs.sum()), float((mine / theirs).mean()), low, high, judged)
+    mine, theirs = moved.T
+    return quotient(mine, theirs, judged)
 
 
-def interval(
-    sums: np.ndarray, counts: np.ndarray, seed: int = 0
-) -> tuple[float, float] | tuple[None, None]:
+def quotient(sums: np.ndarray, counts: np.ndarray, judged: float) -> Score:
+    """A score that is a sum over a count, from both of every clip."""
+    low, high = interval(sums, counts)
+    means = sums / counts
+    return Score(float(sums.sum() / counts.sum()), float(means.mean()), low, high, float(judged))
+
+
+def interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float] | tuple[None, None]:
     """95 % interval of sum/count when clips are drawn again with replacement.
 
     Clips, not frames: the frames of a clip are alike. Percentiles of 1000 draws; None for fewer
@@ -75,7 +71,7 @@ def interval(
     if len(sums) < MIN_CLIPS:
         return None, None
     chance = np.full(len(sums), 1 / len(sums))
-    drawn = np.random.default_rng(seed).multinomial(len(sums), chance, size=DRAWS)
+    drawn = np.random.default_rng(0).multinomial(len(sums), chance, size=DRAWS)
     means = (drawn @ sums) / (drawn @ counts)
     tail = (1 - COVERAGE) / 2
     return float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))

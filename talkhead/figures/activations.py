@@ -17,7 +17,7 @@ from talkhead.faces.crop_mesh import CropMesh
 from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel, displacement
-from talkhead.models.memory import FaceMemory, MemoryReadout
+from talkhead.models.memory import FaceMemory
 from talkhead.models.quantizer import Codebook
 from talkhead.structs import DenseMotion, Keypoints, Quantized, ScaleStep, SourceState
 
@@ -56,6 +56,17 @@ class FeatureStep:
     size: int
     warped: np.ndarray
     compensated: np.ndarray | None
+
+    @classmethod
+    def of(cls, warped: Tensor, compensated: Tensor | None) -> FeatureStep:
+        """From batches of one."""
+        after = None if compensated is None else plain(compensated)
+        return cls(warped.shape[-1], plain(warped), after)
+
+    @property
+    def maps(self) -> list[np.ndarray]:
+        """All that there are."""
+        return [each for each in (self.warped, self.compensated) if each is not None]
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,8 @@ class Activations:
     source, driving: the inputs with the keypoints found in them.
     result:        the picture drawn, with the keypoints it was drawn from.
     deformation:   (h, w, 2), the grid before any compensation.
-    candidates:    (n, h, w, 2), the motions it was blended from, background first, the mesh last.
+    candidates:    (n, h, w, 2), the motions it was blended from: background first, then affine ones
+                   or splines, the mesh's last.
     contributions: (n, h, w), their weights.
     large:         the picture with the source's detail, uint8 (T, T, 3); None where the result has
                    the model's size.
@@ -136,6 +148,7 @@ def dissect(
     if isinstance(model, CodebookModel):
         drawn = model.read_mesh(drawn, drawn.mesh)
     dense = model.dense_motion(state.small, state.keypoints, drawn)
+    size = (state.small.shape[-2], state.small.shape[-1])
     result = engine.render(EncodedSource(source.picture, state, source.picture), moved)[0]
     meshes = mesh(np.stack([source.picture, driving, result]))[..., :2]
     return Activations(
@@ -143,7 +156,7 @@ def dissect(
         driving=Portrait(driving, found, meshes[1]),
         result=Portrait(result, moved, meshes[2]),
         deformation=plain(dense.deformation),
-        candidates=plain(candidates(model, state, drawn)),
+        candidates=plain(model.dense_motion.candidates(state.keypoints, drawn, size)),
         contributions=plain(dense.mask),
         inside=look_inside(model, state, dense, drawn, engine.to_tensor([driving])),
         large=engine.render(source, moved)[0] if source.detail is not None else None,
@@ -153,12 +166,6 @@ def dissect(
 def plain(tensor: Tensor) -> np.ndarray:
     """The only item of a batch."""
     return tensor[0].float().cpu().numpy()
-
-
-def candidates(model: Network, state: SourceState, driving: Keypoints) -> Tensor:
-    """Candidate motions (1, n, h, w, 2): background, affine ones or splines, and the mesh's."""
-    size = (state.small.shape[-2], state.small.shape[-1])
-    return model.dense_motion.candidates(state.keypoints, driving, size)
 
 
 def look_inside(
@@ -189,15 +196,9 @@ def remember(
     memory: FaceMemory | None, warped: Sequence[Tensor], state: SourceState
 ) -> tuple[tuple[FeatureStep, ...], MemoryUse | None]:
     """Features before and after the memory, and the memory itself."""
-    found: Mapping[int, MemoryReadout] = {}
-    if memory is not None:
-        found = memory(warped, state.keypoints.value)
+    found = {} if memory is None else memory(warped, state.keypoints.value)
     features = tuple(
-        FeatureStep(
-            feature.shape[-1],
-            plain(feature),
-            plain(found[scale].compensated) if scale in found else None,
-        )
+        FeatureStep.of(feature, found[scale].compensated if scale in found else None)
         for scale, feature in enumerate(warped)
     )
     if memory is None:
@@ -222,25 +223,18 @@ def inside_codebook(
         for step in steps
         if step.residual is not None
     }
-    uses = [
-        *code_uses("motion", model.motion.codebook if model.motion else None, motion, steps),
-        *code_uses(
-            "appearance",
-            model.appearance.codebook if model.appearance else None,
-            model.quantize_appearance(driving),
-            steps,
-        ),
-    ]
+    uses = []
+    if model.motion:
+        uses += code_uses("motion", model.motion.codebook, motion, steps)
+    if model.appearance:
+        codes = model.quantize_appearance(driving)
+        uses += code_uses("appearance", model.appearance.codebook, codes, steps)
     return FamilyActivations(
         motion=plain(steps[-1].motion),
         occlusions=occlusions,
         features=tuple(
-            FeatureStep(
-                step.warped.shape[-1],
-                plain(step.warped),
-                None if step.compensated is step.warped else plain(step.compensated),
-            )
-            for step in steps
+            FeatureStep.of(s.warped, None if s.compensated is s.warped else s.compensated)
+            for s in steps
         ),
         flows=flow_steps(model, dense, steps, motion),
         codes=tuple(uses),
@@ -272,13 +266,11 @@ def flow_steps(
 
 def code_uses(
     kind: str,
-    codebook: Codebook | None,
+    codebook: Codebook,
     quantized: Mapping[int, Quantized],
     steps: Sequence[ScaleStep],
 ) -> list[CodeUse]:
-    """Which codes were chosen where, by scale; empty for a model without that codebook."""
-    if codebook is None:
-        return []
+    """Which codes were chosen where, by scale."""
     uses = []
     for scale, codes in quantized.items():
         indices = codes.indices[0].cpu().numpy()

@@ -40,12 +40,7 @@ class ColorScales:
         return cls(
             movement=max(1.0, math.ceil(most(lengths(flows, side)))),
             residual=max(0.1, math.ceil(10 * most(lengths(residuals, side))) / 10),
-            bases={
-                step.size: Basis.of(
-                    [step.warped, *([] if step.compensated is None else [step.compensated])]
-                )
-                for step in inside.features
-            },
+            bases={step.size: Basis.of(step.maps) for step in inside.features},
             changes={
                 step.size: most(change(step.warped, step.compensated))
                 for step in inside.features

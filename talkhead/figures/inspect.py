@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from talkhead.animation.driving import VideoMotion, find_anchor
 from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_output
@@ -162,13 +160,9 @@ def write_video(
     ) as writer:
         count = writer.frames_done
         for pts, activations in inspector.frames(count):
-            writer.write(sheet(activations, scales, names), pts)
+            figures = answer(activations, scales, names)
+            writer.write(compose(list(figures.values())), pts)
             count += 1
             if progress is not None:
                 progress("drawing", count, driver.expected())
     return count
-
-
-def sheet(activations: Activations, scales: ColorScales, names: Sequence[str]) -> np.ndarray:
-    """The figures of one frame, uint8 (H, W, 3)."""
-    return compose(list(answer(activations, scales, names).values()))

@@ -48,12 +48,9 @@ def draw_keypoints(activations: Activations, scales: ColorScales) -> Figure:
 
 def draw_mesh(activations: Activations, scales: ColorScales) -> Figure:
     """What the face mesh sees in both pictures and in the result."""
+    shown = (activations.source, activations.driving, activations.result)
     panels = []
-    for name, each in (
-        ("source", activations.source),
-        ("driving frame", activations.driving),
-        ("result", activations.result),
-    ):
+    for name, each in zip(("source", "driving frame", "result"), shown, strict=True):
         picture = enlarge(each.picture, LARGE, smooth=True)
         if not np.isfinite(each.mesh).all():
             panels.append(Panel(picture, f"{name}: no face seen"))
@@ -74,19 +71,15 @@ def draw_deformation(activations: Activations, scales: ColorScales) -> Figure:
     names = {"": activations.inside.motion}
     if activations.inside.flows:
         names = {"initial": activations.deformation, "compensated": activations.inside.motion}
-    rows = []
-    for name, motion in names.items():
-        rows.append(
-            [
-                flow_panel(
-                    displace(motion), scales.movement, activations, f"{name} as colour".strip()
-                ),
-                Panel(bent_grid(motion, SIDE), f"{name} as a grid".strip()),
-                Panel(
-                    bend(enlarge(activations.source.picture), motion), f"source, {name or 'warped'}"
-                ),
-            ]
-        )
+    source, full = enlarge(activations.source.picture), scales.movement
+    rows = [
+        [
+            flow_panel(displace(motion), full, activations, f"{name} as colour".strip()),
+            Panel(bent_grid(motion, SIDE), f"{name} as a grid".strip()),
+            Panel(bend(source, motion), f"source, {name or 'warped'}"),
+        ]
+        for name, motion in names.items()
+    ]
     result = enlarge(activations.result.picture)
     rows[-1] += [Panel(result, "result"), wheel_panel(scales.movement)]
     return Figure(
@@ -104,12 +97,9 @@ def draw_candidates(activations: Activations, scales: ColorScales) -> Figure:
     for number, (motion, weights) in enumerate(
         zip(activations.candidates, activations.contributions, strict=True)
     ):
-        warped = bend(source, motion)
-        lines = bent_grid(motion, SMALL)
-        share = enlarge(shares(weights), SMALL)
+        views = [bend(source, motion), bent_grid(motion, SMALL), enlarge(shares(weights), SMALL)]
         who = f"{name} {number - 1}" if number else "still"
-        picture = np.concatenate([warped, lines, share])
-        panels.append(Panel(picture, f"{who}: {weights.mean():.0%}"))
+        panels.append(Panel(np.concatenate(views), f"{who}: {weights.mean():.0%}"))
     title = "Thin-plate transformations" if splines else "Candidate motions"
     return Figure(
         f"{title} and their contribution maps",
@@ -124,14 +114,8 @@ def draw_flow(activations: Activations, scales: ColorScales) -> Figure | None:
     steps = activations.inside.flows
     if not steps:
         return None
-    residuals = [
-        flow_panel(step.residual, scales.residual, activations, f"residual at {step.size} px")
-        for step in steps
-    ]
-    flows = [
-        flow_panel(step.after, scales.movement, activations, f"flow after {step.size} px")
-        for step in steps
-    ]
+    residuals = flow_row(activations, "residual", scales.residual, "residual at")
+    flows = flow_row(activations, "after", scales.movement, "flow after")
     initial = flow_panel(steps[0].before, scales.movement, activations, "initial flow")
     return Figure(
         "Residual and compensated flow of every scale",
@@ -145,16 +129,10 @@ def draw_flow(activations: Activations, scales: ColorScales) -> Figure | None:
 
 def draw_quantized(activations: Activations, scales: ColorScales) -> Figure | None:
     """The flow that enters each scale, and what its codes alone make of it."""
-    steps = activations.inside.flows
-    if not steps:
+    if not activations.inside.flows:
         return None
-    entered, decoded = (
-        [
-            flow_panel(getattr(step, part), scales.movement, activations, f"{word} {step.size} px")
-            for step in steps
-        ]
-        for part, word in (("before", "flow that enters"), ("decoded", "from its codes,"))
-    )
+    entered = flow_row(activations, "before", scales.movement, "flow that enters")
+    decoded = flow_row(activations, "decoded", scales.movement, "from its codes,")
     return Figure(
         "Motion flow from its quantised codes",
         "above the flow that enters a scale, below what the nearest motion codes alone give back",
@@ -253,6 +231,14 @@ def flow_panel(flow: np.ndarray, full: float, activations: Activations, label: s
     """A flow as colours; `full` pixels of movement have the strongest."""
     moved = movement(flow, activations.source.picture.shape[0])
     return Panel(enlarge(flow_colours(moved, full)), label)
+
+
+def flow_row(activations: Activations, part: str, full: float, words: str) -> list[Panel]:
+    """A part of the steps of motion compensation, at every scale."""
+    return [
+        flow_panel(getattr(step, part), full, activations, f"{words} {step.size} px")
+        for step in activations.inside.flows
+    ]
 
 
 def wheel_panel(full: float) -> Panel:

@@ -94,7 +94,9 @@ class _Video:
             VideoReader(path, start=start, end=end) as ahead,
             VideoReader(path, start=start, end=end) as behind,
         ):
-            every, rate = _steps(ahead.info.rate or Fraction(USUAL_RATE))
+            own_rate = ahead.info.rate or Fraction(USUAL_RATE)
+            every = max(1, round(own_rate / FASTEST))
+            rate = (own_rate / every).limit_denominator(1001)
             small = SMALLEST * FACE_SHARE * options.size / options.max_enlargement
             stretches = Stretches(self._finder, small, max(1, int(options.longest * rate)))
             pictures = ((number, frame.rgb) for number, frame in _numbered(behind, every))
@@ -161,7 +163,9 @@ class _Video:
         """As VoxCeleb has it: identity#video#first frame#last frame."""
         first = round(stretch.seconds[0] * rate)
         identity, ends = safe_name(segment.identity), f"{first:06d}#{first + len(stretch):06d}"
-        names = (f"{identity}#{self._source.name}{which}#{ends}" for which in _suffixes())
+        # Several people are seen at the same time.
+        suffixes = itertools.chain([""], (f".{number}" for number in itertools.count(2)))
+        names = (f"{identity}#{self._source.name}{suffix}#{ends}" for suffix in suffixes)
         name = next(name for name in names if name not in self._names)
         self._names.add(name)
         return name
@@ -178,20 +182,9 @@ class _Video:
         self.rejected.append(Rejected(why, start, end, picture))
 
 
-def _steps(rate: Fraction) -> tuple[int, Fraction]:
-    """Every how many-th frame is taken, and the rate of those."""
-    every = max(1, round(rate / FASTEST))
-    return every, (rate / every).limit_denominator(1001)
-
-
 def _numbered(reader: VideoReader, every: int) -> Iterator[tuple[int, Frame]]:
     """Every so many-th frame, numbered from 0."""
     return enumerate(itertools.islice(reader, 0, None, every))
-
-
-def _suffixes() -> Iterator[str]:
-    """What tells apart people who are seen at the same time."""
-    return itertools.chain([""], (f".{number}" for number in itertools.count(2)))
 
 
 def _is_wanted(stretch: Stretch, segment: Segment) -> bool:

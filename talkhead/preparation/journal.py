@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,14 @@ class Journal:
         if whole:
             self._check(read_json(whole[0]))
         for line in whole[1:]:
-            record = _read(line)
-            if record is not None:
+            with suppress(TalkheadError):  # a video whose record is damaged is done again
+                record = read_dataclass(Record, read_json(line))
                 self._records[record.source] = record
 
     def _check(self, settings: Any) -> None:
+        found = settings if isinstance(settings, dict) else dict.fromkeys(self._settings, "unknown")
         for name, value in self._settings.items():
-            if not isinstance(settings, dict) or settings.get(name) != value:
-                was = settings.get(name) if isinstance(settings, dict) else "unknown"
+            if (was := found.get(name)) != value:
                 raise TalkheadError(
                     f"{self._path.parent} was prepared with {name} {was}, not {value}; use the "
                     "same, another --output, or --overwrite to begin anew"
@@ -118,11 +119,3 @@ def work_of(source: Source) -> str:
 
 def _line(record: Record) -> str:
     return json.dumps(asdict(record), ensure_ascii=False)
-
-
-def _read(line: bytes) -> Record | None:
-    """A record; None for a damaged one, whose video is done again."""
-    try:
-        return read_dataclass(Record, read_json(line))
-    except TalkheadError:
-        return None

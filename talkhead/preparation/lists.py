@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ COLUMNS = ("video", "start", "end", "identity")
 # VoxCeleb numbers frames at 25 per second; boxes are shares of the picture, in VoxCeleb1 pixels of
 # a picture with 360 lines.
 VOX_RATE, VOX_LINES = 25, 360
+HEADING = ["FRAME", "X", "Y", "W", "H"]
 LATEST = 1e7  # seconds
 
 
@@ -149,7 +151,7 @@ def _read_voxceleb(folder: Path) -> dict[str, tuple[Segment, ...]]:
 
 def _read_boxes(path: Path, identity: str) -> Segment:
     lines = [line.split() for line in read_text(path).splitlines()]
-    rows = list(_rows_after_head(lines))
+    rows = [words for words in dropwhile(lambda words: words[:5] != HEADING, lines) if words][1:]
     try:
         boxes = np.array(rows, np.float64).reshape(-1, 5)
     except ValueError:
@@ -161,11 +163,3 @@ def _read_boxes(path: Path, identity: str) -> Segment:
     boxes[:, 1:] /= 1 if shares else VOX_LINES
     start, end = float(boxes[:, 0].min()), float(boxes[:, 0].max()) + 1 / VOX_RATE
     return Segment(start, end, identity, boxes, shares)
-
-
-def _rows_after_head(lines: list[list[str]]) -> Iterator[list[str]]:
-    begun = False
-    for words in lines:
-        if begun and words:
-            yield words
-        begun = begun or words[:5] == ["FRAME", "X", "Y", "W", "H"]

@@ -157,7 +157,9 @@ def _training_set(options: PrepareOptions) -> Iterator[Journal]:
         raise TalkheadError(f"cannot use the folder {out}: {error.strerror}") from error
     try:
         if options.overwrite:
-            _clear(out)
+            _sweep(out, [])
+            for name in (JOURNAL, MANIFEST, REPORT):
+                (out / name).unlink(missing_ok=True)
         journal = Journal(out, options)
         journal.keep()
         yield journal
@@ -168,13 +170,6 @@ def _training_set(options: PrepareOptions) -> Iterator[Journal]:
         ) from error
     finally:
         owned.release()
-
-
-def _clear(out: Path) -> None:
-    """Remove what an earlier call has made."""
-    _sweep(out, [])
-    for name in (JOURNAL, MANIFEST, REPORT):
-        (out / name).unlink(missing_ok=True)
 
 
 def _sweep(out: Path, records: list[Record]) -> None:

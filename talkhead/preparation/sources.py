@@ -44,23 +44,20 @@ def find_sources(
             f"no videos in {', '.join(map(str, videos)) or 'nothing'}; name video files "
             f"({', '.join(sorted(VIDEO_SUFFIXES))}) or folders that hold some"
         )
-    sources: list[Source] = []
+    matched: dict[Path, tuple[Segment, ...]] = dict.fromkeys(found, (Segment(),))
     missing: dict[str, str] = {}
-    if listed is None:
-        for path, identity in found.values():
-            whole = (Segment(identity=identity),)
-            sources.append(Source(path, _name(path, identity), whole))
-    else:
+    if listed is not None:
         matched, missing = listed.match({key: path for key, (path, _) in found.items()})
-        for key, segments in matched.items():
-            path, identity = found[key]
-            known = tuple(replace(s, identity=s.identity or identity) for s in segments)
-            sources.append(Source(path, _name(path, known[0].identity), known))
-        if not sources:
+        if not matched:
             raise TalkheadError(
                 f"none of the videos that {listed.path} names is among those given; the first is "
                 f"{next(iter(missing), 'none')}"
             )
+    sources: list[Source] = []
+    for key, segments in matched.items():
+        path, identity = found[key]
+        known = tuple(replace(s, identity=s.identity or identity) for s in segments)
+        sources.append(Source(path, _name(path, known[0].identity), known))
     return _told_apart(sorted(sources, key=lambda source: source.path), taken), missing
 
 
@@ -68,11 +65,10 @@ def _videos_of(given: Path) -> Iterable[tuple[Path, Path]]:
     """Every video of a file or folder, and the folder from which its identity is told."""
     if given.is_dir():
         files = sorted(path for path in given.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
-        below = (path.relative_to(given).parts for path in files)
         return [
             (path, given)
-            for path, parts in zip(files, below, strict=True)
-            if path.is_file() and not any(part.startswith(".") for part in parts)
+            for path in files
+            if path.is_file() and not any(p.startswith(".") for p in path.relative_to(given).parts)
         ]
     if not given.exists():
         raise TalkheadError(f"{given} does not exist; check the path")

@@ -24,17 +24,16 @@ def extract_all(sources: Sequence[Source], options: PrepareOptions) -> Generator
     Raises OSError for what the disk says, TalkheadError when a process is ended from outside.
     """
     if options.workers == 1 or len(sources) < 2:
-        finder = FaceFinder(options.device)
-        yield from (_extract(source, options, finder) for source in sources)
+        yield from (_extract(source, options) for source in sources)
         return
     tasks = [(source, options) for source in sources]
     count = min(options.workers, len(sources))
-    yield from in_processes(tasks, _extract_apart, count, _one_thread)
+    yield from in_processes(tasks, _extract, count, _one_thread)
 
 
-def _extract(source: Source, options: PrepareOptions, finder: FaceFinder) -> Made:
+def _extract(source: Source, options: PrepareOptions) -> Made:
     try:
-        return source, extract(source, options, finder)
+        return source, extract(source, options, _finder(options.device))
     except TalkheadError as error:
         return source, str(error)
 
@@ -47,9 +46,5 @@ def _one_thread() -> None:
 
 @functools.cache
 def _finder(device: str) -> FaceFinder:
-    """Of a worker, which loads its networks once."""
+    """Of a process, which loads its networks once."""
     return FaceFinder(device)
-
-
-def _extract_apart(source: Source, options: PrepareOptions) -> Made:
-    return _extract(source, options, _finder(options.device))

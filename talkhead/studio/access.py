@@ -68,7 +68,8 @@ class Guard:
 
     def _refusal(self, headers: Headers, scope: Scope) -> str | None:
         asked = headers.get("host", "")
-        if not self._is_mine(urlsplit(f"//{asked}").hostname or ""):
+        name = urlsplit(f"//{asked}").hostname or ""
+        if name not in self._names and (self._key is None or not _is_address(name)):
             return f"this page is not called {asked}; open the address that the command printed"
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != asked:
@@ -78,9 +79,6 @@ class Guard:
         if self._key is not None and not self._has_key(headers, scope):
             return "open the whole address that the command printed, with its key"
         return None
-
-    def _is_mine(self, name: str) -> bool:
-        return name in self._names or (self._key is not None and _is_address(name))
 
     def _has_key(self, headers: Headers, scope: Scope) -> bool:
         assert self._key is not None

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ from talkhead.animation.settings import RenderSettings
 from talkhead.errors import Stopped, TalkheadError
 from talkhead.structs import Strengths
 from talkhead.studio.access import Guard
-from talkhead.studio.controls import command_line, impossible, read_settings
+from talkhead.studio.controls import command_line, impossible, read_settings, refusal
 from talkhead.studio.live import follow
 from talkhead.studio.sentences import sentence_of, warnings_of
 from talkhead.studio.session import Media, Role, Session, plain_name
@@ -37,30 +38,15 @@ from talkhead.version import __version__
 PAGE = Path(__file__).parent / "page"
 VIEW_SIDE = 1024  # pixels; the longer side of the pictures in which faces are chosen
 Answer = Callable[[Studio, Session, Request], Awaitable[Response]]
+Talk = Callable[[Studio, Session, WebSocket], Awaitable[None]]
 
 
 def build(studio: Studio) -> Starlette:
     """The application; `studio` must have been entered."""
-
-    def inside(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        return _in_session(studio, answer)
+    inside, connected = partial(_in_session, studio), partial(_connected, studio)
 
     async def begin(_: Request) -> Response:
         return JSONResponse(_introduction(studio, studio.sessions.begin()))
-
-    async def end(studio: Studio, session: Session, request: Request) -> Response:
-        await run_in_threadpool(studio.sessions.end, session)
-        return Response()
-
-    async def events(socket: WebSocket) -> None:
-        await _send_events(studio, socket)
-
-    async def live(socket: WebSocket) -> None:
-        session = studio.sessions.get(socket.path_params["session"])
-        if session is None:
-            await socket.close(1008)
-        else:
-            await follow(studio, session, socket)
 
     async def index(_: Request) -> Response:
         return FileResponse(PAGE / "index.html")
@@ -86,8 +72,8 @@ def build(studio: Studio) -> Starlette:
             Route(f"{own}/inspect", inside(inspect), methods=["POST"]),
             Route(f"{own}/files/{{name}}", inside(get_file)),
             Route(f"{own}/end", inside(end), methods=["POST"]),
-            WebSocketRoute(f"{own}/events", events),
-            WebSocketRoute(f"{own}/live", live),
+            WebSocketRoute(f"{own}/events", connected(_send_events)),
+            WebSocketRoute(f"{own}/live", connected(follow)),
             Mount("/page", StaticFiles(directory=PAGE)),
         ],
         middleware=[Middleware(Guard, host=studio.choice.host, key=studio.choice.key)],
@@ -129,12 +115,21 @@ def _introduction(studio: Studio, session: Session) -> dict[str, Any]:
     }
 
 
-async def _send_events(studio: Studio, socket: WebSocket) -> None:
+def _connected(studio: Studio, talk: Talk) -> Callable[[WebSocket], Awaitable[None]]:
+    """Find the session of a connection; without one it is closed."""
+
+    async def handle(socket: WebSocket) -> None:
+        session = studio.sessions.get(socket.path_params["session"])
+        if session is None:
+            await socket.close(1008)
+        else:
+            await talk(studio, session, socket)
+
+    return handle
+
+
+async def _send_events(studio: Studio, session: Session, socket: WebSocket) -> None:
     """Renders' progress, and first whether the weights are loaded, for as long as it is open."""
-    session = studio.sessions.get(socket.path_params["session"])
-    if session is None:
-        await socket.close(1008)
-        return
     await socket.accept()
 
     async def send() -> None:
@@ -192,7 +187,7 @@ async def _take(studio: Studio, session: Session, role: Role, media: Media) -> R
     session.asked[role] = media
     found = await run_in_threadpool(_faces, studio, session, role, media, RenderSettings())
     if session.asked[role] is media:  # else another was chosen meanwhile
-        session.choose(role, media)
+        session.media[role] = media
     return JSONResponse({**found, "file": session.publish(media.path)})
 
 
@@ -244,21 +239,13 @@ async def check(studio: Studio, session: Session, request: Request) -> Response:
 def _refused_by_weights(studio: Studio, settings: RenderSettings) -> dict[str, dict[str, str]]:
     """What these weights cannot do, but what is chosen: that can at least be given back."""
     engine, found = studio.engine(), {}
-    if settings.motion != "avd" and (why := _refusal(engine.require_avd)):
+    if settings.motion != "avd" and (why := refusal(engine.require_avd)):
         found["motion"] = {"avd": why}
     for part in fields(Strengths):
         weak = Strengths(**{part.name: 0.0})
-        if getattr(settings, part.name) == 1 and (why := _refusal(engine.require_parts, weak)):
+        if getattr(settings, part.name) == 1 and (why := refusal(engine.require_parts, weak)):
             found[part.name] = {"*": why}
     return found
-
-
-def _refusal(check: Callable[..., None], *values: object) -> str | None:
-    try:
-        check(*values)
-    except TalkheadError as error:
-        return str(error)
-    return None
 
 
 async def strip(studio: Studio, session: Session, request: Request) -> Response:
@@ -289,22 +276,16 @@ async def strip(studio: Studio, session: Session, request: Request) -> Response:
 async def add_render(studio: Studio, session: Session, request: Request) -> Response:
     """Put a render into the queue; answers its number."""
     settings = await _settings(request)
-    render = await run_in_threadpool(_add_render, studio, session, settings)
-    return JSONResponse({"number": render})
 
+    def add() -> int:
+        from talkhead.studio.renders import output_name
 
-def _add_render(studio: Studio, session: Session, settings: RenderSettings) -> int:
-    from talkhead.studio.renders import output_name
+        portrait, driving = session.need("portrait"), session.need("driving")
+        output, more = output_name(portrait, driving, settings), studio.choice.arguments
+        command = command_line([portrait.name, driving.name], output, settings, more)
+        return studio.renders.add(session, settings, output, command).number
 
-    portrait, driving = session.need("portrait"), session.need("driving")
-    output = output_name(portrait, driving, settings)
-    command = command_line(
-        [portrait.name, driving.name],
-        output,
-        settings,
-        studio.choice.arguments,
-    )
-    return studio.renders.add(session, settings, output, command).number
+    return JSONResponse({"number": await run_in_threadpool(add)})
 
 
 async def stop_render(studio: Studio, session: Session, request: Request) -> Response:
@@ -336,6 +317,12 @@ async def inspect(studio: Studio, session: Session, request: Request) -> Respons
         return {**asdict(report), "file": session.publish(output), "warnings": warnings}
 
     return JSONResponse(await run_in_threadpool(draw))
+
+
+async def end(studio: Studio, session: Session, request: Request) -> Response:
+    """The page was closed: its renders stop, its files go."""
+    await run_in_threadpool(studio.sessions.end, session)
+    return Response()
 
 
 async def get_file(studio: Studio, session: Session, request: Request) -> Response:

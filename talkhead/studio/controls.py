@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
-from talkhead.options import MOST, OptionField, bounds_of, option_fields
+from talkhead.options import MOST, OptionField, option_fields
 
 # Settings that mean nothing on the page: it takes no sequences of pictures.
 HIDDEN = ("rate", "hardware")
@@ -55,66 +55,34 @@ def controls() -> list[Control]:
 
 
 def _control(setting: OptionField) -> Control:
-    annotation = get_type_hints(RenderSettings)[setting.name]
-    word = setting.name.replace("_", "-")
-    kind = _kind(annotation)
-    bounds = bounds_of(setting.kind)
+    kind, bounds = setting.kind, setting.kind.bounds
+    names = {bool: "switch", int: "whole", float: "number", str: "text", None: "choice"}
     return Control(
         setting.name,
-        kind,
+        "whole or word" if kind.base is int and kind.words else names[kind.base],
         setting.default,
-        type(None) in get_args(annotation),
+        kind.optional,
         setting.name in ADVANCED,
         setting.option.help,
         setting.flag,
-        f"--no-{word}" if setting.default is True else None,
-        get_args(annotation) if kind == "choice" else (),
+        f"--no-{setting.name.replace('_', '-')}" if setting.default is True else None,
+        () if kind.base else kind.words,
         bounds.least if bounds and bounds.least > -MOST else None,
         bounds.most if bounds and bounds.most < MOST else None,
     )
 
 
-def _kind(annotation: Any) -> str:
-    wanted = _plain_types(annotation)
-    if str in wanted:
-        if int in wanted:
-            return "whole or word"
-        return "text" if annotation is str or str in get_args(annotation) else "choice"
-    return {bool: "switch", int: "whole", float: "number"}[wanted[0]]
-
-
-def _plain_types(annotation: Any) -> list[type]:
-    """`int | None` -> [int]; a Literal -> the types of its values."""
-    parts = get_args(annotation) or (annotation,)
-    plain: list[type] = []
-    for part in parts:
-        if part is type(None):
-            continue
-        if isinstance(part, type):
-            plain.append(part)
-        elif get_args(part):
-            plain += _plain_types(part)
-        else:
-            plain.append(type(part))
-    return plain
-
-
 def read_settings(values: dict[str, Any]) -> RenderSettings:
     """Settings from the page's JSON. Raises TalkheadError for what they do not take."""
-    types = get_type_hints(RenderSettings)
+    bases = {setting.name: setting.kind.base for setting in option_fields(RenderSettings)}
     known = {}
     for name, value in values.items():
-        if name not in types:
+        if name not in bases:
             raise TalkheadError(f"there is no setting {name!r}; reload the page")
-        wanted = _plain_types(types[name])
-        if isinstance(value, str) and int in wanted and value.isdecimal():
+        if bases[name] is int and isinstance(value, str) and value.isdecimal():
             value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and float in wanted:
+        if bases[name] is float and type(value) is int:
             value = float(value)
-        optional = type(None) in get_args(types[name])
-        if not (value is None and optional) and type(value) not in wanted:
-            kinds = " or ".join(sorted({kind.__name__ for kind in wanted}))
-            raise TalkheadError(f"{name.replace('_', ' ')} is {kinds}, not {value!r}")
         known[name] = value
     return RenderSettings(**known)
 
@@ -129,28 +97,32 @@ def impossible(settings: RenderSettings, forms: Iterable[Control]) -> dict[str, 
         now = getattr(settings, control.name)
         if control.kind in ("choice", "switch"):
             values = control.choices or (not now,)
-            refused = {_text(v): _refusal(settings, control.name, v) for v in values if v != now}
-            refused = {value: why for value, why in refused.items() if why}
+            others = {_text(v): {control.name: v} for v in values if v != now}
+            refused = {
+                v: why for v, o in others.items() if (why := refusal(replace, settings, **o))
+            }
         else:
             refused = _refused_at_all(settings, control)
         if refused:
-            found[control.name] = refused  # type: ignore[assignment]
+            found[control.name] = refused
     return found
 
 
-def _refused_at_all(settings: RenderSettings, control: Control) -> dict[str, str | None]:
+def _refused_at_all(settings: RenderSettings, control: Control) -> dict[str, str]:
     if getattr(settings, control.name) != control.default:
         return {}  # it can at least be given back
-    reasons = [_refusal(settings, control.name, value) for value in PROBES[control.kind]]
+    tried = ({control.name: value} for value in PROBES[control.kind])
+    reasons = [refusal(replace, settings, **each) for each in tried]
     return {"*": reasons[-1]} if all(reasons) else {}
 
 
-def _refusal(settings: RenderSettings, name: str, value: object) -> str | None:
+def refusal(check: Callable[..., object], *values: object, **named: object) -> str:
+    """Why a call is refused; empty where it is not."""
     try:
-        replace(settings, **{name: value})  # type: ignore[arg-type]
+        check(*values, **named)
     except TalkheadError as error:
         return str(error)
-    return None
+    return ""
 
 
 def _text(value: object) -> str:

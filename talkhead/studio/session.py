@@ -31,7 +31,11 @@ class Media:
 
 @dataclass(eq=False)
 class Session:
-    """Files of one page. Only what is in `files` can be asked for, by its name there."""
+    """Files of one page. Only what is in `files` can be asked for, by its name there.
+
+    media: what is chosen. One that was chosen before stays on disk: a render that waits may still
+    need it.
+    """
 
     folder: Path
     loop: asyncio.AbstractEventLoop
@@ -56,13 +60,6 @@ class Session:
         name = f"{path.parent.name}-{path.name}"
         self.files[name] = path
         return name
-
-    def choose(self, role: Role, media: Media) -> None:
-        """Take a file as portrait or driver, in place of the one before.
-
-        That one stays on disk: a render that waits may still need it.
-        """
-        self.media[role] = media
 
     def need(self, role: Role) -> Media:
         """The portrait or the driver; TalkheadError as long as there is none."""
@@ -96,11 +93,6 @@ class Session:
         """Whether its page has been gone for a while."""
         return not self._listeners and time.monotonic() - self._left > GRACE
 
-    def close(self) -> None:
-        """Delete its files."""
-        self.closed = True
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 class Sessions:
     """All open pages; a page that is gone takes its files with it."""
@@ -112,10 +104,9 @@ class Sessions:
 
     def begin(self) -> Session:
         """A new session, with a folder of its own."""
-        loop = asyncio.get_running_loop()
-        session = Session(self._folder, loop)
-        session.folder = self._folder / secrets.token_hex(8)
-        session.folder.mkdir(mode=0o700)
+        folder = self._folder / secrets.token_hex(8)
+        folder.mkdir(mode=0o700)
+        session = Session(folder, asyncio.get_running_loop())
         self._open[session.id] = session
         return session
 
@@ -128,7 +119,7 @@ class Sessions:
         self._open.pop(session.id, None)
         session.closed = True
         self._on_close(session)
-        session.close()
+        shutil.rmtree(session.folder, ignore_errors=True)
 
     def end_all(self) -> None:
         """End all of them."""

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from talkhead.bundled import shipped
 from talkhead.studio.controls import controls
 from talkhead.studio.sentences import Warnings
 from talkhead.studio.session import Role, Session, Sessions
@@ -113,9 +114,5 @@ class Studio:
 
 
 def example(role: Role, name: str) -> Path | None:
-    """An example file inside the installed package, or at the top of a checkout."""
-    package = Path(__file__).parent.parent
-    for folder in (package / "examples", package.parent / "examples"):
-        if name in EXAMPLES[role] and (folder / name).is_file():
-            return folder / name
-    return None
+    """An example file; None for one that is not there."""
+    return shipped(f"examples/{name}") if name in EXAMPLES[role] else None

@@ -19,7 +19,7 @@ from talkhead.animation.settings import RenderSettings
 from talkhead.batch import results as batch_results
 from talkhead.batch import worker
 from talkhead.batch.batch import BatchReport, batch
-from talkhead.batch.jobs import BadRow, Job, read_jobs
+from talkhead.batch.jobs import Job, read_jobs
 from talkhead.batch.options import BatchOptions
 from talkhead.batch.results import NOTES, TABLE, Result, write_note
 from talkhead.cli import app
@@ -83,7 +83,7 @@ def test_a_row_is_a_job_with_typed_settings(table: Table, tmp_path: Path) -> Non
     first, second = read_jobs(jobs, None)
     assert first == Job(
         1,
-        tmp_path / "p.png",
+        (tmp_path / "p.png",),
         tmp_path / "a.mp4",
         Path("x/y.mp4"),
         RenderSettings(
@@ -103,7 +103,7 @@ def test_names_may_hold_commas_quotes_and_any_letters(tmp_path: Path) -> None:
     jobs.write_bytes(b"\xef\xbb\xbf" + text.encode())  # as Excel writes it
     (job,) = read_jobs(jobs, None)
     assert isinstance(job, Job)
-    assert job.source == tmp_path / 'Bild, "das"\n顔 é.png'
+    assert job.sources[0] == tmp_path / 'Bild, "das"\n顔 é.png'
     assert job.driving == tmp_path / "ü.mp4"
 
 
@@ -146,15 +146,15 @@ def test_a_table_that_is_none_is_one_sentence(
 )
 def test_a_bad_row_says_why(cells: dict[str, str], sentence: str, table: Table) -> None:
     (bad,) = read_jobs(table(cells), None)
-    assert isinstance(bad, BadRow)
-    assert sentence in bad.why
+    assert isinstance(bad, Result)
+    assert sentence in (bad.error or "")
 
 
 def test_a_row_with_more_values_than_columns_is_told_to_use_quotes(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("source,driving\na,b.png,a.mp4\n")
     (bad,) = read_jobs(tmp_path / "jobs.csv", None)
-    assert isinstance(bad, BadRow)
-    assert "3 values for 2 columns; put quotes" in bad.why
+    assert isinstance(bad, Result)
+    assert "3 values for 2 columns; put quotes" in (bad.error or "")
 
 
 def test_results_are_those_of_animate(

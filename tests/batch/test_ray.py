@@ -51,7 +51,8 @@ def write_table(folder: Path, portrait: Path, sources: int, frames: tuple[int, .
 def planned(folder: Path, jobs: Path, weights: Path) -> tuple[Results, list[Result | Task]]:
     results = Results(folder / "results")
     options = BatchOptions(weights=weights, device="cpu")
-    return results, Plan(results, jobs, options, overwrite=False)(read_jobs(jobs, weights))
+    plan = Plan(results, options, overwrite=False, retry=False, table=jobs)
+    return results, plan(read_jobs(jobs, weights))
 
 
 def test_a_row_whose_worker_is_lost_is_done_if_it_noted_so_and_else_runs_again(

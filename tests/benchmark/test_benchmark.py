@@ -74,9 +74,9 @@ def test_timeline_divides_everything_among_nested_and_following_parts() -> None:
     inner, outer = nn.Identity(), nn.Sequential(nn.Identity(), nn.Identity())
     outer.append(inner)
     marks = [
-        Probe(outer, lambda _: Part("outer")),
-        Probe(outer[1], lambda _: Part("second"), inside=False),
-        Probe(inner, lambda _: Part("inner", 8)),
+        Probe(outer, Part("outer")),
+        Probe(outer[1], Part("second"), inside=False),
+        Probe(inner, Part("inner", 8)),
     ]
     clock = Steps()
     with Timeline(marks, clock) as timeline:
@@ -157,8 +157,8 @@ def test_model_grows_with_the_pictures_or_says_why_not() -> None:
 def test_a_reduced_working_size_grows_with_the_picture_and_names_its_parts() -> None:
     config = preset("codebook-lite")
     assert resized(config, 512).working_size == 2 * config.working_size
-    parts = [mark.part((2,)) for mark in probes(build(config))]  # of the finest scale
-    assert max(part.size for part in parts if part.size) == config.working_size == 128
+    sizes = [size for mark in probes(build(config)) for size in (mark.part.size, *mark.scales)]
+    assert max(size for size in sizes if size) == config.working_size == 128
 
 
 def test_unknown_model_and_doubled_choice_are_refused(tmp_path: Path) -> None:

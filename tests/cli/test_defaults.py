@@ -48,7 +48,7 @@ def test_a_command_without_options_has_the_librarys_defaults(
         asked.extend(each for each in (*given, *named.values()) if type(each) is type(defaults))
         raise TalkheadError("that is all")
 
-    function = "opened" if module == "cli.animate" else module.rpartition(".")[2]
+    function = "plan" if module == "cli.animate" else module.rpartition(".")[2]
     monkeypatch.setattr(import_module(f"talkhead.{module}"), function, remember)
     monkeypatch.setattr(Engine, "load", lambda *_, **__: None)
     monkeypatch.chdir(tmp_path)

@@ -19,6 +19,7 @@ from talkhead.evaluation.metrics.pixels import PixelMetrics
 from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.report.tables import markdown
+from talkhead.evaluation.scorer import Scorer
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_fid_is_of_all_results_together(data: Path, tmp_path: Path, with_fid: Me
     features, suite = with_fid.features, with_fid
     assert features is not None
     evaluation_set = plan_evaluation("reconstruction", data)
-    result = score_methods(evaluation_set, [Perfect()], suite, tmp_path / "out", size=SIZE)
+    result = score_methods(Scorer(evaluation_set, suite, tmp_path / "out", SIZE), [Perfect()])
     assert result is not None
     frames = [p for clip in find_test_clips(data) for _, p in read_frames(clip.path, SIZE)]
     sources = [next(read_frames(clip.path, SIZE))[1] for clip in find_test_clips(data)]
@@ -51,7 +52,9 @@ def test_fid_leaves_out_what_has_failed_since(
     evaluation_set = plan_evaluation("reconstruction", data)
 
     def stored() -> int:
-        result = score_methods(evaluation_set, [Perfect()], with_fid, tmp_path / "out", size=SIZE)
+        result = score_methods(
+            Scorer(evaluation_set, with_fid, tmp_path / "out", SIZE), [Perfect()]
+        )
         assert result is not None
         found = len(list((tmp_path / "out").rglob("perfect/*.npz")))
         assert found == len(result.rows[0].scored)
@@ -77,7 +80,7 @@ def test_where_every_case_fails_fid_is_no_traceback(
 
     evaluation_set = plan_evaluation("reconstruction", data)
     for methods in ([Failing(), Perfect()], [Perfect(), Failing()]):
-        result = score_methods(evaluation_set, methods, with_fid, tmp_path / "out", size=SIZE)
+        result = score_methods(Scorer(evaluation_set, with_fid, tmp_path / "out", SIZE), methods)
         assert result is not None
         scores = {row.name: row.scores["fid"].frame_mean for row in result.rows}
         assert scores["failing"] is None
@@ -87,4 +90,4 @@ def test_where_every_case_fails_fid_is_no_traceback(
     (tmp_path / "broken" / "text.mp4").write_text("this is no video")
     evaluation_set = plan_evaluation("reconstruction", tmp_path / "broken")
     with pytest.raises(TalkheadError, match="no clip could be scored"):
-        score_methods(evaluation_set, [Perfect()], with_fid, tmp_path / "out", size=SIZE)
+        score_methods(Scorer(evaluation_set, with_fid, tmp_path / "out", SIZE), [Perfect()])

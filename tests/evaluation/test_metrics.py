@@ -16,7 +16,7 @@ from talkhead.errors import TalkheadError
 from talkhead.evaluation.metrics import backends as lookers
 from talkhead.evaluation.metrics import faces
 from talkhead.evaluation.metrics.base import FrameBatch
-from talkhead.evaluation.metrics.faces import BehaviourMetric, FaceMetric, cosine, euclidean
+from talkhead.evaluation.metrics.faces import FaceMetric, cosine, euclidean
 from talkhead.evaluation.metrics.keypoints import RegionMetrics, box
 from talkhead.evaluation.metrics.landmarks import LandmarkFolder
 from talkhead.evaluation.metrics.networks import NETWORKS, WeightsFile, check, obstacle
@@ -211,7 +211,10 @@ def test_published_aed_is_the_square_of_the_rooted_one() -> None:
 
 def test_pose_and_action_units_of_one_look() -> None:
     seen = {0: [0, 0, 0, 0.9, 0.1, 0.6, 0.2], 1: [3, 6, 6, 0.4, 0.2, 0.7, 0.1]}
-    backend = BehaviourMetric("fake", lambda picture: np.array(seen[int(picture[0, 0, 0])], float))
+    behaviour = {"prmse": faces.pose_error, "aucon": faces.agreement}
+    backend = FaceMetric(
+        "fake", lambda picture: np.array(seen[int(picture[0, 0, 0])], float), behaviour
+    )
     values = backend(batch([flat(0)], [flat(1)]))
     assert values["prmse"] == pytest.approx(np.sqrt((9 + 36 + 36) / 3))
     assert values["aucon"] == pytest.approx(3 / 4)  # only the first unit changes sides

@@ -19,6 +19,7 @@ from talkhead.evaluation.metrics.suite import MetricSuite
 from talkhead.evaluation.protocols import plan_evaluation
 from talkhead.evaluation.report.html import html_report
 from talkhead.evaluation.report.tables import as_json, markdown
+from talkhead.evaluation.scorer import Scorer
 from talkhead.evaluation.shards import own_device
 from talkhead.io.image import write_image
 
@@ -145,7 +146,9 @@ def test_shards_share_the_cases_and_the_last_reports(
         monkeypatch.setenv("WORLD_SIZE", "2")
         method = Perfect()
         evaluation_set = plan_evaluation("reconstruction", data)
-        found.append(score_methods(evaluation_set, [method], PIXELS, tmp_path / "out", size=SIZE))
+        found.append(
+            score_methods(Scorer(evaluation_set, PIXELS, tmp_path / "out", SIZE), [method])
+        )
         drawn.append(method.drawn)
     assert drawn == [5, 3]
     assert found[0] is None
@@ -180,7 +183,7 @@ def test_cross_identity_has_no_truth_to_compare_pixels_with(data: Path, tmp_path
     suite = MetricSuite((PixelMetrics(), Brightness()), None, {})
     evaluation_set = plan_evaluation("random-pairs", data, num_pairs=5)
     method = Perfect()
-    result = score_methods(evaluation_set, [method], suite, tmp_path / "out", size=SIZE)
+    result = score_methods(Scorer(evaluation_set, suite, tmp_path / "out", SIZE), [method])
     assert result is not None
     assert result.metrics == ("csim",)
     assert len(result.rows[0].cases) == 2
@@ -193,6 +196,4 @@ def test_metrics_that_need_a_truth_are_refused_where_there_is_none(
 ) -> None:
     evaluation_set = plan_evaluation("random-pairs", data)
     with pytest.raises(TalkheadError, match="none of the metrics"):
-        score_methods(
-            evaluation_set, [Perfect()], PIXELS, tmp_path / "out", metrics=["l1"], size=SIZE
-        )
+        Scorer(evaluation_set, PIXELS, tmp_path / "out", SIZE, metrics=["l1"])

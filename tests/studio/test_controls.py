@@ -50,11 +50,13 @@ def test_every_setting_reaches_the_command_line(
 ) -> None:
     seen: list[RenderSettings] = []
 
-    def record(jobs: object, settings: RenderSettings, *_: object) -> None:
+    def record(
+        sources: object, drivings: object, output: str, settings: RenderSettings, *_: object
+    ) -> None:
         seen.append(settings)
         raise TalkheadError("seen")
 
-    monkeypatch.setattr(sys.modules["talkhead.cli.animate"], "opened", record)
+    monkeypatch.setattr(sys.modules["talkhead.cli.animate"], "plan", record)
     driving = make_clip(tmp_path / "drive.mp4", frames=2)
     for group in groups_that_go_together():
         settings = read_settings(group)
@@ -88,8 +90,8 @@ def test_motion_that_the_weights_cannot_draw_cannot_be_chosen(client: Client) ->
     [
         ({"size": "large"}, "size must be a whole number"),
         ({"smooth": 2}, "smooth must be a number, 0 to 1"),
-        ({"smooth": None}, "smooth is float"),
-        ({"face": True}, "face is int"),
+        ({"smooth": None}, "smooth must be a number, 0 to 1, not None"),
+        ({"face": True}, "face must be a whole number, 1 or more, not True"),
         ({"wings": 1}, "no setting 'wings'"),
         ({"paste_back": True, "layout": "grid"}, "choose one of both"),
     ],

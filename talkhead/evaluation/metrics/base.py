@@ -26,11 +26,7 @@ class FrameBatch:
 
 
 class MetricBackend(Protocol):
-    """Gives every result a value per metric, NaN where it cannot be measured.
-
-    metrics: names out of `METRICS`. key: changes when the values would, so that stored scores are
-    not mixed up.
-    """
+    """Gives every result a value per metric, NaN where it cannot be measured."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -39,7 +35,7 @@ class MetricBackend(Protocol):
 
     @property
     def key(self) -> str:
-        """Changes when the values would."""
+        """Changes when the values would, so that stored scores are not mixed up."""
         ...
 
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:

@@ -7,7 +7,8 @@ no face; what is computed from it is the same whoever looks. See `backends` for 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from math import nan
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from talkhead.evaluation.metrics.base import FrameBatch
 
 FaceEncoder = Callable[[np.ndarray], np.ndarray | None]
 Distance = Callable[[np.ndarray, np.ndarray], float]
-Found = Sequence[np.ndarray | None]
 
 CACHED = 20_000  # pictures, at a few kilobytes each
 
@@ -38,14 +38,6 @@ class CachedEncoder:
                 self._seen.clear()
             self._seen[digest] = self._encode(picture)
         return self._seen[digest]
-
-
-def distances(a: Found, b: Found, distance: Distance) -> np.ndarray:
-    """Distance of each pair, NaN where nothing was found in one of them."""
-    return np.array(
-        [np.nan if x is None or y is None else distance(x, y) for x, y in zip(a, b, strict=True)],
-        dtype=float,
-    )
 
 
 def euclidean(a: np.ndarray, b: np.ndarray) -> float:
@@ -74,13 +66,13 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def pose_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Root of the mean squared difference of three angles."""
-    return float(np.sqrt(np.square(a - b).mean()))
+    """Root of the mean squared difference of three head angles, which come first."""
+    return float(np.sqrt(np.square(a[:3] - b[:3]).mean()))
 
 
 def agreement(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of action units that are on (0.5 or more) in both or in neither."""
-    return float(((a >= 0.5) == (b >= 0.5)).mean())
+    """Share of action units (behind three angles) that are on (0.5 or more) in both or neither."""
+    return float(((a[3:] >= 0.5) == (b[3:] >= 0.5)).mean())
 
 
 class FaceMetric:
@@ -93,7 +85,7 @@ class FaceMetric:
         self,
         key: str,
         encoder: FaceEncoder,
-        distances: dict[str, Distance],
+        distances: Mapping[str, Distance],
         with_source: bool = False,
     ) -> None:
         self.key = key
@@ -109,22 +101,8 @@ class FaceMetric:
             others = self._encode(batch.source[None]) * len(results)
         else:
             others = self._encode(batch.driving)
-        return {name: distances(results, others, d) for name, d in self._distances.items()}
-
-
-class BehaviourMetric:
-    """PRMSE and AUCON: one look gives three head angles and the action units."""
-
-    metrics = ("prmse", "aucon")
-
-    def __init__(self, key: str, encoder: FaceEncoder) -> None:
-        self.key = key
-        self._encode = CachedEncoder(encoder)
-
-    def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
-        """Both numbers for each result; NaN where a face is missing."""
-        results, driving = self._encode(batch.results), self._encode(batch.driving)
+        pairs = list(zip(results, others, strict=True))
         return {
-            "prmse": distances(results, driving, lambda a, b: pose_error(a[:3], b[:3])),
-            "aucon": distances(results, driving, lambda a, b: agreement(a[3:], b[3:])),
+            name: np.array([nan if a is None or b is None else far(a, b) for a, b in pairs])
+            for name, far in self._distances.items()
         }

@@ -16,7 +16,7 @@ from talkhead.data.landmarks import gaze, opening, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.clips import file_name
 from talkhead.evaluation.metrics.landmarks import LandmarkFolder
-from talkhead.evaluation.statistics import Score, interval
+from talkhead.evaluation.statistics import Score, quotient
 
 DISTANCE = "landmarks"
 SLOPES = ("mouth_opening", "eye_opening", "gaze")
@@ -114,11 +114,4 @@ def slope_score(clips: Sequence[Sequence[LandmarkComparison]], part: str, frames
     if not len(moving):
         return Score(None, judged=0.0)
     products, squares, counts = moving.T
-    low, high = interval(products, squares)
-    return Score(
-        float(products.sum() / squares.sum()),
-        float((products / squares).mean()),
-        low,
-        high,
-        float(counts.sum() / frames),
-    )
+    return quotient(products, squares, counts.sum() / frames)

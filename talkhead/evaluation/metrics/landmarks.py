@@ -10,7 +10,6 @@ import numpy as np
 from talkhead.data.clips import clip_name
 from talkhead.data.landmarks import CLASSIC, MESH, find_landmarks, in_square, read_landmarks
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.clips import frame_size
 from talkhead.topology import (
     LEFT_EYE_CORNERS,
     LOWER_LIDS,
@@ -19,6 +18,7 @@ from talkhead.topology import (
     SKIN_POINTS,
     UPPER_LIDS,
 )
+from talkhead.video import probe
 
 # Parts of the face, by how many points there are.
 REGIONS = {
@@ -68,6 +68,7 @@ class LandmarkFolder:
             file = find_landmarks(self.folder, clip, clip_name(clip))
             points = None
             if file is not None:
-                points = size * in_square(read_landmarks(file).points, *frame_size(clip))
+                found, info = read_landmarks(file).points, probe(clip)
+                points = size * in_square(found, info.width, info.height)
             self._kept = (clip, size, points)
         return self._kept[2]

@@ -5,7 +5,6 @@ Nothing is downloaded unless `fetch` is called, which is what `--download` does.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import logging
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from torch import hub
 
+from talkhead.bundled import sha256
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import atomic_path
 from talkhead.models.efficientnet_weights import PACKAGE as EFFICIENTNET
@@ -34,7 +34,7 @@ class WeightsFile:
 
     @property
     def path(self) -> Path:
-        """The distance for each result."""
+        """Where it lies on this machine."""
         return Path(hub.get_dir()) / "checkpoints" / self.name
 
 
@@ -217,8 +217,7 @@ def _pyfeat_ready() -> bool:
 
 def check(file: WeightsFile, path: Path) -> None:
     """Raise TalkheadError when what lies at `path` has another SHA-256 than the published one."""
-    with path.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = sha256(path)
     if not digest.startswith(file.sha256):
         raise TalkheadError(
             f"{path} is not the {file.name} that was published (its SHA-256 begins with "

@@ -65,7 +65,7 @@ class EfficientNetJudge:
 
     @torch.inference_mode()
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
-        """Every measure for each result."""
+        """The distance for each result."""
         found, wanted = (
             self._net(to_tensor(p, self._device)) for p in (batch.results, batch.driving)
         )

@@ -73,7 +73,7 @@ class PixelMetrics:
     metrics = tuple(FUNCTIONS)
 
     def __call__(self, batch: FrameBatch) -> dict[str, np.ndarray]:
-        """Where it lies on this machine."""
+        """Every measure for each result."""
         pairs = list(zip(batch.results, batch.driving, strict=True))
         return {
             name: np.array([function(result, truth) for result, truth in pairs])

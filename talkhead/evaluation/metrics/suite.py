@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from talkhead.errors import TalkheadError
 from talkhead.evaluation.metrics import backends, networks
 from talkhead.evaluation.metrics.base import MetricBackend
 from talkhead.evaluation.metrics.faces import (
-    BehaviourMetric,
     FaceMetric,
     absolute,
+    agreement,
     cosine,
     euclidean,
+    pose_error,
     rooted,
     squared,
 )
@@ -77,17 +78,18 @@ def build_metrics(
     skipped: dict[str, str] = {}
     backends: list[MetricBackend] = []
     features = None
-    makers = backend_makers(engine.device)
-    for name in dict.fromkeys(METRICS[metric].network for metric in wanted):
-        metrics = [metric for metric in wanted if METRICS[metric].network == name]
-        if name in makers:
-            reason = networks.ready(name, download)
-            if reason is not None:
-                skipped |= dict.fromkeys(metrics, reason)
-            elif name == "inception":
-                features = load_inception(engine.device)
-            else:
-                backends += makers[name](metrics)
+    needed: dict[str, list[str]] = {}
+    for metric in wanted:
+        needed.setdefault(METRICS[metric].network, []).append(metric)
+    needed.pop("", None)
+    for name, metrics in needed.items():
+        reason = networks.ready(name, download)
+        if reason is not None:
+            skipped |= dict.fromkeys(metrics, reason)
+        elif name == "inception":
+            features = load_inception(engine.device)
+        else:
+            backends += make_backends(name, metrics, engine.device)
     if any(metric in PixelMetrics.metrics for metric in wanted):
         backends.insert(0, PixelMetrics())
     if "keypoints" in wanted:
@@ -105,41 +107,24 @@ def build_metrics(
     return MetricSuite(tuple(backends), features, skipped, mesh if following else None)
 
 
-def backend_makers(
-    device: torch.device,
-) -> dict[str, Callable[[Sequence[str]], list[MetricBackend]]]:
-    """How the judges of each network are made, given which of their metrics are wanted."""
-
-    def lpips(net: str) -> Callable[[Sequence[str]], list[MetricBackend]]:
-        def make(metrics: Sequence[str]) -> list[MetricBackend]:
-            compare = load_lpips(net, device)
-            return [
-                LpipsMetric(metric, compare, device, published="published" in metric)
-                for metric in metrics
-            ]
-
-        return make
-
-    return {
-        "alex": lpips("alex"),
-        "vgg": lpips("vgg"),
-        "efficientnet": lambda _: [EfficientNetJudge(device)],
-        "inception": lambda _: [],
-        "fan": lambda _: [
-            FaceMetric(
-                "fan-1",
-                backends.landmarks_68(str(device)),
-                {"akd": euclidean, "akd_published": absolute},
-            )
-        ],
-        "openface": lambda _: [
-            FaceMetric("openface-1", backends.openface(), {"aed": rooted, "aed_published": squared})
-        ],
-        "sface": lambda _: [FaceMetric("sface-1", backends.sface(), {"csim": cosine}, True)],
-        "antelope": lambda _: [
-            FaceMetric(
-                "antelope-1", backends.antelope(str(device)), {"csim_published": cosine}, True
-            )
-        ],
-        "pyfeat": lambda _: [BehaviourMetric("pyfeat-2", backends.behaviour(str(device)))],
-    }
+def make_backends(network: str, wanted: Sequence[str], device: torch.device) -> list[MetricBackend]:
+    """Judges by a network (not FID's), given which of its metrics are wanted."""
+    where = str(device)
+    if network in ("alex", "vgg"):
+        compare = load_lpips(network, device)
+        return [LpipsMetric(each, compare, device, "published" in each) for each in wanted]
+    if network == "efficientnet":
+        return [EfficientNetJudge(device)]
+    if network == "fan":
+        distances = {"akd": euclidean, "akd_published": absolute}
+        return [FaceMetric("fan-1", backends.landmarks_68(where), distances)]
+    if network == "openface":
+        distances = {"aed": rooted, "aed_published": squared}
+        return [FaceMetric("openface-1", backends.openface(), distances)]
+    if network == "sface":
+        return [FaceMetric("sface-1", backends.sface(), {"csim": cosine}, True)]
+    if network == "antelope":
+        encoder = backends.antelope(where)
+        return [FaceMetric("antelope-1", encoder, {"csim_published": cosine}, True)]
+    distances = {"prmse": pose_error, "aucon": agreement}
+    return [FaceMetric("pyfeat-2", backends.behaviour(where), distances)]

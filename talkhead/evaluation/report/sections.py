@@ -64,18 +64,8 @@ def sections(evaluation: Evaluation) -> list[Section]:
                 *_published_notes(evaluation),
             ],
         ),
-        Section("Means over clips", [clip_grid(evaluation)]),
-        Section(
-            "Against doing nothing",
-            [
-                "Differences of the means over the frames that were measured for both, with their "
-                "95 % interval; better or worse where that does not contain 0.",
-                gain_grid(evaluation),
-                "What is left of doing nothing's error: the mean over the same frames divided by "
-                "its mean.",
-                ratio_grid(evaluation),
-            ],
-        ),
+        Section("Means over clips", [_grid(evaluation.metrics, evaluation.rows, _clip_mean)]),
+        _comparison(evaluation),
         *_cases(evaluation),
         Section("Methods", [{f"{row.name} ({row.key})": row.about for row in evaluation.rows}]),
     ]
@@ -168,21 +158,25 @@ def _best(rows: Sequence[Row], metric: Metric) -> list[int]:
     return [i for i, value in miss.items() if value == min(miss.values())]
 
 
-def clip_grid(evaluation: Evaluation) -> Grid:
-    """Means over the means of clips."""
-    return _grid(
-        evaluation.metrics,
-        evaluation.rows,
-        lambda row, metric: number(row.scores[metric.name].clip_mean, metric.digits),
-    )
+def _clip_mean(row: Row, metric: Metric) -> str:
+    """The mean over the means of clips."""
+    return number(row.scores[metric.name].clip_mean, metric.digits)
 
 
-def gain_grid(evaluation: Evaluation) -> Grid:
-    """Differences from doing nothing, on the frames that were measured for both."""
-    return _grid(
-        evaluation.frame_metrics,
-        evaluation.rows[:-1],
-        lambda row, metric: _gain(row.gains[metric.name], metric),
+def _comparison(evaluation: Evaluation) -> Section:
+    """Every method against doing nothing, on the frames that were measured for both."""
+    names, rows = evaluation.frame_metrics, evaluation.rows[:-1]
+    errors = [name for name in names if METRICS[name].better == "lower"]
+    return Section(
+        "Against doing nothing",
+        [
+            "Differences of the means over the frames that were measured for both, with their "
+            "95 % interval; better or worse where that does not contain 0.",
+            _grid(names, rows, lambda row, metric: _gain(row.gains[metric.name], metric)),
+            "What is left of doing nothing's error: the mean over the same frames divided by "
+            "its mean.",
+            _grid(errors, rows, lambda row, metric: _cell(row.ratios[metric.name], RATIO_DIGITS)),
+        ],
     )
 
 
@@ -198,15 +192,6 @@ def _gain(gain: Score, metric: Metric) -> str:
         return text
     better = (gain.frame_mean > 0) == (metric.better == "higher")
     return f"{text} {'better' if better else 'worse'}"
-
-
-def ratio_grid(evaluation: Evaluation) -> Grid:
-    """What is left of doing nothing's error."""
-    return _grid(
-        [name for name in evaluation.frame_metrics if METRICS[name].better == "lower"],
-        evaluation.rows[:-1],
-        lambda row, metric: _cell(row.ratios[metric.name], RATIO_DIGITS),
-    )
 
 
 def case_grid(row: Row, base: Row, names: Sequence[str]) -> Grid:

@@ -19,10 +19,10 @@ def colour(number: int, count: int) -> str:
     return GREY if number == count - 1 else COLOURS[number % len(COLOURS)]
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from low to high."""
-    step = 10 ** math.floor(math.log10((high - low) / about))
-    step *= next(f for f in (1, 2, 5, 10) if (high - low) / (step * f) <= about)
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers from low to high, about five."""
+    step = 10 ** math.floor(math.log10((high - low) / 5))
+    step *= next(f for f in (1, 2, 5, 10) if (high - low) / (step * f) <= 5)
     first = math.ceil(low / step)
     return [n * step for n in range(first, math.floor(high / step) + 1)]
 
