@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _SHORT = reprlib.Repr()
@@ -22,6 +24,17 @@ class Stopped(TalkheadError):
 
     What was drawn until then becomes the output; with nothing drawn there is none.
     """
+
+
+@contextmanager
+def disk_explained(
+    what: str, advice: str, kind: type[TalkheadError] = TalkheadError
+) -> Iterator[None]:
+    """What a disk says during the block, as one of our sentences: what failed, why, what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{what} ({error.strerror or error}); {advice}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

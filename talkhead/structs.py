@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -18,6 +18,21 @@ from talkhead.topology import OUTER_EYE_CORNERS
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Whole = TypeVar("Whole")
+
+
+def map_tensors(whole: Whole, change: Callable[[Tensor], Tensor]) -> Whole:
+    """A dataclass with one function applied to its tensors and to those of dataclasses in it."""
+    from torch import Tensor  # waits: most that is here needs no torch
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return change(value)
+        return map_tensors(value, change) if is_dataclass(value) else value
+
+    parts = {each.name: changed(getattr(whole, each.name)) for each in fields(cast("Any", whole))}
+    return cast("Whole", replace(cast("Any", whole), **parts))
 
 
 @dataclass(frozen=True)
@@ -237,12 +252,7 @@ class RenderParts:
 
     def __getitem__(self, items: slice) -> RenderParts:
         """A part of the batch."""
-        return RenderParts(
-            self.image[items],
-            self.flow[items],
-            self.kept[items],
-            self.occlusion[items],
-        )
+        return map_tensors(self, lambda tensor: tensor[items])
 
     def split(self, size: int) -> Iterator[RenderParts]:
         """The batch in pieces of at most `size`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +20,14 @@ from talkhead.animation.driving import (
 )
 from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_output, stamps
-from talkhead.animation.portrait import Portrait, load_portrait
-from talkhead.animation.renderer import FrameRenderer, check_abilities
-from talkhead.animation.resolution import add_detail, settle_size
+from talkhead.animation.portrait import Portrait
+from talkhead.animation.renderer import FrameRenderer, RenderedFrame
+from talkhead.animation.resolution import load_sources
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.choices import Precision, TransferMode
 from talkhead.errors import Stopped, TalkheadError
-from talkhead.faces.alignment import Detector, make_finder
-from talkhead.faces.finder import FaceFinder
+from talkhead.faces.alignment import make_finder
 from talkhead.inference.engine import Engine
 from talkhead.io.atomic import is_same
 from talkhead.motion.template import MotionTemplate, read_driving, save_motion
@@ -75,7 +75,8 @@ class Animator:
         self.engine = engine
         self._progress = progress
         self._drivers: dict[Hashable, VideoMotion] = {}
-        self._finders: dict[Detector, FaceFinder] = {}
+        # Kept from one render to the next, with their networks.
+        self._finder = cache(partial(make_finder, device=str(engine.device)))
 
     def __call__(
         self,
@@ -102,11 +103,11 @@ class Animator:
         several = [source] if isinstance(source, str | Path) else source
         paths, output = [Path(each) for each in several], Path(output)
         driving = Path(driving) if isinstance(driving, str) else driving
-        if len(paths) != 1 and settings.layout != "grid":
-            raise TalkheadError("several sources in one output need the layout `grid`")
         self._check_outputs(output, motion_out, [*paths, driving], overwrite)
         started = time.perf_counter()
-        sources, settled = self._portraits(paths, settings)
+        finder = self._finder(settings.detector)
+        sources, settled = load_sources(paths, self.engine, settings, finder)
+        self.engine.size_batches(sources[0].encoded)
         driver = self._driver(driving, settings, sources[0].encoded.keypoints)
         if sound is None and isinstance(driving, Path) and settings.sound and driving.is_file():
             sound = driving
@@ -152,18 +153,6 @@ class Animator:
             if is_same(motion_out, output):
                 raise TalkheadError(f"{output} is also where the motion goes; rename one of them")
 
-    def _portraits(
-        self, paths: Sequence[Path], settings: RenderSettings
-    ) -> tuple[list[Portrait], RenderSettings]:
-        """Sources as they are drawn, and the settings with the size that this is."""
-        check_abilities(self.engine, settings)
-        finder = self._finder(settings.detector)
-        sources = [load_portrait(path, self.engine, settings, finder) for path in paths]
-        settled = settle_size(settings, sources, self.engine.image_size)
-        sources = [add_detail(source, self.engine, settled) for source in sources]
-        self.engine.size_batches(sources[0].encoded)
-        return sources, settled
-
     def _render(
         self,
         sources: Sequence[Portrait],
@@ -179,7 +168,11 @@ class Animator:
         skip, count = writer.frames_done, 0
         depth = max(QUEUE_FRAMES, 2 * self.engine.batch_size)
         renderer = FrameRenderer(self.engine, sources, anchors, settings, driver.time_base)
-        with BackgroundWriter(renderer.compose_into(writer), depth) as behind:
+
+        def write(frame: RenderedFrame) -> None:
+            writer.write(renderer.compose(frame), frame.pts)
+
+        with BackgroundWriter(write, depth) as behind:
             for batch in driver.batches(pictures=settings.layout != "result"):
                 for frame in renderer.draw(batch, max(skip - count, 0)):
                     behind.put(frame)
@@ -209,12 +202,6 @@ class Animator:
             finder = self._finder(settings.detector)
             self._drivers[key] = VideoMotion(driving, self.engine, settings, finder, self._progress)
         return self._drivers[key]
-
-    def _finder(self, detector: Detector) -> FaceFinder:
-        """Kept from one render to the next, with its networks."""
-        if detector not in self._finders:
-            self._finders[detector] = make_finder(detector, str(self.engine.device))
-        return self._finders[detector]
 
     def _recorded(
         self, driver: MotionSource, driving: Path | MotionTemplate, trim: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -21,7 +22,7 @@ from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framed, Framer
 from talkhead.inference.engine import Engine
-from talkhead.motion.anchor import AnchorSearch
+from talkhead.motion.anchor import closest_frame
 from talkhead.motion.template import MotionTemplate
 from talkhead.progress import Progress
 from talkhead.structs import Keypoints
@@ -57,34 +58,32 @@ class DrivingBatch:
 
 def open_driving(path: Path, settings: RenderSettings) -> VideoReader:
     """The part of a driving video that settings select. A folder of one picture: TalkheadError."""
-    reader = VideoReader(
-        path,
-        start=settings.start,
-        end=settings.end,
-        frames=settings.frames,
-        rate=settings.rate,
-        hardware=settings.hardware,
-        track=settings.video_track,
-    )
-    if reader.info.frames == 1 and is_picture_sequence(path):
-        raise TalkheadError(
-            f"{path} holds one picture, which does not move; give a video, or at least two pictures"
+    with ExitStack() as stack:
+        reader = stack.enter_context(
+            VideoReader(
+                path,
+                start=settings.start,
+                end=settings.end,
+                frames=settings.frames,
+                rate=settings.rate,
+                hardware=settings.hardware,
+                track=settings.video_track,
+            )
         )
+        if reader.info.frames == 1 and is_picture_sequence(path):
+            raise TalkheadError(
+                f"{path} holds one picture, which does not move; give a video, or at least two "
+                "pictures"
+            )
+        stack.pop_all()  # open from here on
     return reader
 
 
 def motion_settings(settings: RenderSettings) -> RenderSettings:
     """The same for all settings with which a driving video is read and followed alike."""
-    return RenderSettings(
-        crop_driving=settings.crop_driving,
-        driving_face=settings.driving_face,
-        detector=settings.detector,
-        start=settings.start,
-        end=settings.end,
-        frames=settings.frames,
-        rate=settings.rate,
-        video_track=settings.video_track,
-        hardware=settings.hardware,
+    return settings.only(
+        *("crop_driving", "driving_face", "detector"),
+        *("start", "end", "frames", "rate", "video_track", "hardware"),
     )
 
 
@@ -114,8 +113,7 @@ class VideoMotion:
         progress: Progress | None = None,
     ) -> None:
         self.reader = open_driving(path, settings)
-        self.time_base = self.reader.info.time_base
-        self.rate = self.reader.info.rate
+        self.time_base, self.rate = self.reader.time_base, self.reader.rate
         self._engine = engine
         self._new_framer = lambda: Framer(settings.driving_policy, finder, settings.driving_face)
         self.framer = self._new_framer()
@@ -132,19 +130,13 @@ class VideoMotion:
     def motion(self) -> DrivingBatch:
         """Keypoints of the whole selection; read now, if they were not before."""
         if self._motion is None:
-            for _ in self._with_progress(self._read(pictures=False)):
-                pass
+            count = 0
+            for batch in self._read(pictures=False):
+                count += len(batch.pts)
+                if self._progress is not None:
+                    self._progress("reading motion", count, self.expected())
             assert self._motion is not None
         return self._motion
-
-    def _with_progress(self, batches: Iterator[DrivingBatch]) -> Iterator[DrivingBatch]:
-        """The same batches, with a word on how far they have come."""
-        count = 0
-        for batch in batches:
-            yield batch
-            count += len(batch.pts)
-            if self._progress is not None:
-                self._progress("reading motion", count, self.expected())
 
     def batches(self, pictures: bool) -> Iterator[DrivingBatch]:
         """All frames in order; what is known already is not found again."""
@@ -183,16 +175,13 @@ class VideoMotion:
             moving = None if first is None else cut(*first, size)
         with Prefetcher(self.reader, QUEUE_FRAMES) as frames:
             for number, frame in enumerate(frames):
-                framed = known[number] if known else self._frame(frame.rgb)
+                framed = known[number] if known else self.framer.frame(frame.rgb)
+                assert framed is not None  # the framer has looked ahead
+                if not known:
+                    self._framed.append(framed)
                 picture = cut(frame.rgb, framed.crop, size)
                 moving = picture if framed.present or moving is None else moving
                 yield Cropped(frame.pts, picture, moving)
-
-    def _frame(self, rgb: np.ndarray) -> Framed:
-        framed = self.framer.frame(rgb)
-        assert framed is not None  # the framer has looked ahead
-        self._framed.append(framed)
-        return framed
 
 
 class TemplateMotion:
@@ -243,10 +232,9 @@ def find_anchor(
         return 0, driver.first()
     keypoints = driver.motion().keypoints
     if settings.anchor == "auto":
-        search = AnchorSearch(source, landmarks)
-        search.update(keypoints)
-        return search.best, search.keypoints
-    number = int(settings.anchor)
+        number = closest_frame(source, keypoints, landmarks)
+    else:
+        number = int(settings.anchor)
     if number >= len(keypoints):
         raise TalkheadError(
             f"the anchor is frame {number}, but the driver has {len(keypoints)} frames (from 0)"

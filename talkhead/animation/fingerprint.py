@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,23 +16,23 @@ from talkhead.animation.settings import RenderSettings
 from talkhead.motion.template import MotionTemplate
 from talkhead.version import __version__
 
+if TYPE_CHECKING:
+    from talkhead.inference.engine import Engine
 
-class Drawing(Protocol):
-    """What tells an `Engine` from those that draw other pixels."""
 
-    @property
-    def weights(self) -> str:
-        """SHA-256 of the weights."""
-        ...
+@dataclass(frozen=True)
+class Drawing:
+    """What tells an `Engine` from those that draw other pixels.
 
-    @property
-    def precision(self) -> torch.dtype:
-        """Of weights and features."""
-        ...
+    weights: SHA-256 of them. precision: of weights and features.
+    """
+
+    weights: str
+    precision: torch.dtype
 
 
 def fingerprint(
-    engine: Drawing,
+    engine: Engine | Drawing,
     paths: Sequence[Path],
     driving: Path | MotionTemplate,
     settings: RenderSettings,

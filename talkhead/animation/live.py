@@ -13,16 +13,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from talkhead.animation.driving import DrivingBatch, batches
-from talkhead.animation.live_portrait import load_live
-from talkhead.animation.renderer import FrameRenderer, RenderedFrame
+from talkhead.animation.driving import Cropped, DrivingBatch, batches
+from talkhead.animation.live_portrait import LiveRenderer
+from talkhead.animation.renderer import RenderedFrame
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import BackgroundWriter, DroppingPrefetcher, Prefetcher
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.progress import Progress
-from talkhead.structs import Frame
-from talkhead.video import LiveReader, StreamWriter, VideoReader
+from talkhead.video import LiveReader, StreamWriter
 
 log = logging.getLogger(__name__)
 
@@ -77,17 +76,15 @@ class LiveAnimator:
         keep_up: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        if len(sources) != 1 and settings.layout != "grid":
-            raise TalkheadError("several sources in one output need the layout `grid`")
         if settings.sound and reader.has_sound:
             log.warning("the driver's sound is left out: live output has none")
         self._engine = engine
         self._reader = reader
         self._keep_up = keep_up
         self._progress = progress
-        self._sources, self._settings, self._cropper = load_live(sources, engine, settings)
+        self._renderer = LiveRenderer(sources, engine, settings, reader.time_base)
+        self._settings = self._renderer.settings
         self._faceless = 0
-        self._drawing: FrameRenderer | None = None
         self._began = 0.0
         self._arrived: dict[int, float] = {}
         self._latencies = array("f")
@@ -147,9 +144,9 @@ class LiveAnimator:
         """Every frame from the first with a face on, cropped."""
         for frame in self._reader:
             seconds = time.perf_counter()
-            cropped = self._cropper.crop(frame.rgb)
+            cropped = self._renderer.crop(frame.rgb)
             if cropped is not None:
-                yield TimedCrop(*cropped, frame.pts, seconds)
+                yield TimedCrop(frame.pts, *cropped, seconds)
             else:
                 if self._faceless == 0:
                     log.warning("no face in the driver yet; waiting for one")
@@ -158,23 +155,14 @@ class LiveAnimator:
     def _draw(self, batch: list[TimedCrop]) -> Iterator[RenderedFrame]:
         pictures = [arrival.picture for arrival in batch]
         keypoints = self._engine.detect([arrival.moving for arrival in batch])
-        if self._drawing is None:
-            self._began = batch[0].seconds
-            self._drawing = FrameRenderer(
-                self._engine,
-                self._sources,
-                [keypoints[:1]] * len(self._sources),
-                self._settings,
-                self._reader.time_base,
-            )
+        self._began = self._began or batch[0].seconds
         self._arrived.update((arrival.pts, arrival.seconds) for arrival in batch)
-        return self._drawing.draw(
+        return self._renderer.draw(
             DrivingBatch(keypoints, [arrival.pts for arrival in batch], pictures)
         )
 
     def _write(self, writer: StreamWriter, drawn: RenderedFrame) -> None:
-        assert self._drawing is not None
-        writer.write(self._drawing.compose(drawn), drawn.pts)
+        writer.write(self._renderer.compose(drawn), drawn.pts)
         delay = time.perf_counter() - self._arrived.pop(drawn.pts)
         self._latencies.append(1000 * delay)
         if self._progress is not None:
@@ -182,36 +170,10 @@ class LiveAnimator:
 
 
 @dataclass(frozen=True)
-class TimedCrop:
-    """A cropped driving picture, and when it came.
+class TimedCrop(Cropped):
+    """A cropped driving picture, and when it came: `perf_counter` at its arrival."""
 
-    The picture, the one that moves the portrait (the last with the face), its time in the video,
-    and `perf_counter` at its arrival.
-    """
-
-    picture: np.ndarray
-    moving: np.ndarray
-    pts: int
     seconds: float
-
-
-class FileReader:
-    """A video file, played through once."""
-
-    def __init__(self, path: Path, settings: RenderSettings) -> None:
-        self._reader = VideoReader(
-            path,
-            start=settings.start,
-            end=settings.end,
-            rate=settings.rate,
-            track=settings.video_track,
-        )
-        self.time_base = self._reader.info.time_base
-        self.rate = self._reader.info.rate
-        self.has_sound = self._reader.info.audio_codec is not None
-
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(self._reader)
 
 
 def raw_size(text: str) -> tuple[int, int]:

@@ -50,10 +50,9 @@ def load_portrait(
     detector, points = "user", None
     if isinstance(wish, Crop):
         crop = wish
-    elif wish == "none":
+    elif wish == "none" or settings.detector == "centre":
         crop = centre_square(photo.shape[1], photo.shape[0])
-    elif settings.detector == "centre":
-        crop, detector = centre_square(photo.shape[1], photo.shape[0]), "centre"
+        detector = "user" if wish == "none" else "centre"
     else:
         crop, detector, points = find_crop(photo, path.name, finder, settings.face)
     log.info("%s: face by %s at %s", path.name, detector, crop)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from threading import Lock
 
@@ -14,9 +14,9 @@ import numpy as np
 
 from talkhead.animation.driving import DrivingBatch, motion_settings, open_driving
 from talkhead.animation.paths import stamps
-from talkhead.animation.portrait import Portrait, load_portrait
-from talkhead.animation.renderer import FrameRenderer, check_abilities
-from talkhead.animation.resolution import add_detail, settle_size
+from talkhead.animation.portrait import Portrait
+from talkhead.animation.renderer import FrameRenderer
+from talkhead.animation.resolution import check_abilities, load_sources, settle_size
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
 from talkhead.faces.alignment import Detector, make_finder
@@ -25,7 +25,7 @@ from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framer, SteadyCrop
 from talkhead.inference.engine import Engine
-from talkhead.motion.anchor import AnchorSearch
+from talkhead.motion.anchor import closest_frame
 from talkhead.structs import Crop, Face, Frame, Keypoints
 
 SEARCHED = 4  # frames looked at for the anchor, for each one that is drawn
@@ -74,7 +74,7 @@ class Preview:
         self._engine = engine
         self._count = count
         self._lock = Lock()
-        self._finder = finder or lru_cache(2)(self._make_finder)
+        self._finder = finder or cache(partial(make_finder, device=str(engine.device)))
         self._source = lru_cache(2)(self._load_source)
         self._samples = lru_cache(2)(self._find_samples)
 
@@ -99,12 +99,9 @@ class Preview:
                 yield PreviewFrame(renderer.compose(drawn), float(drawn.pts * time_base))
 
     def _load_source(self, path: Path, settings: RenderSettings, _stamps: object) -> Portrait:
-        found = load_portrait(path, self._engine, settings, self._finder(settings.detector))
-        settled = settle_size(settings, [found], self._engine.image_size)
-        return add_detail(found, self._engine, settled)
-
-    def _make_finder(self, detector: Detector) -> FaceFinder:
-        return make_finder(detector, str(self._engine.device))
+        finder = self._finder(settings.detector)
+        (portrait,), _ = load_sources([path], self._engine, settings, finder)
+        return portrait
 
     def _find_samples(self, path: Path, settings: RenderSettings, _stamps: object) -> Samples:
         frames = sample_frames(path, settings, self._count * SEARCHED)
@@ -125,9 +122,8 @@ class Preview:
         if settings.motion != "relative":
             return None
         if settings.anchor == "auto":
-            search = AnchorSearch(source, self._engine.has_landmarks)
-            search.update(samples.keypoints)
-            return search.keypoints
+            best = closest_frame(source, samples.keypoints, self._engine.has_landmarks)
+            return samples.keypoints[best : best + 1]
         number = 0 if settings.anchor == "first" else int(settings.anchor)
         if number == 0:
             return samples.keypoints[:1]
@@ -214,11 +210,4 @@ def _batch(samples: Samples, numbers: list[int]) -> DrivingBatch:
 
 def _of_source(settings: RenderSettings) -> RenderSettings:
     """The same for all settings that treat the portrait alike."""
-    return RenderSettings(
-        crop_source=settings.crop_source,
-        face=settings.face,
-        detector=settings.detector,
-        paste_back=settings.paste_back,
-        size=settings.size,
-        max_side=settings.max_side,
-    )
+    return settings.only("crop_source", "face", "detector", "paste_back", "size", "max_side")

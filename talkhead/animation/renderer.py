@@ -19,7 +19,6 @@ from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.motion.smoothing import Smoother
 from talkhead.options import LARGEST_SIDE
 from talkhead.structs import Keypoints
-from talkhead.video import VideoWriter
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,6 @@ class FrameRenderer:
         assert side != "auto"
         return arrange(self._settings.layout, portraits, frame.driving, frame.results, side)
 
-    def compose_into(self, writer: VideoWriter) -> Callable[[RenderedFrame], None]:
-        """Composing and encoding, as one step that can run on a thread of its own."""
-        return lambda frame: writer.write(self.compose(frame), frame.pts)
-
 
 def choose_transfer(
     engine: Engine, source: EncodedSource, anchor: Keypoints | None, settings: RenderSettings
@@ -110,10 +105,3 @@ def choose_transfer(
         settings.strengths,
         source.picture,
     )
-
-
-def check_abilities(engine: Engine, settings: RenderSettings) -> None:
-    """Raise TalkheadError where settings ask for what these weights cannot do."""
-    if settings.motion == "avd":
-        engine.require_avd()
-    engine.require_parts(settings.strengths)

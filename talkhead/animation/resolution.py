@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from talkhead.animation.portrait import Portrait
+from talkhead.animation.portrait import Portrait, load_portrait
 from talkhead.animation.settings import RenderSettings
+from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut, whole_pixels
+from talkhead.faces.finder import FaceFinder
 from talkhead.faces.paste import Paster, fit_photo
 from talkhead.inference.engine import Engine
 from talkhead.options import LARGEST_SIDE
@@ -16,6 +19,28 @@ from talkhead.options import LARGEST_SIDE
 log = logging.getLogger(__name__)
 
 LARGEST_BY_ITSELF = 512  # pixels: what "auto" stops at, for the sake of speed and of small files
+
+
+def load_sources(
+    paths: Sequence[Path], engine: Engine, settings: RenderSettings, finder: FaceFinder
+) -> tuple[list[Portrait], RenderSettings]:
+    """Sources as they are drawn, and the settings with the size that this is.
+
+    Raises TalkheadError for settings that cannot be drawn, for files and for faces.
+    """
+    if len(paths) != 1 and settings.layout != "grid":
+        raise TalkheadError("several sources in one output need the layout `grid`")
+    check_abilities(engine, settings)
+    found = [load_portrait(path, engine, settings, finder) for path in paths]
+    settled = settle_size(settings, found, engine.image_size)
+    return [add_detail(source, engine, settled) for source in found], settled
+
+
+def check_abilities(engine: Engine, settings: RenderSettings) -> None:
+    """Raise TalkheadError where settings ask for what these weights cannot do."""
+    if settings.motion == "avd":
+        engine.require_avd()
+    engine.require_parts(settings.strengths)
 
 
 def settle_size(

@@ -135,6 +135,10 @@ class RenderSettings(Options):
 
         return Strengths(self.mouth, self.eyes, self.head, self.gaze)
 
+    def only(self, *names: str) -> RenderSettings:
+        """Those of these names, all others as they are by default."""
+        return RenderSettings(**{name: getattr(self, name) for name in names})
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.anchor not in ("auto", "first") and not self.anchor.isdecimal():

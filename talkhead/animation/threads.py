@@ -79,21 +79,12 @@ class DroppingPrefetcher(Prefetcher[T]):
     left_out = 0
 
     def _put(self, entry: tuple[T | None, BaseException | None]) -> bool:
-        if entry[1] is not None:  # the end, or an error, comes after what is there
-            return super()._put(entry)
-        while not self._stop.is_set():
-            try:
-                self._queue.put_nowait(entry)
-            except Full:
-                self._drop_oldest()
-                continue
-            return True
-        return False
-
-    def _drop_oldest(self) -> None:
-        with contextlib.suppress(Empty):  # someone just took it
-            self._queue.get_nowait()
-            self.left_out += 1
+        if entry[1] is None:  # the end, or an error, comes after what is there
+            with contextlib.suppress(Empty):  # someone just took it
+                while self._queue.full():
+                    self._queue.get_nowait()
+                    self.left_out += 1
+        return super()._put(entry)
 
 
 class BackgroundWriter(Generic[T]):

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-
 from talkhead import checkpoint
-from talkhead.animation.fingerprint import fingerprint
+from talkhead.animation.fingerprint import Drawing, fingerprint
 from talkhead.animation.paths import check_inputs, check_output
 from talkhead.batch.jobs import OUTPUT, Job
 from talkhead.batch.results import Result, Results
@@ -31,14 +29,6 @@ class Task:
     job: Job
     waiting: Result
     overwrite: bool
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """Weights and precision of a row, for its fingerprint."""
-
-    weights: str
-    precision: torch.dtype
 
 
 class Plan:

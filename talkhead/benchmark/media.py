@@ -10,7 +10,8 @@ import numpy as np
 
 from talkhead.choices import USUAL_RATE
 from talkhead.io.image import write_image
-from talkhead.synthetic.head import Head, Identity, Scene
+from talkhead.synthetic.head import Head
+from talkhead.synthetic.looks import Identity, Scene
 from talkhead.synthetic.synth import Clip, write_clip
 from talkhead.video import VideoReader, VideoWriter
 

@@ -69,14 +69,20 @@ def run_live(
 
 def open_driver(driving: Path, settings: RenderSettings, raw: str | None) -> LiveReader:
     """What `-`, `camera:NAME` or a file stands for."""
-    from talkhead.animation.live import FileReader, raw_size
-    from talkhead.video import RawPipe, open_camera, open_pipe
+    from talkhead.animation.live import raw_size
+    from talkhead.video import RawPipe, VideoReader, open_camera, open_pipe
     from talkhead.video.pictures import frame_rate
 
     if str(driving) != PIPE and raw is not None:
         raise TalkheadError("--raw describes frames on standard input; give - as the driver")
     if str(driving) != PIPE and not is_camera(driving):
-        return FileReader(driving, settings)
+        return VideoReader(
+            driving,
+            start=settings.start,
+            end=settings.end,
+            rate=settings.rate,
+            track=settings.video_track,
+        )
     if settings.start is not None or settings.end is not None:
         raise TalkheadError("what comes live cannot be wound to --start or --end; use --frames")
     if is_camera(driving):

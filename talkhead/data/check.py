@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.faces.finder import FaceFinder
 from talkhead.printable import counted
+from talkhead.progress import Progress
 from talkhead.video import VideoReader, probe
 from talkhead.video.clip import read_frames
 
@@ -59,7 +60,7 @@ def check_data(
     split: Split,
     landmarks: Path | None = None,
     workers: int = 4,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DataReport:
     """Open every clip, and say what is there. Only the first frame of each is looked at."""
     clips = [*split.train, *split.test]
@@ -76,10 +77,7 @@ def check_data(
                 if clip.known is None and not finder.find(first_frame(clip)):
                     faceless.append(str(clip.path))
             if progress:
-                progress(number + 1, len(clips))
-    sizes: dict[str, int] = {}
-    for info in infos.values():
-        sizes[info.size] = sizes.get(info.size, 0) + 1
+                progress("opening clips", number + 1, len(clips))
     train = [clip for clip in split.train if clip in infos]
     test = [clip for clip in split.test if clip in infos]
     has_landmarks = [c for c in train if landmarks and load_landmarks(landmarks, c) is not None]
@@ -90,7 +88,7 @@ def check_data(
         test_identities=len({clip.identity for clip in test}),
         frames=sum(infos[clip].frames for clip in train),
         seconds=sum(infos[clip].seconds for clip in train),
-        sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
+        sizes=dict(Counter(info.size for info in infos.values()).most_common()),
         landmarks=len(has_landmarks),
         faceless=faceless,
         broken=broken,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from talkhead.data.clips import clip_name
 from talkhead.data.landmarks import DEEPEST, PORTRAITS
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, disk_explained
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.tracker import FaceTracker
+from talkhead.io.arrays import read_arrays
 from talkhead.io.atomic import atomic_path
 from talkhead.io.image import read_image
 from talkhead.progress import Progress
@@ -106,23 +108,17 @@ def _stamp(paths: Sequence[Path]) -> str:
 
 def _is_made(file: Path, stamp: str) -> bool:
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            return "made_of" in stored.files and str(stored["made_of"]) == stamp
-    except (OSError, ValueError, EOFError):
+        return str(read_arrays(file, ("made_of",)).get("made_of")) == stamp
+    except TalkheadError:
         return False
 
 
 def _write(file: Path, points: np.ndarray, made_of: str, names: Sequence[str] = ()) -> None:
-    made = np.array(made_of)
-    try:
+    arrays: dict[str, Any] = {"points": points, "made_of": np.array(made_of)}
+    if names:
+        arrays["names"] = np.array(names)
+    advice = "give --landmarks a folder with landmark files"
+    with disk_explained(f"cannot write landmarks to {file}", advice):
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file) as partial:
-            if names:
-                np.savez(partial, points=points, made_of=made, names=np.array(names))
-            else:
-                np.savez(partial, points=points, made_of=made)
-    except OSError as error:
-        raise TalkheadError(
-            f"cannot write landmarks to {file} ({error.strerror}); give --landmarks a folder with "
-            "landmark files"
-        ) from error
+            np.savez(partial, **arrays)

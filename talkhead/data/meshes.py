@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,19 +15,6 @@ from talkhead.io.window import Place
 SAMPLED = 200  # clips that stand for all where something is learned from their landmarks
 
 T = TypeVar("T")
-
-
-class Meshes(Protocol):
-    """Face meshes of a clip's frames, float32 (F, 478, 2 or 3); see `data.clips.load_landmarks`."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(F, P, 2 or 3)."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, frames: Any) -> np.ndarray: ...
 
 
 class StoredMeshes:
@@ -60,6 +47,10 @@ class StoredMeshes:
             raise TalkheadError(f"{self._place} holds rows of {rows.shape[1:]}, not ({MESH}, 3)")
         points = rows.astype(np.float32).reshape(*numbers.shape, MESH, 3)
         return 2 * in_square(points, self._size, self._size) - 1
+
+
+# Face meshes of a clip's frames, float32 (F, 478, 2 or 3); see `data.clips.load_landmarks`.
+Meshes = np.ndarray | StoredMeshes
 
 
 def sampled(items: Sequence[T]) -> Sequence[T]:

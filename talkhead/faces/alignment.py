@@ -14,8 +14,9 @@ import numpy as np
 
 from talkhead.choices import Detector
 from talkhead.errors import TalkheadError
+from talkhead.faces.crop import shrink
 from talkhead.faces.detector import Detection
-from talkhead.faces.finder import FaceFinder, Pass, shrink
+from talkhead.faces.finder import FaceFinder, Pass
 from talkhead.faces.regions import Region
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,6 @@ from torch import Tensor, nn
 
 from talkhead.bundled import bundled, check_digest, sha256
 from talkhead.errors import TalkheadError
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 class Block(nn.Module):
@@ -74,20 +72,32 @@ def own_stream(device: torch.device) -> Callable[[], AbstractContextManager[obje
     return lambda: torch.cuda.stream(stream)
 
 
-def load_bundled(network: type[Network], name: str, device: torch.device) -> Network:
-    """A network with its bundled weights `faces/NAME`: float32, frozen, in evaluation mode.
+def rotation(angle: Tensor) -> Tensor:
+    """Angles (B,) in radians as (B, 2, 2), see `crop.rotation`."""
+    cosine, sine = angle.cos(), angle.sin()
+    return torch.stack([cosine, -sine, sine, cosine], -1).view(-1, 2, 2)
 
-    Channels last is two to five times as fast on a CPU (depthwise convolutions). Raises
-    TalkheadError where the file is missing or damaged.
-    """
-    path = bundled(f"faces/{name}")
-    check_digest(path, sha256(path))
-    with torch.device("meta"):  # nothing is drawn at random only to be replaced
-        built = network()
-    try:
-        tensors = {key: tensor.float() for key, tensor in load_file(path).items()}
-        built.load_state_dict(tensors, assign=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise TalkheadError(f"{path} is damaged ({error}); reinstall talkhead") from error
-    built.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return built.eval().requires_grad_(False)
+
+class BundledNetwork(nn.Module):
+    """A network whose weights, `faces/FILE`, come with the package."""
+
+    FILE: str
+
+    @classmethod
+    def load(cls, device: torch.device | str = "cpu") -> Self:
+        """With its weights, on a device: float32, frozen, in evaluation mode.
+
+        Channels last is two to five times as fast on a CPU (depthwise convolutions). Raises
+        TalkheadError where the file is missing or damaged.
+        """
+        path = bundled(f"faces/{cls.FILE}")
+        check_digest(path, sha256(path))
+        with torch.device("meta"):  # nothing is drawn at random only to be replaced
+            built = cls()
+        try:
+            tensors = {key: tensor.float() for key, tensor in load_file(path).items()}
+            built.load_state_dict(tensors, assign=True)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise TalkheadError(f"{path} is damaged ({error}); reinstall talkhead") from error
+        built.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return built.eval().requires_grad_(False)

@@ -76,7 +76,7 @@ def cut(rgb: np.ndarray, crop: Crop, size: int) -> np.ndarray:
 def _cut_turned(rgb: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     left, top, side = whole_pixels(crop)
     fine = size * min(max(1, math.ceil(side / size)), LARGEST)
-    matrix = _rotation(crop.angle) * (side / fine)
+    matrix = rotation(math.radians(crop.angle)) * (side / fine)
     # OpenCV counts from the centres of pixels.
     shift = np.array([left, top]) + side / 2 - 0.5 - matrix @ np.full(2, (fine - 1) / 2)
     square = cv2.warpAffine(
@@ -89,9 +89,9 @@ def _cut_turned(rgb: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     return np.ascontiguousarray(resize(square, size))
 
 
-def _rotation(degrees: float) -> np.ndarray:
-    """(2, 2), clockwise in a picture."""
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+def rotation(angle: float) -> np.ndarray:
+    """(2, 2), by radians clockwise in a picture; its columns are the turned axes."""
+    cosine, sine = math.cos(angle), math.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
@@ -103,6 +103,16 @@ def cut_centre(rgb: np.ndarray, size: int) -> np.ndarray:
 def whole_pixels(crop: Crop) -> tuple[int, int, int]:
     """Left, top and side of a crop, rounded to whole pixels."""
     return round(crop.x), round(crop.y), max(1, round(crop.side))
+
+
+def shrink(picture: np.ndarray, side: float) -> tuple[np.ndarray, float]:
+    """A picture with its longer side at most `side`, and its size relative to the original."""
+    height, width = picture.shape[:2]
+    factor = min(1.0, side / max(height, width))
+    if factor == 1:
+        return picture, 1.0
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), factor
 
 
 def resize(square: np.ndarray, size: int) -> np.ndarray:

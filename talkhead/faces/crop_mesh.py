@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from talkhead.faces.blocks import rotation
 from talkhead.faces.landmarker import SIDE, Landmarker
 from talkhead.faces.mesh import FaceMesh468, FaceMesh478
 from talkhead.faces.plausible import plausible
-from talkhead.faces.regions import MARGIN, Region
+from talkhead.faces.regions import MARGIN, Region, region_of_points
 from talkhead.topology import MESH_POINTS, OUTER_EYE_CORNERS, SKIN_POINTS
 
 CENTRE, SHARE = (0.5, 0.52), 0.9  # where a crop's face is expected: centre, and side of the region
@@ -51,7 +52,8 @@ def crop_meshes(landmarker: Landmarker, crops: Sequence[np.ndarray]) -> np.ndarr
     middles = [Region(CENTRE[0] * side, CENTRE[1] * side, SHARE * side) for side in sides]
     looks = landmarker.look_each(crops, middles)
     seen = [number for number, look in enumerate(looks) if look.presence >= PRESENT]
-    meshes = landmarker.refine([crops[n] for n in seen], [looks[n].region for n in seen])
+    regions = [region_of_points(looks[number].points) for number in seen]
+    meshes = landmarker.refine([crops[number] for number in seen], regions)
     for number, points in zip(seen, meshes, strict=True):
         if plausible(points):
             found[number] = points
@@ -105,18 +107,13 @@ def _regions(points: Tensor) -> Tensor:
     return torch.cat([(low + high) / 2, side[:, None], torch.atan2(dy, dx)[:, None]], 1)
 
 
-def _axes(regions: Tensor) -> Tensor:
-    cosine, sine = regions[:, 3].cos(), regions[:, 3].sin()
-    return torch.stack([cosine, -sine, sine, cosine], -1).view(-1, 2, 2)
-
-
 def _cut(images: Tensor, regions: Tensor) -> Tensor:
     """(B, 3, 192, 192), sampled as `regions.Region.cut` does; edges are repeated."""
     height, width = images.shape[-2:]
     steps = torch.arange(SIDE, device=images.device, dtype=images.dtype) / SIDE - 0.5
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     offsets = torch.stack([x, y], -1).view(1, -1, 2) * regions[:, None, 2:3]
-    xy = offsets @ _axes(regions).mT + regions[:, None, :2] + 0.5
+    xy = offsets @ rotation(regions[:, 3]).mT + regions[:, None, :2] + 0.5
     grid = (xy * xy.new_tensor([2 / width, 2 / height]) - 1).view(-1, SIDE, SIDE, 2)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
@@ -125,5 +122,5 @@ def _back(points: Tensor, regions: Tensor) -> Tensor:
     """Points of the cut as points of the image."""
     scaled = points * (regions[:, None, 2:3] / SIDE)
     offsets = scaled[..., :2] - regions[:, None, 2:3] / 2
-    xy = offsets @ _axes(regions).mT + regions[:, None, :2]
+    xy = offsets @ rotation(regions[:, 3]).mT + regions[:, None, :2]
     return torch.cat([xy, scaled[..., 2:]], -1)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkhead.faces.blocks import Block, load_bundled, own_stream
+from talkhead.faces.blocks import Block, BundledNetwork, own_stream
 
 SIDES = (128, 256, 512)  # of the pictures that the detector looks at, pixels
 LEAST_SCORE = 0.5  # of a box that is kept
@@ -43,11 +43,13 @@ class Detection:
     score: float
 
 
-class BlazeFace(nn.Module):
+class BlazeFace(BundledNetwork):
     """Images (B, 3, S, S), RGB in [-1, 1] -> logits (B, N) and boxes (B, N, 8, 2).
 
     Boxes are centre, size and six points, in pixels of S; centre and points count from `anchors`.
     """
+
+    FILE = "detector.safetensors"
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,11 +63,6 @@ class BlazeFace(nn.Module):
         self.boxes = nn.ModuleList(
             nn.Conv2d(c, 16 * n, 1) for c, n in zip(channels, _ANCHORS, strict=True)
         )
-
-    @classmethod
-    def load(cls, device: torch.device | str = "cpu") -> BlazeFace:
-        """With its weights, on a device."""
-        return load_bundled(cls, "detector.safetensors", torch.device(device))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, N) and boxes (B, N, 8, 2) of the N anchors."""

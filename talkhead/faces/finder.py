@@ -10,10 +10,11 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from talkhead.faces.crop import shrink
 from talkhead.faces.detector import BlazeFace, Detection, FaceDetector
-from talkhead.faces.landmarker import Landmarker, Look
+from talkhead.faces.landmarker import Landmarker
 from talkhead.faces.plausible import plausible
-from talkhead.faces.regions import MARGIN, Region, whole_picture
+from talkhead.faces.regions import MARGIN, Region, region_of_points, whole_picture
 from talkhead.structs import Face
 
 QUARTER = math.pi / 2
@@ -131,7 +132,7 @@ class FaceFinder:
         self,
         rgb: np.ndarray,
         box: Detection,
-        look: Look,
+        look: Face,
         way: Pass,
         known: Sequence[_Confirmed],
     ) -> _Confirmed | None:
@@ -146,16 +147,17 @@ class FaceFinder:
                 return None
             region = closer
             look = self.landmarker.look(rgb, [region])[0]
-        if look.presence < least or any(_same(look.region, each.region) for each in known):
+        seen = region_of_points(look.points)
+        if look.presence < least or any(_same(seen, each.region) for each in known):
             return None
-        turns = [replace(look.region, angle=look.region.angle + k * QUARTER) for k in range(4)]
+        turns = [replace(seen, angle=seen.angle + k * QUARTER) for k in range(4)]
         looks = self.landmarker.look(rgb, turns)
         best = max(range(4), key=lambda k: looks[k].presence)
         least = max(least, self.PRESENCE) if best else least
         if looks[best].presence < least or not plausible(looks[best].points):
             return None
         # An upright face is read where the detector saw it, as MediaPipe reads stills.
-        if not best and _angle_between(region, looks[0].region) < self.LEVEL:
+        if not best and _angle_between(region, region_of_points(looks[0].points)) < self.LEVEL:
             return _Confirmed(region, looks[0].presence)
         return self._settle(rgb, looks[best])
 
@@ -165,14 +167,16 @@ class FaceFinder:
         again = self._detect(rgb, [around], 128, self.LEAST_SCORE)
         return _region_of(again[0]) if again else None
 
-    def _settle(self, rgb: np.ndarray, look: Look) -> _Confirmed:
+    def _settle(self, rgb: np.ndarray, look: Face) -> _Confirmed:
         """Look again until the face is level in its region: the mesh reads lying heads badly."""
+        region = region_of_points(look.points)
         for _ in range(self.SETTLING):
-            region = look.region
-            look = self.landmarker.look(rgb, [region])[0]
-            if _angle_between(region, look.region) < self.LEVEL:
+            before = region
+            look = self.landmarker.look(rgb, [before])[0]
+            region = region_of_points(look.points)
+            if _angle_between(before, region) < self.LEVEL:
                 break
-        return _Confirmed(look.region, look.presence)
+        return _Confirmed(region, look.presence)
 
     def _detect(
         self, rgb: np.ndarray, regions: Sequence[Region], side: int, least: float
@@ -199,16 +203,6 @@ class _Confirmed:
 
     region: Region
     presence: float
-
-
-def shrink(picture: np.ndarray, side: float) -> tuple[np.ndarray, float]:
-    """A copy whose longer side is at most `side`, and its size relative to the original."""
-    height, width = picture.shape[:2]
-    factor = min(1.0, side / max(height, width))
-    if factor == 1:
-        return picture, 1.0
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA), factor
 
 
 def _length(rgb: np.ndarray) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 
 from talkhead.faces.appearance import Appearance
 from talkhead.faces.choice import NoFaceError, choose
-from talkhead.faces.crop import centre_square, cut, whole_pixels
+from talkhead.faces.crop import centre_square, cut, rotation, whole_pixels
 from talkhead.faces.tracker import FaceTracker
 from talkhead.structs import Crop, Face, Frame
 
@@ -50,8 +50,7 @@ def upright_crop(face: Face, frame_width: int, frame_height: int) -> Crop:
     """The same for a still picture: turned with a head that lies by more than `UPRIGHT` degrees."""
     if abs(face.roll) <= UPRIGHT:
         return face_crop(face, frame_width, frame_height)
-    angle = math.radians(face.roll)
-    axes = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    axes = rotation(math.radians(face.roll))
     turned = face.points[:, :2] @ axes
     low, high = turned.min(axis=0), turned.max(axis=0)
     side = float(high[1] - low[1]) / FACE_SHARE
@@ -218,7 +217,7 @@ class Framer:
         person = Appearance.of(first.rgb, face.points)
         crops = [face_crop(face, width, height)]
         scout = FaceTracker(self._finder, self._number, person)
-        for frame in samples:
+        for _, frame in samples:
             found = scout.update(frame.rgb)
             if scout.cuts or frame.rgb.shape != first.rgb.shape or len(crops) == self.SAMPLES:
                 break
@@ -234,26 +233,26 @@ class Framer:
             )
         return first.rgb, crop
 
-    def _samples(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def _samples(self, frames: Iterable[Frame]) -> Iterator[tuple[float, Frame]]:
+        """Some frames, with the seconds since the first."""
         begin = None
         for number, frame in enumerate(frames):
             begin = frame.seconds if begin is None else begin
-            if frame.seconds - begin > self.SECONDS:
+            seconds = frame.seconds - begin
+            if seconds > self.SECONDS:
                 return
             if number % self.EVERY == 0:
-                yield frame
+                yield seconds, frame
 
-    def _first(self, samples: Iterator[Frame]) -> tuple[Frame, list[Face]]:
+    def _first(self, samples: Iterator[tuple[float, Frame]]) -> tuple[Frame, list[Face]]:
         """The first frame with a face.
 
         Where one of several is asked for: that with most faces of the first seconds, or the first
         later one with enough.
         """
         best: tuple[Frame, list[Face]] | None = None
-        begin, seconds = None, 0.0
-        for frame in samples:
-            begin = frame.seconds if begin is None else begin
-            seconds = frame.seconds - begin
+        seconds = 0.0
+        for seconds, frame in samples:
             if best and seconds > self.COUNTING:
                 enough = len(best[1]) >= (self._number or 1)
                 if enough or seconds > self.WAITING:

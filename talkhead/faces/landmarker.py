@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,22 +11,10 @@ from torch import Tensor
 
 from talkhead.faces.blocks import own_stream
 from talkhead.faces.mesh import FaceMesh468, FaceMesh478
-from talkhead.faces.regions import Region, region_of_points
+from talkhead.faces.regions import Region
+from talkhead.structs import Face
 
 SIDE = 192  # of the pictures that a mesh looks at, pixels
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """What a mesh saw in a region: points (468, 3) in pixels of the picture, presence 0 to 1."""
-
-    points: np.ndarray
-    presence: float
-
-    @property
-    def region(self) -> Region:
-        """Where to look next for the same face."""
-        return region_of_points(self.points)
 
 
 class Landmarker:
@@ -50,21 +37,21 @@ class Landmarker:
     def _fine_mesh(self) -> FaceMesh478:
         return FaceMesh478.load(self._device)
 
-    def look(self, rgb: np.ndarray, regions: Sequence[Region]) -> list[Look]:
-        """468 points and presence in each region of one picture."""
+    def look(self, rgb: np.ndarray, regions: Sequence[Region]) -> list[Face]:
+        """The face of 468 points in each region of one picture, and how sure it is one."""
         return self.look_each([rgb] * len(regions), regions)
 
     @torch.inference_mode()
-    def look_each(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> list[Look]:
-        """468 points and presence in one region of each picture."""
+    def look_each(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> list[Face]:
+        """The same in one region of each picture."""
         looks = []
         for start in range(0, len(regions), self.BATCH):
             part = slice(start, start + self.BATCH)
             with self._stream():
                 points, logits = self._mesh(self._images(pictures[part], regions[part]))
                 found, presence = points.cpu().numpy(), logits.sigmoid().tolist()
-            for face, region, sure in zip(found, regions[part], presence, strict=True):
-                looks.append(Look(region.to_picture(face, SIDE), sure))
+            for mesh, region, sure in zip(found, regions[part], presence, strict=True):
+                looks.append(Face(region.to_picture(mesh, SIDE), sure))
         return looks
 
     @torch.inference_mode()

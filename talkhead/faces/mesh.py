@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from talkhead.faces.blocks import Block, Narrow, Stem, load_bundled
+from talkhead.faces.blocks import Block, BundledNetwork, Narrow, Stem, rotation
 from talkhead.topology import (
     LEFT_EYE_CORNERS,
     LEFT_EYE_REFINED,
@@ -35,13 +35,15 @@ _PART_SIDE, _PART_MARGIN = 16, 1.5  # of a part's cut: feature pixels; size over
 _IRIS_POINTS = 5
 
 
-class FaceMesh468(nn.Module):
+class FaceMesh468(BundledNetwork):
     """The face mesh of 468 points, which also says whether there is a face.
 
     Images (B, 3, 192, 192), RGB in [0, 1] -> points (B, 468, 3) in pixels of the 192, and the logit
     (B,) of "there is a face here". It judges presence best: the attention mesh takes ovals and
     moons for faces. Depth has the scale of x, smaller is nearer. Differentiable.
     """
+
+    FILE = "mesh468.safetensors"
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,23 +63,20 @@ class FaceMesh468(nn.Module):
             Block(128, 128, 2), Narrow(128, 32), Block(32, 32), nn.Conv2d(32, 1, 3)
         )
 
-    @classmethod
-    def load(cls, device: torch.device | str = "cpu") -> FaceMesh468:
-        """With its weights, on a device."""
-        return load_bundled(cls, "mesh468.safetensors", torch.device(device))
-
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Points (B, 468, 3) in pixels of the 192, and a logit (B,) of there being a face."""
         features = self.trunk(images.contiguous(memory_format=torch.channels_last))
         return self.points(features).view(-1, SKIN_POINTS, 3), self.presence(features).view(-1)
 
 
-class FaceMesh478(nn.Module):
+class FaceMesh478(BundledNetwork):
     """Images (B, 3, 192, 192), RGB in [0, 1] -> points (B, 478, 3) in pixels of the 192.
 
     Differentiable; where lips and eyes are looked at follows from the mesh, and no gradient flows
     through that choice.
     """
+
+    FILE = "mesh478.safetensors"
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,11 +92,6 @@ class FaceMesh478(nn.Module):
         self.parts = nn.ModuleList(_part_encoder() for _ in _PARTS)
         self.contours = nn.ModuleList(_part_head(len(points)) for points, _ in _PARTS)
         self.irises = nn.ModuleList(_part_head(_IRIS_POINTS) for _ in _PARTS[1:])
-
-    @classmethod
-    def load(cls, device: torch.device | str = "cpu") -> FaceMesh478:
-        """With its weights, on a device."""
-        return load_bundled(cls, "mesh478.safetensors", torch.device(device))
 
     def forward(self, images: Tensor) -> Tensor:
         """Points (B, 478, 3), see the class."""
@@ -141,9 +135,7 @@ class _PartCut:
 
     def __init__(self, xy: Tensor, points: tuple[int, ...], level: tuple[int, int]) -> None:
         dx, dy = (xy[:, level[1]] - xy[:, level[0]]).unbind(-1)
-        angle = torch.atan2(dy, dx)
-        cosine, sine = angle.cos(), angle.sin()
-        axes = torch.stack([cosine, -sine, sine, cosine], -1).view(-1, 2, 2)
+        axes = rotation(torch.atan2(dy, dx))
         turned = xy[:, points] @ axes
         low, high = turned.amin(1, keepdim=True), turned.amax(1, keepdim=True)
         self._centre = (low + high) / 2 @ axes.mT / _STRIDE  # (B, 1, 2), feature pixels

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from talkhead.faces.appearance import Appearance
+from talkhead.faces.detector import SIDES
 from talkhead.faces.plausible import plausible
 from talkhead.faces.regions import Region, region_of_points
 from talkhead.faces.tracker import FaceTracker, Shot, is_far
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from talkhead.faces.finder import FaceFinder
 
 
-SIDES = (128, 256, 512)  # of the picture that the detector sees, in pixels
-SMALLEST = 16  # pixels of that picture that a face must have
+SMALLEST = 16  # pixels that a face must have of the picture that the detector sees
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +87,10 @@ class PeopleTracker:
         numbers = list(self._followed)
         regions = [region_of_points(each.face.points) for each in self._followed.values()]
         seen: list[Sighting] = []
-        looks = self._finder.landmarker.look(rgb, regions)
-        for number, region, look in zip(numbers, regions, looks, strict=True):
-            face = Face(look.points, look.presence)
-            if self._continues(rgb, self._followed[number], face) and not self._is_known(
-                face, seen
-            ):
+        faces = self._finder.landmarker.look(rgb, regions)
+        for number, region, face in zip(numbers, regions, faces, strict=True):
+            goes_on = self._continues(rgb, self._followed[number], face)
+            if goes_on and not self._is_known(face, seen):
                 seen.append(Sighting(number, face, region))
             else:
                 del self._followed[number]
@@ -117,10 +115,8 @@ class PeopleTracker:
         new: list[Sighting] = []
         for side in self._sides(max(rgb.shape[:2])):
             regions = self._finder.propose(rgb, side)
-            for region, look in zip(
-                regions, self._finder.landmarker.look(rgb, regions), strict=True
-            ):
-                face = Face(look.points, look.presence)
+            faces = self._finder.landmarker.look(rgb, regions)
+            for region, face in zip(regions, faces, strict=True):
                 sure = face.presence >= self._finder.PRESENCE and plausible(face.points)
                 if sure and face.height >= self._least and not self._is_known(face, [*known, *new]):
                     self._count += 1

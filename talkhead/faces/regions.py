@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from talkhead.faces.crop import rotation
 from talkhead.topology import OUTER_EYE_CORNERS, SKIN_POINTS
 
 MARGIN = 1.5  # side of the region that a mesh looks at, over the longer side of the face's box
@@ -29,8 +30,7 @@ class Region:
     @property
     def axes(self) -> np.ndarray:
         """(2, 2): its x and y axes as columns, of length 1."""
-        cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        return np.array([[cosine, -sine], [sine, cosine]])
+        return rotation(self.angle)
 
     def scaled(self, factor: float) -> Region:
         """The same in a picture `factor` times as large."""
@@ -89,11 +89,6 @@ def region_of_points(points: np.ndarray) -> Region:
     xy = points[:SKIN_POINTS, :2]
     low, high = xy.min(axis=0), xy.max(axis=0)
     (x, y), side = (low + high) / 2, MARGIN * (high - low).max()
-    return Region(float(x), float(y), float(side), roll_of(points))
-
-
-def roll_of(points: np.ndarray) -> float:
-    """By how much the line of the eyes is turned, radians clockwise."""
     left, right = OUTER_EYE_CORNERS
     dx, dy = points[right, :2] - points[left, :2]
-    return math.atan2(dy, dx)
+    return Region(float(x), float(y), float(side), math.atan2(dy, dx))

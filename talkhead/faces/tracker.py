@@ -11,6 +11,7 @@ import numpy as np
 
 from talkhead.faces.appearance import Appearance
 from talkhead.faces.choice import choose
+from talkhead.faces.crop import shrink
 from talkhead.faces.plausible import plausible
 from talkhead.faces.regions import Region, region_of_points
 from talkhead.structs import Face
@@ -72,11 +73,6 @@ class FaceTracker:
         self.lost = 0
         self.cuts = 0
 
-    @property
-    def person(self) -> Appearance | None:
-        """How the followed person looks; None until somebody is followed."""
-        return self._person
-
     def update(self, rgb: np.ndarray) -> Face | None:
         """The face in the next frame, rgb uint8 (H, W, 3), or None where it is not there.
 
@@ -90,7 +86,8 @@ class FaceTracker:
         if self._following and self._last is not None:
             face = self._follow(rgb, self._last)
         self.jumped = face is None
-        if face is None and self._is_due(changed):
+        due = changed or self._missing < self.HURRY or self._missing % self.PATIENCE == 0
+        if face is None and due:
             face = self._search(rgb)
             if face is not None and self._refine and len(face.points) < MESH_POINTS:
                 face = self._refined(rgb, region_of_points(face.points), face.presence)
@@ -99,10 +96,6 @@ class FaceTracker:
         else:
             self._last, self._following, self._missing = face, True, 0
         return face
-
-    def _is_due(self, changed: bool) -> bool:
-        """Whether this frame, which lacks the face, is searched for it."""
-        return changed or self._missing < self.HURRY or self._missing % self.PATIENCE == 0
 
     def _lose(self) -> None:
         if self._following:
@@ -115,11 +108,10 @@ class FaceTracker:
     def _follow(self, rgb: np.ndarray, last: Face) -> Face | None:
         """The face where it was, as it is now."""
         region = region_of_points(last.points)
-        look = self._finder.landmarker.look(rgb, [region])[0]
-        if look.presence < self.PRESENCE or not plausible(look.points):
+        face = self._finder.landmarker.look(rgb, [region])[0]
+        if face.presence < self.PRESENCE or not plausible(face.points):
             return None
         assert self._person is not None
-        face = Face(look.points, look.presence)
         appearance = Appearance.of(rgb, face.points)
         distance = self._person.distance(appearance)
         self._strange = self._strange + 1 if distance > self.OTHER else 0
@@ -166,11 +158,8 @@ class FaceTracker:
         faces: list[Face] = []
         for side in (128, 256):
             looks = self._finder.landmarker.look(rgb, self._finder.propose(rgb, side))
-            faces = [
-                Face(look.points, look.presence)
-                for look in looks
-                if look.presence >= self.PRESENCE and plausible(look.points)
-            ] or faces
+            sure = [look for look in looks if look.presence >= self.PRESENCE]
+            faces = [face for face in sure if plausible(face.points)] or faces
             known = [self._person.distance(Appearance.of(rgb, f.points)) for f in faces]
             if known and min(known) < self.SAME:
                 return faces
@@ -206,10 +195,7 @@ class Shot:
 
     def changed(self, rgb: np.ndarray) -> bool:
         """Whether a new shot begins with this frame."""
-        height, width = rgb.shape[:2]
-        factor = min(1.0, self.SIDE / max(height, width))
-        size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        small, _ = shrink(rgb, self.SIDE)
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         thumbnail = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
         last, self._last = self._last, thumbnail

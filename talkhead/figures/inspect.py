@@ -10,9 +10,8 @@ from pathlib import Path
 from talkhead.animation.driving import VideoMotion, find_anchor
 from talkhead.animation.fingerprint import fingerprint
 from talkhead.animation.paths import check_output
-from talkhead.animation.portrait import load_portrait
-from talkhead.animation.renderer import check_abilities, choose_transfer
-from talkhead.animation.resolution import add_detail, settle_size
+from talkhead.animation.renderer import choose_transfer
+from talkhead.animation.resolution import load_sources
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import TalkheadError
 from talkhead.faces.alignment import make_finder
@@ -51,15 +50,13 @@ class Inspector:
         settings: RenderSettings,
         progress: Progress | None = None,
     ) -> None:
-        check_abilities(engine, settings)
         if driving.suffix == ".safetensors":
             raise TalkheadError(f"{driving} holds no pictures; give the driving video itself")
         self._engine = engine
         self._mesh = CropMesh(engine.device)
         finder = make_finder(settings.detector, str(engine.device))
-        found = load_portrait(source, engine, settings, finder)
-        settled = settle_size(settings, [found], engine.image_size)
-        self._source = add_detail(found, engine, settled).encoded
+        (portrait,), _ = load_sources([source], engine, settings, finder)
+        self._source = portrait.encoded
         self.driver = VideoMotion(driving, engine, settings, finder, progress)
         _, anchor = find_anchor(self.driver, self._source.keypoints, settings, engine.has_landmarks)
         self._transfer = choose_transfer(engine, self._source, anchor, settings)

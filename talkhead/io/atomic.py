@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,8 +97,13 @@ def place(partial: Path, path: Path, overwrite: bool) -> None:
         os.link(partial, path)
     except FileExistsError as error:
         raise _appeared(path) from error
-    except OSError:  # file systems without hard links, such as FAT
-        _rename_to_new(partial, path)
+    except OSError:  # file systems without hard links, such as FAT: take the name, then rename
+        take_name(path, overwrite=False)
+        try:
+            partial.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
     else:
         partial.unlink()
 
@@ -111,16 +117,6 @@ def take_name(path: Path, overwrite: bool) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY | (0 if overwrite else os.O_EXCL), 0o666))
     except FileExistsError as error:
         raise _appeared(path) from error
-
-
-def _rename_to_new(partial: Path, path: Path) -> None:
-    """Rename after taking the name."""
-    take_name(path, overwrite=False)
-    try:
-        partial.replace(path)
-    except BaseException:
-        path.unlink()
-        raise
 
 
 def _appeared(path: Path) -> TalkheadError:
@@ -176,9 +172,7 @@ def whole_folder(path: Path, overwrite: bool, is_own: Callable[[Path], bool]) ->
         publish_folder(made, path, aside, overwrite, is_own)
     finally:
         if made.is_dir():
-            for file in made.iterdir():
-                file.unlink()
-            made.rmdir()
+            shutil.rmtree(made)
 
 
 def check_folder(path: Path, overwrite: bool, is_own: Callable[[Path], bool]) -> list[Path]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, disk_explained
 from talkhead.io.atomic import atomic_path
 from talkhead.io.srgb import check_pixel_format, to_rgb
 
@@ -137,15 +137,10 @@ def write_image(path: str | Path, rgb: np.ndarray, overwrite: bool = True) -> No
     """
     path = Path(path)
     image_format = check_ending(path)
-    try:
-        with atomic_path(path, overwrite) as partial:
-            # Settings that a format does not know are ignored by its writer.
-            Image.fromarray(rgb).save(partial, format=image_format, quality=95, subsampling=0)
-    except OSError as error:
-        raise TalkheadError(
-            f"cannot write {path} ({error.strerror or error}); check that the folder exists, "
-            "can be written to and has room"
-        ) from error
+    advice = "check that the folder exists, can be written to and has room"
+    with disk_explained(f"cannot write {path}", advice), atomic_path(path, overwrite) as partial:
+        # Settings that a format does not know are ignored by its writer.
+        Image.fromarray(rgb).save(partial, format=image_format, quality=95, subsampling=0)
 
 
 def to_jpeg(rgb: np.ndarray, quality: int = 90) -> bytes:
@@ -196,12 +191,8 @@ def _count(image: Image.Image) -> int:
 def _check_file(path: Path) -> None:
     if path.is_dir():
         raise TalkheadError(f"{path} is a folder; give a picture file")
-    try:
+    with disk_explained(f"cannot read {path}", "check the path of the picture"):
         size = path.stat().st_size
-    except OSError as error:
-        raise TalkheadError(
-            f"cannot read {path} ({error.strerror}); check the path of the picture"
-        ) from error
     if not path.is_file():
         raise TalkheadError(f"{path} is no file; save the picture as one first")
     if size == 0:

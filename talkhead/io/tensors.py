@@ -10,8 +10,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
@@ -59,9 +58,7 @@ def read_outline(path: Path) -> Outline:
     Raises FileNotFoundError, and TalkheadError with the reason when this is no safetensors file.
     """
     try:
-        size = _check_file(path)
-        with path.open("rb") as file:
-            return _outline(file, size)
+        return _outline(path)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -82,22 +79,18 @@ def read_tensors(path: Path, outline: Outline | None = None) -> Stored:
     return Stored(tensors, outline.metadata, hashlib.sha256(data).hexdigest())
 
 
-def _check_file(path: Path) -> int:
-    """Its size; a pipe or a device could be read for ever."""
-    facts = path.stat()
-    if not S_ISREG(facts.st_mode):
+def _outline(path: Path) -> Outline:
+    size = path.stat().st_size
+    if not path.is_file():  # a pipe or a device could be read for ever
         raise TalkheadError("it is not a file")
-    if facts.st_size > LARGEST_FILE:
-        raise TalkheadError(f"it has {facts.st_size >> 30} GB, more than {LARGEST_FILE >> 30}")
-    return facts.st_size
-
-
-def _outline(file: BinaryIO, size: int) -> Outline:
-    start = file.read(8)
-    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-    if not 2 <= length <= min(LONGEST_HEADER, size - 8):
-        raise TalkheadError("it does not begin as safetensors files do")
-    header = read_json(file.read(length))
+    if size > LARGEST_FILE:
+        raise TalkheadError(f"it has {size >> 30} GB, more than {LARGEST_FILE >> 30}")
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(LONGEST_HEADER, size - 8):
+            raise TalkheadError("it does not begin as safetensors files do")
+        header = read_json(file.read(length))
     if not isinstance(header, dict):
         raise TalkheadError("its header is not an object")
     metadata = fitting(dict[str, str], header.pop("__metadata__", {}), "__metadata__")

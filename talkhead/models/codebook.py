@@ -61,7 +61,7 @@ class CodebookModel(nn.Module):
             num_maps=MAPS if config.mesh is not None and config.mesh.maps else 0,
         )
         self._refines = config.mesh is not None and config.mesh.refine
-        if config.mesh is not None:
+        if config.mesh is not None and config.mesh.keypoints:
             self.register_buffer("mean_face", torch.zeros(MESH_POINTS, 2))
         if config.blend_source:
             assert self.decoder.out.bias is not None

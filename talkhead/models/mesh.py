@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid
+from talkhead.models.grid import identity_grid, matmul_2x2, resize, resize_grid
 from talkhead.structs import NOWHERE, Keypoints, known
 from talkhead.topology import (
     HEAD_GROUPS,
@@ -37,6 +37,7 @@ WIDTH, FINE_WIDTH = 0.05, 0.025  # how far a point's displacement reaches; lips,
 NEAR_LOGIT, REACH = 4.0, 0.06  # log-weight of that motion on the mesh; how fast it falls beyond
 # The same for what is refined by it, and how far from lips, lids and irises that reaches.
 DETAIL_WIDTH, DETAIL_FINE_WIDTH, DETAIL_REACH = 0.025, 0.0125, 0.1
+FAINTEST = 1e-30  # sum of Gaussians below which a place is far from all points
 RIM, CORNERS = 4, 16  # points of an iris after its centre; of the circle that is drawn for it
 LINES = 4  # per pixel row, of filled maps
 IRISES = tuple(first + i for first in (LEFT_IRIS, RIGHT_IRIS) for i in range(RIM + 1))
@@ -130,37 +131,10 @@ def mesh_motion(source: Tensor, driving: Tensor, size: tuple[int, int]) -> tuple
     Every place moves as the points around it, weighted by Gaussians. The log-weight is `NEAR_LOGIT`
     on the driving mesh and falls with the squared distance from it.
     """
-    width = _widths(WIDTH, FINE_WIDTH, driving.device)
-    motion, nearness = _moved(source, driving, size, width)
-    return motion, NEAR_LOGIT + (WIDTH / REACH) ** 2 * nearness.amax(-1).unflatten(1, size)
-
-
-def refine(motion: Tensor, source: Keypoints, driving: Keypoints, size: int) -> Tensor:
-    """A deformation (B, h, w, 2) at another size, that of the meshes around lips, lids and irises.
-
-    Grids of dense motion are too coarse to close a lid or to turn an eye. Where a mesh is not known
-    the deformation is only resized.
-    """
-    motion = resize_grid(motion, (size, size))
-    if source.mesh is None or driving.mesh is None:
-        return motion
-    width = _widths(DETAIL_WIDTH, DETAIL_FINE_WIDTH, motion.device)
-    moved, nearness = _moved(source.mesh, driving.mesh, (size, size), width)
-    near = nearness[..., list(FINE)].amax(-1) * (DETAIL_FINE_WIDTH / DETAIL_REACH) ** 2
-    share = near.exp() * known(source.mesh)[:, None]
-    return torch.lerp(motion, moved, share.unflatten(1, (size, size))[..., None])
-
-
-def _moved(
-    source: Tensor, driving: Tensor, size: tuple[int, int], width: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Where places come from as the points around them do (B, h, w, 2), and -distance^2 / 2.
-
-    The squared distances (B, hw, M) are those from each point, in its own width.
-    """
     grid = identity_grid(*size, device=driving.device)
     with torch.autocast(driving.device.type, enabled=False):
-        places, points, precision = grid.flatten(0, 1), driving[..., :2].float(), 1 / width.square()
+        places, points = grid.flatten(0, 1), driving[..., :2].float()
+        precision = 1 / _widths(WIDTH, FINE_WIDTH, driving.device).square()
         # -|z - p|^2 precision / 2 as one product of (x, y, |z|^2, 1) with what depends on p.
         left = F.pad(
             torch.cat([places, places.square().sum(-1, keepdim=True)], dim=1), (0, 1), value=1
@@ -175,7 +149,44 @@ def _moved(
         )
         nearness = left @ right  # B hw M
         motion = places + F.softmax(nearness, dim=-1) @ (source[..., :2].float() - points)
-    return motion.unflatten(1, size), nearness
+        logit = NEAR_LOGIT + (WIDTH / REACH) ** 2 * nearness.amax(-1)
+    return motion.unflatten(1, size), logit.unflatten(1, size)
+
+
+def refine(motion: Tensor, source: Keypoints, driving: Keypoints, size: int) -> Tensor:
+    """A deformation (B, h, w, 2) at another size, that of the meshes around lips, lids and irises.
+
+    Grids of dense motion are too coarse to close a lid or to turn an eye. Where a mesh is not known
+    the deformation is only resized.
+    """
+    fine = resize_grid(motion, (size, size))
+    if source.mesh is None or driving.mesh is None:
+        return fine
+    with torch.autocast(motion.device.type, enabled=False):
+        before, after = source.mesh[..., :2].float(), driving.mesh[..., :2].float()
+        grid = identity_grid(motion.shape[1], motion.shape[2], device=motion.device)
+        distance = torch.cdist(grid.flatten(0, 1).expand(len(after), -1, -1), after[:, list(FINE)])
+        share = torch.exp(-0.5 * (distance.amin(-1) / DETAIL_REACH).square())
+        share = (share * known(source.mesh)[:, None]).unflatten(1, grid.shape[:2])
+        moved = identity_grid(size, size, device=motion.device)
+        moved = moved + _carried(before - after, after, size)
+    return torch.lerp(fine, moved, resize(share[:, None], (size, size))[:, 0, ..., None])
+
+
+def _carried(values: Tensor, points: Tensor, size: int) -> Tensor:
+    """What points (B, M, 2) carry (B, M, 2), as places around them see it: (B, size, size, 2).
+
+    The mean under Gaussians; as these are products of one along x and one along y, it takes no
+    more than the product of two small matrices. Far from all points, nothing.
+    """
+    centres = torch.linspace(-1, 1, size, device=points.device)
+    width = _widths(DETAIL_WIDTH, DETAIL_FINE_WIDTH, points.device)[:, None]
+    x, y = (
+        torch.exp(-0.5 * ((centres - points[..., axis, None]) / width).square()) for axis in (0, 1)
+    )  # B M size
+    weighted = F.pad(values, (0, 1), value=1)[..., None] * y[:, :, None]  # B M 3 size
+    sums = (weighted.flatten(2).transpose(1, 2) @ x).unflatten(1, (3, size))
+    return (sums[:, :2] / (sums[:, 2:] + FAINTEST)).permute(0, 2, 3, 1)
 
 
 def _widths(width: float, fine: float, device: torch.device) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -67,11 +67,7 @@ def save_motion(path: str | Path, motion: MotionTemplate, overwrite: bool = True
     Raises TalkheadError for errors of the disk and, without `overwrite`, where `path` exists.
     """
     path = Path(path)
-    facts = {
-        "time_base": str(motion.time_base),
-        "weights": motion.weights,
-        "origin": motion.origin,
-    }
+    facts = asdict(Facts(str(motion.time_base), motion.weights, motion.origin))
     metadata = {"format": _FORMAT, "version": _VERSION, "motion": json.dumps(facts)}
     try:
         save_tensors(path, _tensors(motion), metadata, overwrite)

@@ -62,12 +62,15 @@ class Transfer:
         return replace(changed, mesh=self._mesh_expression(moved.mesh))
 
     def _relative(self, driving: Keypoints) -> Keypoints:
-        moved = _move(driving, self._anchor, self.source, self.scale, self._tilt)
+        value = (driving.value - self._anchor.value) * self.scale + self.source.value.float()
+        if self.landmarks:
+            value = value + self._head_rotation(driving.value)
+        jacobian = mesh = None
+        if driving.jacobian is not None and self._tilt is not None:
+            jacobian = driving.jacobian @ self._tilt
         if driving.mesh is not None and self._mesh is not None:
-            moved = replace(moved, mesh=self._mesh(driving.mesh))
-        if not self.landmarks:
-            return moved
-        return replace(moved, value=moved.value + self._head_rotation(driving.value))
+            mesh = self._mesh(driving.mesh)
+        return Keypoints(value, jacobian, mesh)
 
     @cached_property
     def scale(self) -> float:
@@ -106,23 +109,10 @@ class Transfer:
 
     @cached_property
     def _tilt(self) -> Tensor | None:
-        return _constant_tilt(self.source, self._anchor)
-
-
-def _move(
-    driving: Keypoints, anchor: Keypoints, source: Keypoints, scale: float, tilt: Tensor | None
-) -> Keypoints:
-    value = (driving.value - anchor.value.float()) * scale + source.value.float()
-    if driving.jacobian is None or tilt is None:
-        return Keypoints(value)
-    return Keypoints(value, driving.jacobian @ tilt)
-
-
-def _constant_tilt(source: Keypoints, anchor: Keypoints) -> Tensor | None:
-    """J_anchor^-1 J_source: the part of (J_driving J_anchor^-1) J_source that stays."""
-    if source.jacobian is None or anchor.jacobian is None:
-        return None
-    return _invert(anchor.jacobian) @ source.jacobian.float()
+        """J_anchor^-1 J_source: the part of (J_driving J_anchor^-1) J_source that stays."""
+        if self.source.jacobian is None or self._anchor.jacobian is None:
+            return None
+        return _invert(self._anchor.jacobian) @ self.source.jacobian.float()
 
 
 def movement_scale(source: Keypoints, anchor: Keypoints) -> float:

@@ -202,7 +202,7 @@ def _faces(
     studio: Studio, session: Session, role: Role, media: Media, settings: RenderSettings
 ) -> dict[str, Any]:
     from talkhead.animation.found_faces import faces_of_driving, faces_of_portrait
-    from talkhead.faces.finder import shrink
+    from talkhead.faces.crop import shrink
     from talkhead.io.image import write_image
 
     find = faces_of_portrait if role == "portrait" else faces_of_driving

@@ -150,25 +150,19 @@ def _faces(
     )
     gaze_x, gaze_y = _glances(rng, times)
     start = np.clip(times / 0.4, 0, 1) if from_neutral else np.ones_like(times)
-    columns = [
-        mouth[0],
-        mouth[1],
-        mouth[2],
-        start * smile,
-        start * brows,
-        start * gaze_x,
-        start * gaze_y,
-        blink,
-    ]
-    return [
-        Expression(
-            mouth_open=float(np.clip(opened, 0, 1)), mouth_width=float(wide),
-            mouth_round=float(np.clip(round_, 0, 1)), smile=float(grin),
-            brow_raise=float(brow), gaze_x=float(x), gaze_y=float(y),
-            blink_left=float(shut), blink_right=float(shut),
-        )
-        for opened, wide, round_, grin, brow, x, y, shut in zip(*columns, strict=True)
-    ]  # fmt: skip
+    tracks = {
+        "mouth_open": np.clip(mouth[0], 0, 1),
+        "mouth_width": mouth[1],
+        "mouth_round": np.clip(mouth[2], 0, 1),
+        "smile": start * smile,
+        "brow_raise": start * brows,
+        "gaze_x": start * gaze_x,
+        "gaze_y": start * gaze_y,
+        "blink_left": blink,
+        "blink_right": blink,
+    }
+    moments = zip(*(track.tolist() for track in tracks.values()), strict=True)
+    return [Expression(**dict(zip(tracks, moment, strict=True))) for moment in moments]
 
 
 def _blinks(rng: np.random.Generator, times: np.ndarray, from_neutral: bool) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from talkhead.synthetic import shape as hs
 from talkhead.synthetic.looks import LONG, Identity
-from talkhead.synthetic.parts import Part, part, sheet
+from talkhead.synthetic.parts import Part, sheet
 from talkhead.synthetic.shape import bump, ramp, skull
 
 _LINE_ANGLES = np.radians([0, 20, 40, 52, 62, 70, 79, 88, 100, 112, 135, 180])
@@ -63,7 +63,7 @@ def _cap(person: Identity, rng: np.random.Generator) -> Part:
     thick = (thick * ramp(climb, -0.12, 0.22) + lumps * ramp(climb, 0, 0.2) * thick).clip(0.08)
     points = _hair_at(angle, row, thick)
     air = 0.75 + 0.25 * ramp(climb, 0, 0.3)
-    return part(
+    return Part(
         "hair", hs.warp(points, person.shape), _folded(4 * u), v, triangles,
         gloss=0.16, open_air=air, behind=-0.5, two_sided=True,
     )  # fmt: skip
@@ -91,7 +91,7 @@ def _curtain(person: Identity, rng: np.random.Generator) -> Part:
     points[:, 0] += sway
     points[:, 2] += (2.0 + 0.22 * drop) * front * ramp(drop, 0, 6) + 0.3 * sway
     steady = ramp(drop, 7, 18) * 0.8
-    return part(
+    return Part(
         "hair", hs.warp(points, person.shape), _folded(4 * u), v, triangles, steady=steady,
         gloss=0.12,        open_air=0.72 + 0.28 * ramp(np.abs(u - 0.5), 0.2, 0.45),
         behind=-1.5, two_sided=True,
@@ -113,7 +113,7 @@ def _fringe(person: Identity, rng: np.random.Generator) -> Part:
     angle = (2 * u - 1) * reach + sweep * v * v * (u - 0.3)
     thick = (0.45 + 0.9 * (1 - v) * person.hair_volume) * np.ones(len(u))
     points = _hair_at(angle, row, thick + 0.08 * rng.normal(size=len(u)))
-    return part(
+    return Part(
         "hair", hs.warp(points, person.shape), _folded(u), v, triangles, gloss=0.16,
         open_air=0.85 + 0.15 * v, behind=-0.5, two_sided=True,
     )  # fmt: skip
@@ -124,7 +124,7 @@ def _bun(person: Identity) -> Part:
     out, around = np.pi * v, 2 * np.pi * u
     unit = np.stack([np.sin(out) * np.sin(around), np.cos(out), np.sin(out) * np.cos(around)], -1)
     points = np.array([0.0, 11.6, -4.6]) + unit * np.array([3.0, 2.4, 2.6])
-    return part("hair", hs.warp(points, person.shape), u, v, triangles, gloss=0.12, two_sided=True)
+    return Part("hair", hs.warp(points, person.shape), u, v, triangles, gloss=0.12, two_sided=True)
 
 
 def _tufts(person: Identity, cap: Part, rng: np.random.Generator) -> Part:
@@ -146,13 +146,13 @@ def _tufts(person: Identity, cap: Part, rng: np.random.Generator) -> Part:
     v = np.clip(np.repeat(rng.uniform(0, 0.9, count), 3) + np.tile([0, 0, 0.08], count), 0, 1)
     at = np.repeat(corners[:, 0], 3)
     triangles = np.arange(3 * count).reshape(-1, 3)
-    return part(
+    return Part(
         "hair",
         points,
         cap.u[at],
         v,
         triangles,
-        open_air=cap.open_air[at],
+        open_air=np.asarray(cap.open_air)[at],
         gloss=0.1,
         two_sided=True,
     )

@@ -17,8 +17,6 @@ from talkhead.synthetic.looks import Expression, Identity, Pose, Scene
 from talkhead.synthetic.paint import atlas, background
 from talkhead.synthetic.shape import EYE_X, MOUTH_CORNER, MOUTH_Y, Skin
 
-__all__ = ["KEYPOINTS", "Expression", "Head", "Identity", "Pose", "Rendering", "Scene"]
-
 KEYPOINTS = (
     "forehead", "chin", "left side", "right side", "left jaw", "right jaw", "nose tip",
     "left eye", "right eye", "left brow", "right brow", "left mouth corner", "right mouth corner",
@@ -93,8 +91,9 @@ class Head:
         starts = np.cumsum([0, *counts])
         self._points = np.concatenate([part.points for part in pieces])
         self._places = np.concatenate([parts.atlas_place(part, texels) for part in pieces])
-        self._steady = np.concatenate([part.steady for part in pieces])[:, None]
-        self._air = np.concatenate([part.open_air for part in pieces])
+        each = list(zip(counts, pieces, strict=True))
+        self._steady = np.concatenate([np.full(n, part.steady) for n, part in each])[:, None]
+        self._air = np.concatenate([np.full(n, part.open_air) for n, part in each])
         self._gloss = np.repeat([part.gloss for part in pieces], counts)
         self.triangles = np.concatenate(
             [part.triangles + start for part, start in zip(pieces, starts, strict=False)]
@@ -122,19 +121,18 @@ class Head:
 
     def _find_points(self) -> None:
         """Vertices that keypoints and eyelids are made of."""
-        mesh = self._skin
-        self._rings = []
+        mesh, rings = self._skin, []
         self._lids = []
         arc = 7.4 * np.sin(mesh.angle)
         front = np.cos(mesh.angle) > 0
         for side in (-1, 1):
-            self._rings.append(
-                np.flatnonzero(front & (mesh.row == 0) & (np.abs(side * arc - 3.24) < 1.6))
-            )
+            ring = (mesh.row == 0) & (np.abs(side * arc - 3.24) < 1.6)
+            rings.append(np.flatnonzero(front & ring))
             near = (np.abs(arc - side * EYE_X) < 2.4) & (np.abs(mesh.row) < 2.0)
             self._lids.append(np.flatnonzero(front & near))
+        eyes = iter(rings)
         self._vertices = [
-            None if place is None else mesh.nearest(*place) for place in _POINT_PLACES
+            next(eyes) if place is None else [mesh.nearest(*place)] for place in _POINT_PLACES
         ]
 
     def _deform(self, face: Expression) -> np.ndarray:
@@ -161,11 +159,9 @@ class Head:
 
     def _place(self, points: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
         """Turn the head and trunk; returns points (V, 3) and pixels (V, 2)."""
-        head = (points - _PIVOT) @ _turn(pose.yaw, pose.pitch, pose.roll).T + _PIVOT
-        part = _TRUNK_TURN
-        body = (points - _PIVOT) @ _turn(
-            pose.yaw * part, pose.pitch * part, pose.roll * part
-        ).T + _PIVOT
+        angles = np.array([pose.yaw, pose.pitch, pose.roll])
+        head = (points - _PIVOT) @ _turn(*angles).T + _PIVOT
+        body = (points - _PIVOT) @ _turn(*(angles * _TRUNK_TURN)).T + _PIVOT
         turned = head + self._steady * (body - head)
         zoom = self.height / _HEIGHT * pose.scale * _CAMERA / (_CAMERA - turned[:, 2])
         share, level = _CENTRE
@@ -189,7 +185,8 @@ class Head:
         self._glint(rgb, numbers, fine)
         rgb = cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA)
         small = numbers[samples // 2 :: samples, samples // 2 :: samples]
-        return Rendering(rgb, self._keypoints(pixels), small)
+        points = [pixels[vertices].mean(0) for vertices in self._vertices]
+        return Rendering(rgb, np.array(points, np.float32), small)
 
     def _normals(self, points: np.ndarray, facing: np.ndarray) -> np.ndarray:
         """Unit vertex normals (V, 3) towards the viewer's side of each triangle."""
@@ -246,14 +243,6 @@ class Head:
             across = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]) / radius
             share = (np.clip(1.2 - across, 0, 1) * on_eye)[..., None] * 0.85
             rgb[spot] = rgb[spot] + (np.array([250, 250, 248]) - rgb[spot]) * share
-
-    def _keypoints(self, pixels: np.ndarray) -> np.ndarray:
-        rings = iter(self._rings)
-        points = [
-            pixels[next(rings)].mean(0) if vertex is None else pixels[vertex]
-            for vertex in self._vertices
-        ]
-        return np.array(points, np.float32)
 
 
 def _turn(yaw: float, pitch: float, roll: float) -> np.ndarray:

@@ -51,13 +51,18 @@ TILES = {
 _ATLAS = (32, 40)
 
 
+def _places(height: int, width: int, reach: float, top: float) -> tuple[np.ndarray, np.ndarray]:
+    """x from -reach to reach and y from top down to 1 of each pixel, float32 (H, W)."""
+    across = np.linspace(-reach, reach, width, dtype=np.float32)
+    return np.meshgrid(across, np.linspace(top, 1, height, dtype=np.float32))
+
+
 def _eye(person: Identity, size: int) -> np.ndarray:
     """A ball seen from in front: tile centre is the pupil, the border 70 degrees off the axis."""
     rng = np.random.default_rng(person.seed + 1)
-    x, y = np.meshgrid(*(2 * [np.linspace(-1, 1, size, dtype=np.float32)]))
+    x, y = _places(size, size, 1, -1)
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
-    ball = np.empty((size, size, 3), np.float32)
-    ball[:] = (0.93, 0.90, 0.88)
+    ball = np.full((size, size, 3), (0.93, 0.90, 0.88), np.float32)
     mix(ball, (0.80, 0.58, 0.54), 0.75 * ramp(radius, 0.55, 1.05))
     iris, edge = 0.34, 0.04
     rays = noise(rng, 64, 256, 3, 8)[
@@ -86,11 +91,9 @@ def _hair(person: Identity, size: int) -> np.ndarray:
 
 def _mouth(person: Identity, scale: int) -> dict[str, np.ndarray]:
     height, width = TILES["teeth"].height * scale, TILES["teeth"].width * scale
-    x, y = np.meshgrid(
-        np.linspace(-3, 3, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32)
-    )
-    teeth = np.empty((height, width, 3), np.float32)
-    teeth[:] = np.array([0.93, 0.90, 0.83]) - person.age * np.array([0.08, 0.11, 0.2])
+    x, y = _places(height, width, 3, 0)
+    enamel = np.array([0.93, 0.90, 0.83]) - person.age * np.array([0.08, 0.11, 0.2])
+    teeth = np.full((height, width, 3), enamel, np.float32)
     side = np.abs(x)
     edges = np.array([0, 0.85, 1.5, 2.2, 2.85])
     gap = np.exp(-((np.abs(side[..., None] - edges).min(-1) / 0.05) ** 2))
@@ -98,23 +101,18 @@ def _mouth(person: Identity, scale: int) -> dict[str, np.ndarray]:
     mix(teeth, (0.70, 0.36, 0.36), ramp(y, 0.3 + 0.06 * np.cos(side * 8), 0.15))
     teeth *= (1 - 0.55 * ramp(side, 1.2, 3))[..., None]
     tongue_size = (TILES["tongue"].height * scale, TILES["tongue"].width * scale)
-    tongue = np.empty((*tongue_size, 3), np.float32)
-    tongue[:] = (0.62, 0.28, 0.28)
+    tongue = np.full((*tongue_size, 3), (0.62, 0.28, 0.28), np.float32)
     tongue *= (1 - 0.3 * np.exp(-(np.linspace(-8, 8, tongue_size[1]) ** 2)))[None, :, None]
-    cavity = np.empty((*tongue_size, 3), np.float32)
-    cavity[:] = (0.13, 0.03, 0.035)
+    cavity = np.full((*tongue_size, 3), (0.13, 0.03, 0.035), np.float32)
     return {"teeth": teeth, "tongue": tongue, "cavity": cavity}
 
 
 def _torso(person: Identity, scene: Scene, height: int, width: int) -> np.ndarray:
     """Clothes around the trunk: tile x runs once around (middle = front), y from neck to chest."""
     rng = np.random.default_rng(scene.seed + 3)
-    x, y = np.meshgrid(
-        np.linspace(-1, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32)
-    )
+    x, y = _places(height, width, 1, 0)
     side = np.abs(x)
-    cloth = np.empty((height, width, 3), np.float32)
-    cloth[:] = scene.cloth
+    cloth = np.full((height, width, 3), scene.cloth, np.float32)
     weave = 0.03 * noise(rng, height, width, 1.0) + 0.05 * noise(
         rng, height, width, height / 8, 0.6
     )
@@ -179,11 +177,8 @@ def atlas(person: Identity, scene: Scene, scale: int) -> np.ndarray:
 def background(scene: Scene, height: int, width: int) -> np.ndarray:
     """What is behind the head, uint8 (height, width, 3), out of focus."""
     rng = np.random.default_rng(scene.seed)
-    x, y = np.meshgrid(
-        np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
-    )
-    view = np.empty((height, width, 3), np.float32)
-    view[:] = scene.backdrop
+    x, y = _places(height, width, 1, -1)
+    view = np.full((height, width, 3), scene.backdrop, np.float32)
     turn = rng.uniform(0, 2 * np.pi)
     slope = ramp(x * np.cos(turn) + y * np.sin(turn), -1.2, 1.2)
     mix(view, scene.backdrop_accent, slope * rng.uniform(0.1, 0.6))

@@ -23,10 +23,10 @@ EYE_RADIUS = 1.5
 class Part:
     """One piece of the mesh, in this person's coordinates (cm).
 
-    points (V, 3); u, v (V,) in the tile; triangles (T, 3); steady (V,): share of the trunk's
-    motion; open_air (V,): 1 where light reaches freely; gloss: strength of mirrored light;
-    behind: cm by which it is drawn too far away, so that skin covers what shows only through a
-    slit; basis: displacement (V, 3) for each expression at strength 1.
+    points (V, 3); u, v (V,) in the tile; triangles (T, 3); steady: share of the trunk's motion, for
+    all or (V,); open_air, likewise: 1 where light reaches freely; gloss: strength of mirrored
+    light; behind: cm by which it is drawn too far away, so that skin covers what shows only through
+    a slit; basis: displacement (V, 3) for each expression at strength 1.
     """
 
     tile: str
@@ -34,26 +34,12 @@ class Part:
     u: np.ndarray
     v: np.ndarray
     triangles: np.ndarray
-    steady: np.ndarray
-    open_air: np.ndarray
+    steady: np.ndarray | float = 0.0
+    open_air: np.ndarray | float = 1.0
     gloss: float = 0.0
     behind: float = 0.0
     two_sided: bool = False
     basis: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-def part(
-    tile: str,
-    points: np.ndarray,
-    u: np.ndarray,
-    v: np.ndarray,
-    triangles: np.ndarray,
-    **more: object,
-) -> Part:
-    """A part that stands still and in the open, unless `more` says otherwise."""
-    count = len(points)
-    settings: dict = {"steady": np.zeros(count), "open_air": np.ones(count)} | more
-    return Part(tile, points, u, v, triangles, **settings)
 
 
 def sheet(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -74,7 +60,7 @@ def face(person: Identity) -> tuple[Part, hs.Skin]:
         )
         points += cheeks[:, None] * (0.5 + 0.7 * person.beard) * np.array([0.0, -0.5, 0.55])
     steady = ramp(mesh.row, -11.8, -15.5)
-    return part(
+    return Part(
         "skin", hs.warp(points, person.shape), u, v, mesh.triangles,
         steady=steady, gloss=0.22 * person.gloss, basis=basis,
     ), mesh  # fmt: skip
@@ -87,7 +73,7 @@ def eye(centre: np.ndarray) -> Part:
     out, around = np.radians(70) * v, 2 * np.pi * u
     unit = np.stack([np.sin(out) * np.sin(around), np.sin(out) * np.cos(around), np.cos(out)], -1)
     shade = 0.55 + 0.45 * ramp(unit[:, 1], 0.62, 0.05)
-    return part(
+    return Part(
         "eye", centre + EYE_RADIUS * unit,
         0.5 + 0.5 * v * np.sin(around), 0.5 - 0.5 * v * np.cos(around), triangles[:, ::-1],
         gloss=0.1, behind=3.0, open_air=shade, two_sided=True,
@@ -101,8 +87,8 @@ def _inner(
     v, u, triangles = sheet(rows, len(points) // rows)
     jaw = np.broadcast_to(np.asarray(jaw, float), len(points))
     basis = {"mouth_open": hs.jaw_motion(points, jaw)}
-    return part(
-        tile, hs.warp(points, person.shape), u, v, triangles, open_air=np.full(len(points), air),
+    return Part(
+        tile, hs.warp(points, person.shape), u, v, triangles, open_air=air,
         gloss=0.12 if tile != "cavity" else 0.0, behind=4.0, two_sided=True, basis=basis,
     )  # fmt: skip
 
@@ -145,7 +131,7 @@ def ear(person: Identity, side: float) -> Part:
     points[:, 0] -= side * 0.12 * np.maximum(0, -1.1 - points[:, 1])
     if side < 0:
         triangles = triangles[:, ::-1]
-    return part(
+    return Part(
         "ear",
         hs.warp(points, person.shape),
         u,
@@ -161,7 +147,7 @@ def _ribbon(path: np.ndarray, across: np.ndarray) -> Part:
     """A strip of half-width `across` (3,) or (N, 3) along a path (N, 3)."""
     points = np.concatenate([path - across, path + across])
     u = np.full(len(points), 0.5)
-    return part(
+    return Part(
         "frame", points, u, u, grid_triangles(2, len(path)), two_sided=True, gloss=0.3, behind=-0.8
     )
 
@@ -204,7 +190,7 @@ def earrings(person: Identity) -> list[Part]:
     flat = np.full(len(u), 0.5)
     places = (np.array([[side * 7.3, -4.6, -0.2]]) + 0.33 * unit for side in (-1, 1))
     return [
-        part("gold", hs.warp(p, person.shape), flat, flat, triangles, gloss=0.8, two_sided=True)
+        Part("gold", hs.warp(p, person.shape), flat, flat, triangles, gloss=0.8, two_sided=True)
         for p in places
     ]
 
@@ -235,7 +221,7 @@ def trunk(person: Identity, clothes: str) -> Part:
         height = height + 2.6 * ramp(v, 0.12, 0)
     points = np.stack([x, height, z], -1)
     air = 0.72 + 0.28 * ramp(v, 0.0, 0.25)
-    return part("torso", points, u, v, triangles, steady=np.ones(len(u)), open_air=air, behind=-1.2)
+    return Part("torso", points, u, v, triangles, steady=1.0, open_air=air, behind=-1.2)
 
 
 def atlas_place(part: Part, scale: int) -> np.ndarray:

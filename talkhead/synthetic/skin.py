@@ -46,8 +46,7 @@ class Skin:
         angle = np.clip(arc / RADIUS, -np.pi / 2, np.pi / 2)
         self.x, self.y = np.meshgrid(RADIUS * np.sin(angle), row)
         self.side = np.abs(self.x)
-        self.canvas = np.empty((height, width, 3), np.float32)
-        self.canvas[:] = person.skin
+        self.canvas = np.full((height, width, 3), person.skin, np.float32)
 
     def noise(self, centimetres: float, stretch: float = 1.0) -> np.ndarray:
         """Smooth noise of this size over the tile, of unit deviation."""

@@ -7,8 +7,7 @@ import re
 import signal
 import tempfile
 import wave
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,19 +16,21 @@ import cv2
 import numpy as np
 
 from talkhead.choices import USUAL_RATE
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, disk_explained
 from talkhead.interrupts import EndInOrder, Interrupted
 from talkhead.io.owned import delete_own
 from talkhead.processes import in_processes
 from talkhead.progress import Progress, shown
 from talkhead.synthetic.babble import SOUND_RATE, perform
-from talkhead.synthetic.head import Head, Identity, Scene
+from talkhead.synthetic.head import Head
+from talkhead.synthetic.looks import Identity, Scene
 from talkhead.synthetic.options import SynthOptions
 from talkhead.video import VideoWriter
 
 TIME_BASE = Fraction(1, 12800)
 CLIP_NAMES = re.compile(r"id\d{5}#synth.*#.*#.*\.mp4")
 TEST_SHARE = 8  # one identity in this many is kept for testing
+NO_ROOM = "make room or choose another folder"
 _QUALITY = 20  # crf
 
 
@@ -114,7 +115,7 @@ def _prepare(folder: Path, overwrite: bool) -> None:
     """An empty folder with train/ and test/, or an error."""
     if folder.exists() and not folder.is_dir():
         raise TalkheadError(f"{folder} is a file; choose a folder for the clips")
-    with _disk_explained(folder):
+    with disk_explained(f"{folder} could not be written", NO_ROOM):
         if folder.exists() and any(folder.iterdir()):
             if not overwrite:
                 raise TalkheadError(
@@ -124,16 +125,6 @@ def _prepare(folder: Path, overwrite: bool) -> None:
                 delete_own(folder / part, CLIP_NAMES)
         for part in ("train", "test"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-
-
-@contextmanager
-def _disk_explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TalkheadError(
-            f"{path} could not be written ({error.strerror}); make room or choose another folder"
-        ) from error
 
 
 def _one_thread() -> None:
@@ -161,7 +152,10 @@ def write_clip(clip: Clip) -> None:
     ticks = _ticks(rng, clip)
     times = np.array(ticks) * float(TIME_BASE)
     performance = perform(rng, times, clip.from_neutral, clip.lively)
-    with _disk_explained(clip.path), tempfile.TemporaryDirectory(prefix="talkhead") as scratch:
+    with (
+        disk_explained(f"{clip.path} could not be written", NO_ROOM),
+        tempfile.TemporaryDirectory(prefix="talkhead") as scratch,
+    ):
         sound = Path(scratch) / "voice.wav"
         write_sound(sound, performance.sound)
         state = {"clip": repr(clip)}

@@ -18,3 +18,8 @@ class Compute:
     precision: torch.dtype = torch.float32
     compile: bool = False
     parts: int = 1
+
+    def autocast(self) -> torch.autocast:
+        """A context in which networks run in that precision."""
+        half = self.precision is not torch.float32
+        return torch.autocast(self.device.type, self.precision, enabled=half)

@@ -20,19 +20,12 @@ KEYPOINTS = "keypoint_detector"
 
 def make_optimizer(model: Network, recipe: Recipe) -> torch.optim.Adam:
     """Two groups: the keypoint detector and the rest, each with its `base` rate."""
-    named = list(model.named_parameters())
-    groups = [
-        {
-            "params": [p for name, p in named if name.startswith(KEYPOINTS)],
-            "base": recipe.keypoint_rate,
-        },
-        {
-            "params": [p for name, p in named if not name.startswith(KEYPOINTS)],
-            "base": recipe.learning_rate,
-        },
-    ]
+    keypoints: dict[str, Any] = {"params": [], "base": recipe.keypoint_rate}
+    others: dict[str, Any] = {"params": [], "base": recipe.learning_rate}
+    for name, parameter in model.named_parameters():
+        (keypoints if name.startswith(KEYPOINTS) else others)["params"].append(parameter)
     return torch.optim.Adam(
-        groups,
+        [keypoints, others],
         lr=recipe.learning_rate,
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,

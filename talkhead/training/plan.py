@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import torch
 
@@ -23,6 +24,19 @@ from talkhead.training.recipes.presets import recipe_for, recipe_named, with_lan
 from talkhead.training.recipes.recipe import Recipe
 
 log = logging.getLogger(__name__)
+
+# Settings of a recipe that only landmark files can serve, where they are not 0 or null.
+LEANINGS = (
+    "attention",
+    "augmentation.portrait_pairs",
+    "augmentation.turned",
+    "augmentation.close_mouth",
+    "rescale_jacobians",
+    "landmark_start",
+    "disocclusion_weight",
+    "weights.face_mesh",
+    "weights.landmark_flow",
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
         raise TalkheadError("--keypoint-steps and --portraits need --landmarks auto (or a folder)")
     elif uses_mesh(model_config):
         raise TalkheadError("model.mesh needs --landmarks DIR, or --set model.mesh=null")
-    elif lean := [name for name, leans in leanings(recipe).items() if leans]:
+    elif lean := [name for name in LEANINGS if attrgetter(name)(recipe)]:
         raise TalkheadError(f"recipe.{lean[0]} needs --landmarks auto (or a folder)")
     return model_config, recipe
 
@@ -80,21 +94,6 @@ def with_own_landmarks(options: TrainOptions) -> TrainOptions:
         log.info("the landmarks of the clips are not used: %s", error)
         return options
     return replace(options, landmarks=AUTO)
-
-
-def leanings(recipe: Recipe) -> dict[str, bool]:
-    """What a recipe can only do with landmark files, and whether it does."""
-    return {
-        "attention": recipe.attention > 0,
-        "augmentation.portrait_pairs": recipe.augmentation.portrait_pairs > 0,
-        "augmentation.turned": recipe.augmentation.turned > 0,
-        "augmentation.close_mouth": recipe.augmentation.close_mouth > 0,
-        "rescale_jacobians": recipe.rescale_jacobians,
-        "landmark_start": recipe.landmark_start is not None,
-        "disocclusion_weight": recipe.disocclusion_weight > 0,
-        "weights.face_mesh": recipe.weights.face_mesh > 0,
-        "weights.landmark_flow": recipe.weights.landmark_flow > 0,
-    }
 
 
 def choose_compute(options: TrainOptions, device_name: str) -> Compute:

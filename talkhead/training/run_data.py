@@ -27,8 +27,7 @@ def inspect_data(options: TrainOptions, progress: Progress | None = None) -> Dat
     split = find_clips(options.data, options.exclude, options.hold_out)
     options = with_own_landmarks(options)
     options = replace(options, landmarks=landmark_folder(options))
-    report = (lambda done, all_: progress("opening clips", done, all_)) if progress else None
-    found = check_data(split, options.landmarks, options.workers, report)
+    found = check_data(split, options.landmarks, options.workers, progress)
     if not found.clips:
         first = next(iter(found.broken.values()), "no clips")
         raise TalkheadError(f"none of the clips can be used; the first: {first}")

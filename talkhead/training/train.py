@@ -8,7 +8,6 @@ from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,8 +27,8 @@ from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
 from talkhead.training.distributed import ProcessGroup, may_restart, process_group
 from talkhead.training.folder import clear_run, run_folder
-from talkhead.training.loop.logging import RunLog, choose_screen
-from talkhead.training.loop.loop import Limits, Outcome, run_loop
+from talkhead.training.loop.logging import RunLog, open_screen
+from talkhead.training.loop.loop import Outcome, run_loop
 from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import (
     STATE,
@@ -138,16 +137,10 @@ def _train(run: Run, preparing: Preparing) -> Outcome | None:
             trainer.average.restart()
         saver = make_saver(options, split, library, trainer, batches, done)
 
-    limits = Limits(
-        recipe.num_steps(len(library.identities)),
-        options.minutes,
-        options.validate_steps,
-        options.save_minutes,
-        options.report_steps,
-    )
-    screen = choose_screen(options.quiet or not processes.is_main)
+    steps = recipe.num_steps(len(library.identities))
+    screen = open_screen(options.quiet or not processes.is_main)
     outcome = run_loop(
-        *(trainer, batches, limits, saver, screen),
+        *(trainer, batches, options, steps, saver, screen),
         first=done,
         seconds=seconds,
         finish=partial(finish, trainer, library, teacher),
@@ -236,15 +229,12 @@ def pretrain_keypoints(
     """Teach keypoints from landmarks before anything else is learned."""
     recipe, processes = trainer.recipe, trainer.processes
     how = recipe.landmark_start or LandmarkStart()
-    pictures = Batches(
-        with_landmarks_only(batches.library, batches.pairs.portraits),
-        keypoint_recipe(recipe, how.keypoint_batch * processes.size),
-        size=batches.size,
-        seed=options.seed,
-        share=batches.share,
-        mirror=batches.mirror,
-        workers=options.workers,
-        device=trainer.compute.device,
+    pictures = replace(
+        batches,
+        library=with_landmarks_only(batches.library, batches.portraits),
+        recipe=keypoint_recipe(recipe, how.keypoint_batch * processes.size),
+        flow_size=None,
+        portraits=None,
     )
 
     def report(done: int, steps: int, value: float, jacobian: float) -> None:
@@ -268,7 +258,6 @@ def describe(
     place = str(trainer.compute.device)
     if trainer.compute.device.type == "cuda":
         place += f" ({torch.cuda.get_device_name(trainer.compute.device)})"
-    arguments = {name: _plain(value) for name, value in vars(options).items()}
     return {
         "talkhead": __version__,
         "torch": torch.__version__,
@@ -285,13 +274,7 @@ def describe(
             "test_clips": len(split.test),
             "unusable": library.broken,
         },
-        "arguments": arguments,
+        "arguments": vars(options),
         "config": config.to_dict(trainer.model.config),
         "recipe": asdict(trainer.recipe),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value

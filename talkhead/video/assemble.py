@@ -50,7 +50,7 @@ def assemble(
     partial = _result(workspace, path)
     try:
         if kind.name == "gif":
-            write_gif(workspace, partial, encoding.time_base, timing.first)
+            write_gif(workspace, partial, encoding.time_base, timing)
             mark_gif(partial, metadata)
         else:
             _mux(workspace, partial, kind, encoding, sound, timing, trim, metadata)
@@ -96,7 +96,9 @@ def _mux(
         clock = 1000 if trim else _edit_clock(timing, encoding.time_base, source, sound)
         output = stack.enter_context(_create(partial, kind, clock))
         output.metadata.update(metadata)
-        video = _add_video(output, encoding, workspace)
+        # Its header comes from an encoder that is set like the segments', never fed.
+        video = encoding.add_stream(output, *timing.size)
+        video.time_base = encoding.time_base
         duration = _mean_duration(timing, encoding)
         feeds = [_video_packets(workspace, video, encoding.time_base, timing, duration, trim)]
         if sound is not None and source is not None:
@@ -142,17 +144,6 @@ def _create(partial: Path, kind: Container, clock: int) -> OutputContainer:
         options["movflags"] = "+faststart"
         options["movie_timescale"] = str(clock)
     return av.open(f"file:{partial}", "w", format=kind.name, options=options)
-
-
-def _add_video(output: OutputContainer, encoding: Encoding, workspace: Workspace) -> VideoStream:
-    """A stream whose header comes from an encoder that is set like the segments', never fed."""
-    if workspace.size is None:
-        raise TalkheadError("nothing was rendered: no frame was written")
-    stream = output.add_stream(encoding.codec.encoder, rate=encoding.rate)
-    assert isinstance(stream, VideoStream)
-    encoding.configure(stream.codec_context, *workspace.size)
-    stream.time_base = encoding.time_base
-    return stream
 
 
 def _decoding_time(packet: Packet) -> Fraction:

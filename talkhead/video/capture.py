@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import BinaryIO, Protocol
 
 import av
@@ -57,7 +58,8 @@ def open_pipe(
 
     Raises TalkheadError when it holds no video that can be read.
     """
-    source = stream if stream.seekable() else _Unwound(stream)
+    # Of a pipe only its reading: FFmpeg then does not try to wind it back.
+    source = stream if stream.seekable() else SimpleNamespace(read=stream.read)
     try:
         container = open_untrusted(source, VIDEO_FORMATS, options=AT_ONCE)
     except (av.FFmpegError, OSError) as error:
@@ -161,13 +163,3 @@ class RawPipe:
             parts.append(part)
             count -= len(part)
         return b"".join(parts)
-
-
-class _Unwound:
-    """Of a stream only its reading: FFmpeg then does not try to wind it back."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-
-    def read(self, count: int) -> bytes:
-        return self._stream.read(count)

@@ -52,9 +52,7 @@ def clip_writer(path: Path, size: int, rate: Fraction) -> Iterator[Callable[[np.
         _as_os_error(path),
         av.open(f"file:{partial}", "w", format="mp4") as output,
     ):
-        stream = output.add_stream(encoding.codec.encoder, rate=rate)
-        assert isinstance(stream, VideoStream)
-        encoding.configure(stream.codec_context, size, size)
+        stream = encoding.add_stream(output, size, size)
         stream.codec_context.thread_count = 1
         times = itertools.count()
 

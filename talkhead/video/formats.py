@@ -9,7 +9,9 @@ from pathlib import Path
 
 import av
 from av.codec.context import CodecContext, Flags
+from av.container import OutputContainer
 from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 
 from talkhead.errors import TalkheadError
 from talkhead.video.pictures import pattern_to_write
@@ -189,6 +191,13 @@ class Encoding:
         assert isinstance(context, VideoCodecContext)
         self.configure(context, width, height)
         return context
+
+    def add_stream(self, output: OutputContainer, width: int, height: int) -> VideoStream:
+        """A stream of an open output, with an encoder of its own."""
+        stream = output.add_stream(self.codec.encoder, rate=self.rate)
+        assert isinstance(stream, VideoStream)
+        self.configure(stream.codec_context, width, height)
+        return stream
 
     def configure(self, context: VideoCodecContext, width: int, height: int) -> None:
         """Set an encoder that is not yet open; the same settings give the same stream header."""

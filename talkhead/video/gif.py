@@ -16,8 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
-from talkhead.errors import TalkheadError
-from talkhead.video.workspace import Workspace
+from talkhead.video.workspace import Timing, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -27,23 +26,16 @@ PALETTE_SIZE = (16, 16)  # FFmpeg's picture of 256 colours
 MIN_DELAY = 2  # browsers show a frame of 1/100 s for 1/10 s
 
 
-def write_gif(workspace: Workspace, partial: Path, time_base: Fraction, first: int) -> None:
-    """Write the stored PNG frames, whose times count from `first`.
-
-    Raises TalkheadError where there is none.
-    """
-    if workspace.size is None:
-        raise TalkheadError("nothing was rendered: no frame was written")
-    width, height = workspace.size
-    times = _times(workspace, time_base, first)
+def write_gif(workspace: Workspace, partial: Path, time_base: Fraction, timing: Timing) -> None:
+    """Write the stored PNG frames, whose times count from the first."""
+    width, height = timing.size
+    times = _times(workspace, time_base, timing.first)
     graph = Graph()
     pictures = _input(graph, width, height, "rgb24")
     colours = _input(graph, *PALETTE_SIZE, "bgra")
-    paint, sink = graph.add("paletteuse", DITHER), graph.add("buffersink")
-    pictures.link_to(paint, 0, 0)
+    paint = graph.add("paletteuse", DITHER)
     colours.link_to(paint, 0, 1)
-    paint.link_to(sink)
-    graph.configure()
+    graph.link_nodes(pictures, paint, graph.add("buffersink")).configure()
     colours.push(_palette(_frames(workspace, times), width, height))
     colours.push(None)
     with av.open(f"file:{partial}", "w", format="gif") as output:
@@ -68,10 +60,7 @@ def _palette(frames: Iterable[VideoFrame], width: int, height: int) -> VideoFram
     """The 256 colours that show all frames best."""
     graph = Graph()
     pictures = _input(graph, width, height, "rgb24")
-    count, sink = graph.add("palettegen"), graph.add("buffersink")
-    pictures.link_to(count)
-    count.link_to(sink)
-    graph.configure()
+    graph.link_nodes(pictures, graph.add("palettegen"), graph.add("buffersink")).configure()
     for frame in frames:
         pictures.push(frame)
     pictures.push(None)

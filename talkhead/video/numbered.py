@@ -8,7 +8,7 @@ from pathlib import Path
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import follow_link, place, publish_folder
 from talkhead.video.marking import is_marked_png, marked_png
-from talkhead.video.pictures import IN_FOLDER, numbered, pattern_to_write, picture_files
+from talkhead.video.pictures import IN_FOLDER, entries, numbered, pattern_to_write, picture_files
 
 
 def home(output: Path) -> Path:
@@ -56,7 +56,7 @@ def publish_pictures(made: Path, pattern: Path, aside: Path, overwrite: bool) ->
     check_pictures(pattern, overwrite)
     folder = follow_link(pattern.parent)
     old = picture_files(folder / pattern.name)
-    if pattern.name == IN_FOLDER and len(old) == len(list(_entries(folder))):
+    if pattern.name == IN_FOLDER and len(old) == len(entries(folder)):
         publish_folder(made, folder, aside, overwrite, is_marked_png)
         return
     folder.mkdir(exist_ok=True)
@@ -68,7 +68,3 @@ def publish_pictures(made: Path, pattern: Path, aside: Path, overwrite: bool) ->
         left.discard(target)
     for file in left:
         file.unlink()
-
-
-def _entries(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []

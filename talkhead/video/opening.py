@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,9 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, disk_explained
 from talkhead.interrupts import CalledFromC
+from talkhead.io.window import Place, Window
 
 # FFmpeg's names of the containers that are read, recognised by content and whatever the file's
 # name. Of its 300 others some read further files or the network (playlists, SDP), some draw text
@@ -33,50 +32,66 @@ INDEX_AT_END = (b"ftyp", b"mdat", b"wide", b"free")
 REFERENCES = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"[playlist]")
 
 
-@dataclass(frozen=True)
-class Stamp:
-    """What tells one state of a file from another."""
+Stamp = tuple[int, int, int]  # inode, size and time of change: what tells states of a file apart
 
-    inode: int
-    size: int
-    modified: int
 
-    @classmethod
-    def of(cls, path: Path) -> Stamp:
-        """Raises TalkheadError when the file is gone."""
-        try:
-            stat = path.stat()
-        except OSError as error:
-            raise TalkheadError(f"cannot read {path} ({error.strerror}); check the path") from error
-        return cls(stat.st_ino, stat.st_size, stat.st_mtime_ns)
+def stamp_of(path: Path) -> Stamp:
+    """Raises TalkheadError when the file is gone."""
+    with disk_explained(f"cannot read {path}", "check the path"):
+        stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def check_unchanged(path: Path, stamp: Stamp) -> None:
     """Raise TalkheadError when a file is no longer what it was."""
-    if Stamp.of(path) != stamp:
+    if stamp_of(path) != stamp:
         raise TalkheadError(
             f"{path} has changed while it was being read; wait until it is complete, then run "
             "the command again"
         )
 
 
-class Media:
-    """An open media file: FFmpeg's container, and what became of reading the file's bytes.
+class Media(Window, CalledFromC):
+    """An open media file: its bytes, and the container that FFmpeg makes of them.
+
+    FFmpeg would take an error of the disk for the end of the file, or for damage; here it is kept.
 
     stamp: what the file was when it was opened.
     """
 
-    def __init__(self, container: InputContainer, file: _LocalFile) -> None:
-        self.container = container
-        self.stamp = file.stamp
-        self._file = file
+    container: InputContainer
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = str(path)  # by its ending FFmpeg chooses between formats that look alike
+        self.stamp = stamp_of(path)
+        super().__init__(Place(path))
+        self._error: OSError | None = None
+
+    def read(self, count: int = -1) -> bytes:
+        """At most `count` bytes; none at the end and after an error."""
+        try:
+            return super().read(count)
+        except OSError as error:
+            self._error = error
+            return b""
 
     def check(self, error: av.FFmpegError | None = None) -> None:
         """Raise TalkheadError when reading ended for another reason than the file's own content.
 
         error: what FFmpeg said; damage is for the caller to tell.
         """
-        self._file.check(error)
+        if self._error is not None:
+            raise TalkheadError(
+                f"{self.path} cannot be read to its end ({self._error.strerror}); check the disk "
+                "or the connection, then run the command again"
+            ) from self._error
+        if isinstance(error, MemoryError):
+            raise TalkheadError(
+                f"memory ran out while {self.path} was read; close other programs, or make its "
+                "pictures smaller"
+            ) from error
+        check_unchanged(self.path, self.stamp)
 
 
 @contextmanager
@@ -90,14 +105,14 @@ def open_media(path: Path, hardware: bool = False, stamp: Stamp | None = None) -
     if stamp is not None:
         check_unchanged(path, stamp)
     try:
-        file = _LocalFile(path)
+        media = Media(path)
     except PermissionError as error:
         raise TalkheadError(f"{path} may not be read; check its permissions") from error
     try:
-        with _open_container(file, hardware) as container:
-            yield Media(container, file)
+        with _open_container(media, hardware) as media.container:
+            yield media
     finally:
-        file.close()
+        media.close()
 
 
 def _check_file(path: Path) -> None:
@@ -111,20 +126,20 @@ def _check_file(path: Path) -> None:
         raise TalkheadError(f"{path} is empty (0 bytes); download or record it again")
 
 
-def _open_container(file: _LocalFile, hardware: bool) -> InputContainer:
+def _open_container(media: Media, hardware: bool) -> InputContainer:
     accelerator = HWAccel(GPU, allow_software_fallback=False) if hardware else None
     try:
-        return open_untrusted(file, f"{VIDEO_FORMATS},{SOUND_FORMATS}", hwaccel=accelerator)
+        return open_untrusted(media, f"{VIDEO_FORMATS},{SOUND_FORMATS}", hwaccel=accelerator)
     except (av.FFmpegError, OSError, RuntimeError, NotImplementedError, ValueError) as error:
-        file.check(error if isinstance(error, av.FFmpegError) else None)
+        media.check(error if isinstance(error, av.FFmpegError) else None)
         if hardware:
             raise TalkheadError(
-                f"{file.path} cannot be decoded in hardware here, which needs an NVIDIA GPU with "
+                f"{media.path} cannot be decoded in hardware here, which needs an NVIDIA GPU with "
                 "its driver and a codec that it knows; leave out --hardware"
             ) from error
         if not isinstance(error, av.FFmpegError | OSError):
             raise
-        raise TalkheadError(_why_not_opened(file.path)) from error
+        raise TalkheadError(_why_not_opened(media.path)) from error
 
 
 def open_untrusted(source: Any, formats: str, **options: Any) -> InputContainer:
@@ -175,52 +190,3 @@ def _why_not_opened(path: Path) -> str:
     return (
         f"{path} is not a video that can be read, or it is damaged; pass an mp4, mov, mkv or webm"
     )
-
-
-class _LocalFile(CalledFromC):
-    """Bytes of a file for FFmpeg.
-
-    It would take an error of the disk for the end of the file, or for damage; here it is kept.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.name = str(path)  # by its ending FFmpeg chooses between formats that look alike
-        self.stamp = Stamp.of(path)
-        self._file = path.open("rb", buffering=0)
-        self._error: OSError | None = None
-
-    def read(self, count: int) -> bytes:
-        """At most `count` bytes; none at the end and after an error."""
-        try:
-            return self._file.read(count) or b""
-        except OSError as error:
-            self._error = error
-            return b""
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of a file. Places before the beginning, which damage may ask for, lead nowhere."""
-        try:
-            return self._file.seek(offset, whence)
-        except OSError:
-            return -1
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def check(self, error: av.FFmpegError | None) -> None:
-        """See `Media.check`."""
-        if self._error is not None:
-            raise TalkheadError(
-                f"{self.path} cannot be read to its end ({self._error.strerror}); check the disk "
-                "or the connection, then run the command again"
-            ) from self._error
-        if isinstance(error, MemoryError):
-            raise TalkheadError(
-                f"memory ran out while {self.path} was read; close other programs, or make its "
-                "pictures smaller"
-            ) from error
-        check_unchanged(self.path, self.stamp)

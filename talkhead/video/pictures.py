@@ -15,7 +15,7 @@ import numpy as np
 from talkhead.errors import TalkheadError
 from talkhead.io.image import BrokenPictureError, PictureHeader, read_animation, read_image
 from talkhead.video.media import VideoInfo
-from talkhead.video.opening import Stamp, check_unchanged
+from talkhead.video.opening import check_unchanged, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def picture_files(path: Path) -> list[Path]:
     elif match := NUMBER.search(path.name):
         before, after = re.escape(path.name[: match.start()]), re.escape(path.name[match.end() :])
         name = re.compile(f"{before}\\d{{{match[1] or 1},}}{after}")
-        files = [f for f in _entries(path.parent) if name.fullmatch(f.name)]
+        files = [f for f in entries(path.parent) if name.fullmatch(f.name)]
     else:
         files = [Path(file) for file in glob.glob(str(path))]
     # Hidden files are left by operating systems, never frames.
@@ -78,7 +78,8 @@ def numbered(pattern: str, number: int) -> str:
     return NUMBER.sub(lambda sign: f"{number:0{sign[1] or 1}d}", pattern)
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none."""
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
@@ -104,7 +105,7 @@ class PictureSource:
                 if path.is_dir()
                 else f"{path} matches no pictures; check the pattern"
             )
-        self._stamps = [Stamp.of(file) for file in self._files]
+        self._stamps = [stamp_of(file) for file in self._files]
         codec = self._files[0].suffix[1:]
         self.info = _info(read_image(self._files[0]), 1 / rate, rate, len(self._files), codec)
         self.first_pts = 0
@@ -131,7 +132,7 @@ class AnimationSource:
 
     def __init__(self, path: Path, header: PictureHeader) -> None:
         self.path = path
-        self._stamp = Stamp.of(path)
+        self._stamp = stamp_of(path)
         frames = islice(read_animation(path), RATE_FRAMES)
         delay, first = next(frames)
         delays = [delay, *(delay for delay, _ in frames)]

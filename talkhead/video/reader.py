@@ -62,6 +62,9 @@ class VideoReader:
     hold:       show the picture before a broken one of a folder for longer, with a warning; else
                 raise TalkheadError.
 
+    info:       what the header and the first frame say about the whole file; of it time_base, rate
+                and has_sound, as of a `LiveReader`.
+
     Raises TalkheadError when the path is missing, empty, one picture, not a video, without pictures
     or without any frame that decodes, and, while iterating, when the selection is empty, the file
     has changed since it was first read or the disk fails. A file that is damaged further on ends
@@ -92,11 +95,9 @@ class VideoReader:
         self._skip = skip
         self._running: Generator[Frame, None, None] | None = None
         self._source = open_source(self.path, rate, hardware, track, hold)
-
-    @property
-    def info(self) -> VideoInfo:
-        """What the header and the first frame say about the whole file."""
-        return self._source.info
+        self.info = self._source.info
+        self.time_base, self.rate = self.info.time_base, self.info.rate
+        self.has_sound = self.info.audio_codec is not None
 
     @property
     def trimmed(self) -> bool:
@@ -135,22 +136,21 @@ class VideoReader:
 
         The frames between are decoded and no more, so this is much quicker than iterating.
         """
-        time_base, last = self.info.time_base, max(numbers)
+        last = max(numbers)
         for number, (pts, picture) in enumerate(self._selected()):
             if number in numbers:
-                yield Frame(self._source.rgb(picture), pts, time_base)
+                yield Frame(self._source.rgb(picture), pts, self.time_base)
             if number == last:
                 return
 
     def _iterate(self) -> Generator[Frame, None, None]:
-        time_base = self.info.time_base
         for number, (pts, picture) in enumerate(self._selected()):
             if number >= self._skip:
-                yield Frame(self._source.rgb(picture), pts, time_base)
+                yield Frame(self._source.rgb(picture), pts, self.time_base)
 
     def _selected(self) -> Iterator[tuple[int, Any]]:
         """Times and undeveloped pictures between start and end, at most `frames` of them."""
-        first, time_base = self._source.first_pts, self.info.time_base
+        first, time_base = self._source.first_pts, self.time_base
         start = self._start or Fraction(0)
         count, last = 0, first
         for pts, picture in self._source.pictures(first + int(start / time_base)):

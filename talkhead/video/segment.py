@@ -98,12 +98,6 @@ def packets(file: BinaryIO) -> Iterator[tuple[int, bool, int]]:
         raise ValueError("its last frame is cut short")
 
 
-def segment_times(path: Path) -> list[int]:
-    """The times of its frames, in coding order."""
-    with path.open("rb") as file:
-        return [pts for pts, _, _ in packets(file)]
-
-
 def check_segment(path: Path, before: Summary) -> Summary:
     """Whether a file holds the frames that its name says and follows what is there already.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -69,11 +69,9 @@ class Sound:
                 return None
             return cls(path, number, tracks[number].codec.canonical_name, media.stamp)
 
-    @contextmanager
-    def open(self) -> Iterator[Media]:
+    def open(self) -> AbstractContextManager[Media]:
         """The file again; raises TalkheadError when it has changed since."""
-        with open_media(self.path, stamp=self.stamp) as media:
-            yield media
+        return open_media(self.path, stamp=self.stamp)
 
 
 class SoundFeed:
@@ -198,7 +196,8 @@ class SoundFeed:
                 samples = samples[:, : max(0, end - at)]
             shift = 0 if begin is None else begin
             if at > cursor:
-                yield cursor - shift, _silence(samples.shape[0], at - cursor)
+                # Silence; zeros that take no memory however many there are.
+                yield cursor - shift, np.broadcast_to(np.float32(0), (len(samples), at - cursor))
                 cursor = at
             samples = samples[:, cursor - at :]
             if samples.shape[1]:
@@ -237,8 +236,3 @@ class SoundFeed:
             log.warning(
                 "%s: %d damaged packets of sound are silent in the result", self._path, damaged
             )
-
-
-def _silence(channels: int, length: int) -> np.ndarray:
-    """Zeros that take no memory however many there are."""
-    return np.broadcast_to(np.float32(0), (channels, length))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -19,18 +18,10 @@ from talkhead.video.formats import CODECS, Encoding
 from talkhead.video.marking import SYNTHETIC
 from talkhead.video.pixels import RgbToFrame
 
-
-@dataclass(frozen=True)
-class Streamed:
-    """A container that can be read while it grows: FFmpeg's name and options that make it so."""
-
-    name: str
-    options: tuple[tuple[str, str], ...]
-
-
+# Containers that can be read while they grow: FFmpeg's name, and options that make it so.
 STREAMED = {
-    ".mkv": Streamed("matroska", (("live", "1"), ("cluster_time_limit", "1"))),
-    ".mp4": Streamed("mp4", (("movflags", "frag_every_frame+empty_moov+default_base_moof"),)),
+    ".mkv": ("matroska", {"live": "1", "cluster_time_limit": "1"}),
+    ".mp4": ("mp4", {"movflags": "frag_every_frame+empty_moov+default_base_moof"}),
 }
 SPEED = "veryfast"  # of x264 and x265, where nobody says otherwise
 
@@ -60,14 +51,14 @@ class StreamWriter:
     ) -> None:
         target = follow_link(target) if isinstance(target, Path) else target
         self._name = str(target) if isinstance(target, Path) else "standard output"
-        kind = streamed(target) if isinstance(target, Path) else STREAMED[".mkv"]
+        kind, options = streamed(target) if isinstance(target, Path) else STREAMED[".mkv"]
         self._encoding = live_encoding(time_base, rate or Fraction(USUAL_RATE), codec, crf, preset)
-        options = {**dict(kind.options), "flush_packets": "1"}
+        options = {**options, "flush_packets": "1"}
         try:
             if isinstance(target, Path):
                 take_name(target, overwrite)
             place = f"file:{target}" if isinstance(target, Path) else _Flushing(target)
-            self._output: OutputContainer = av.open(place, "w", format=kind.name, options=options)
+            self._output: OutputContainer = av.open(place, "w", format=kind, options=options)
         except (av.FFmpegError, OSError) as error:
             raise self._unwritable(error) from error
         self._output.metadata.update(SYNTHETIC)
@@ -88,12 +79,9 @@ class StreamWriter:
             raise self._unwritable(error) from error
 
     def _begin(self, rgb: np.ndarray) -> VideoStream:
-        stream = self._output.add_stream(self._encoding.codec.encoder, rate=self._encoding.rate)
-        assert isinstance(stream, VideoStream)
         size = self._printer.size(rgb.shape[1], rgb.shape[0])
-        self._encoding.configure(stream.codec_context, *size)
-        self._stream = stream
-        return stream
+        self._stream = self._encoding.add_stream(self._output, *size)
+        return self._stream
 
     def _unwritable(self, error: Exception) -> TalkheadError:
         if isinstance(error, BrokenPipeError):
@@ -115,8 +103,8 @@ class StreamWriter:
                 raise self._unwritable(trouble) from trouble
 
 
-def streamed(path: Path) -> Streamed:
-    """The growing kind of output that a path asks for."""
+def streamed(path: Path) -> tuple[str, dict[str, str]]:
+    """The growing kind of output that a path asks for, see `STREAMED`."""
     suffix = path.suffix.lower()
     if suffix not in STREAMED:
         raise TalkheadError(

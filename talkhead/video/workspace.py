@@ -14,15 +14,7 @@ from pathlib import Path
 from talkhead.errors import TalkheadError
 from talkhead.io.atomic import fitting_name, write_text
 from talkhead.io.owned import OwnedFolder, delete_own, read_own
-from talkhead.video.segment import (
-    HEADER,
-    CodedFrame,
-    Segment,
-    Summary,
-    check_segment,
-    packets,
-    segment_times,
-)
+from talkhead.video.segment import HEADER, CodedFrame, Segment, Summary, check_segment, packets
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +35,7 @@ class Timing:
     second:  the frame after the first; equal to it when there is only one.
     count:   number of frames.
     reorder: how many frames at most are coded before a frame that is shown earlier than they are.
+    size:    coded width and height.
     """
 
     first: int
@@ -50,6 +43,7 @@ class Timing:
     last: int
     count: int
     reorder: int
+    size: tuple[int, int]
 
 
 class Workspace:
@@ -153,14 +147,15 @@ class Workspace:
         earliest: list[int] = []
         last, count, reorder = 0, 0, 0
         for path in self._segments:
-            coded = segment_times(path)
+            with path.open("rb") as file:
+                coded = [pts for pts, _, _ in packets(file)]
             shown = {pts: rank for rank, pts in enumerate(sorted(coded))}
             reorder = max([reorder, *(index - shown[pts] for index, pts in enumerate(coded))])
             earliest = sorted([*earliest, *coded])[:2]
             last, count = max(coded), count + len(coded)
-        if not count:
+        if self.size is None:
             raise TalkheadError(f"nothing was rendered for {self._output}: no frame was written")
-        return Timing(earliest[0], earliest[-1], last, count, reorder)
+        return Timing(earliest[0], earliest[-1], last, count, reorder, self.size)
 
     def remove(self) -> None:
         """Delete the folder and what we put into it, and let go of the output."""

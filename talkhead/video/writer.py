@@ -218,7 +218,11 @@ class VideoWriter:
             self._workspace.release()
             return
         with held_off():
-            self._keep_segment()
+            try:
+                with explained(self.path, self.frames_done):
+                    self._end_segment()
+            except TalkheadError as error:
+                log.debug("the last segment is lost: %s", error)
             if self.frames_done == 0:
                 self._workspace.remove()
                 return
@@ -228,14 +232,6 @@ class VideoWriter:
             self.frames_done,
             self._workspace.folder,
         )
-
-    def _keep_segment(self) -> None:
-        """Bring the open segment to its end if that can be done."""
-        try:
-            with explained(self.path, self.frames_done):
-                self._end_segment()
-        except TalkheadError as error:
-            log.debug("the last segment is lost: %s", error)
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -11,12 +11,12 @@ from media import frame_seconds, frames_of, make_clip, make_pictures
 from rendering import CENTRED, settings
 
 from talkhead.animation.animator import Animator
-from talkhead.animation.driving import VideoMotion, find_anchor
+from talkhead.animation.driving import VideoMotion, find_anchor, open_driving
 from talkhead.errors import TalkheadError
 from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
 from talkhead.motion.template import load_motion
-from talkhead.video import VideoWriter
+from talkhead.video import VideoReader, VideoWriter
 
 
 def test_numbered_anchor_is_that_frame(engine: Engine, tmp_path: Path) -> None:
@@ -37,6 +37,17 @@ def test_anchor_beyond_the_end_says_how_many_frames_there_are(
     driving = make_clip(tmp_path / "drive.mp4", frames=5)
     with pytest.raises(TalkheadError, match="5 frames"):
         Animator(engine)(portrait, driving, tmp_path / "out.mp4", settings(anchor="5"))
+
+
+def test_a_folder_of_one_picture_is_refused_and_its_reader_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_pictures(tmp_path / "one", 1)
+    closed: list[Path] = []
+    monkeypatch.setattr(VideoReader, "close", lambda reader: closed.append(reader.path))
+    with pytest.raises(TalkheadError, match="holds one picture, which does not move"):
+        open_driving(folder, CENTRED)
+    assert closed == [folder]
 
 
 def test_recorded_motion_gives_the_same_video_without_the_pictures(

@@ -18,7 +18,7 @@ import pytest
 from media import frame_seconds, make_clip, moving_picture
 from rendering import CENTRED
 
-from talkhead.animation.live import FileReader, LiveAnimator
+from talkhead.animation.live import LiveAnimator
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import DroppingPrefetcher
 from talkhead.errors import TalkheadError
@@ -110,9 +110,7 @@ def test_missing_camera_or_driver_is_one_sentence() -> None:
 def test_live_result_equals_the_files(engine: Engine, portrait: Path, tmp_path: Path) -> None:
     """Frame by frame the same pictures as `reenact`, up to the encoder's loss."""
     clip = make_clip(tmp_path / "drive.mp4", frames=6, audio=False)
-    report = LiveAnimator([portrait], FileReader(clip, CENTRED), engine, CENTRED).run(
-        tmp_path / "a.mkv"
-    )
+    report = LiveAnimator([portrait], VideoReader(clip), engine, CENTRED).run(tmp_path / "a.mkv")
     assert (report.frames, report.left_out, report.faceless) == (6, 0, 0)
     assert 0 < report.latency_ms <= report.latency_p95_ms
     from talkhead.animation.animator import Animator
@@ -172,7 +170,7 @@ def test_sound_that_is_wanted_and_lost_is_told(
     wish = replace(CENTRED, sound=sound)
     with clip.open("rb") as pipe:
         LiveAnimator([portrait], open_pipe(pipe), engine, wish)
-    LiveAnimator([portrait], FileReader(clip, wish), engine, wish)
+    LiveAnimator([portrait], VideoReader(clip), engine, wish)
     assert caplog.text.count("sound is left out") == (2 if sound else 0)
 
 

@@ -67,9 +67,10 @@ def test_files_are_made_once_and_again_when_the_clip_changes(
     assert made == [clip]
     os.utime(clip, (1, 1))
     make_landmarks([clip], folder)
-    landmark_file(folder, clip).write_bytes(b"cut off")
-    make_landmarks([clip], folder)
-    assert made == [clip] * 3
+    for damage in (b"cut off", b"PK\x03\x04cut off"):
+        landmark_file(folder, clip).write_bytes(damage)
+        make_landmarks([clip], folder)
+    assert made == [clip] * 4
 
 
 def test_pictures_share_one_file_that_the_portraits_are_read_with(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from talkhead.errors import TalkheadError
 from talkhead.faces.choice import NoFaceError
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framed, Framer, SteadyCrop, face_crop
-from talkhead.faces.landmarker import Look
 from talkhead.faces.regions import Region, region_of_points
 from talkhead.faces.tracker import FaceTracker
 from talkhead.io.image import read_image
@@ -72,7 +71,7 @@ class Stage:
         self.searches += 1
         return [region_of_points(face.points) for face in self.people]
 
-    def look(self, rgb: np.ndarray, regions: Sequence[Region]) -> list[Look]:
+    def look(self, rgb: np.ndarray, regions: Sequence[Region]) -> list[Face]:
         looks = []
         for region in regions:
             near = [
@@ -86,7 +85,7 @@ class Stage:
                 default=None,
             )
             points = self._mesh * np.float32(SIZE) if best is None else best.points
-            looks.append(Look(points, 0.0 if best is None else 0.99))
+            looks.append(Face(points, 0.0 if best is None else 0.99))
         return looks
 
 

@@ -15,7 +15,7 @@ from toys import CODEBOOK, SIZE, mesh
 
 from talkhead.config import MeshConfig
 from talkhead.faces.crop_mesh import crop_meshes
-from talkhead.faces.landmarker import Landmarker, Look
+from talkhead.faces.landmarker import Landmarker
 from talkhead.faces.regions import Region
 from talkhead.inference.engine import Engine
 from talkhead.models import build
@@ -25,7 +25,7 @@ from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, mesh_motion, re
 from talkhead.motion.mesh_transfer import MeshTransfer, align
 from talkhead.motion.smoothing import Smoother
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import NOWHERE, Keypoints, known
+from talkhead.structs import NOWHERE, Face, Keypoints, known
 from talkhead.topology import (
     HEAD_GROUPS,
     INNER_LIPS,
@@ -93,8 +93,8 @@ def test_around_lids_and_lips_a_refined_deformation_is_that_of_the_mesh() -> Non
     source = torch.full((1, MESH_POINTS, 2), 0.8)
     source[:, list(LEFT_EYE)] = 0.0
     driving = source.clone()
-    driving[:, list(LEFT_EYE), 1] += 0.02  # a third of a place of the coarse grid: a lid
-    still = identity_grid(16, 16)[None]
+    driving[:, list(LEFT_EYE), 1] += 0.02  # a lid, less than a place of the coarse grid
+    still = identity_grid(64, 64)[None]
     refined = refine(still, Keypoints(source, None, source), Keypoints(driving, None, driving), 65)
     moved = refined - identity_grid(65, 65)
     assert torch.allclose(moved[0, 32, 32], torch.tensor([0.0, -0.02]), atol=1e-3)
@@ -253,8 +253,8 @@ class OnlySeesLight:
     def __init__(self, points: np.ndarray) -> None:
         self._points = points
 
-    def look_each(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> list[Look]:
-        return [Look(self._points[:468], float(rgb.mean() > 128)) for rgb in pictures]
+    def look_each(self, pictures: Sequence[np.ndarray], regions: Sequence[Region]) -> list[Face]:
+        return [Face(self._points[:468], float(rgb.mean() > 128)) for rgb in pictures]
 
     def refine(self, pictures: Sequence[np.ndarray], regions: object) -> list[np.ndarray]:
         return [self._points for _ in pictures]

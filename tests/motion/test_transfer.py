@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from talkhead.errors import TalkheadError
-from talkhead.motion.anchor import AnchorSearch
+from talkhead.motion.anchor import closest_frame
 from talkhead.motion.smoothing import Smoother
 from talkhead.motion.transfer import Transfer, hull_area, movement_scale
 from talkhead.structs import Keypoints
@@ -96,25 +96,17 @@ def test_a_mode_that_nobody_knows_is_refused():
 def test_the_closest_pose_is_found_whatever_its_place_and_size():
     value = DRIVING.value.clone()
     value[4] = SOURCE.value[0] * 0.3 + torch.tensor([0.4, -0.2])
-    search = AnchorSearch(SOURCE)
-    search.update(Keypoints(value))
-    assert search.best == 4
+    assert closest_frame(SOURCE, Keypoints(value)) == 4
 
 
-def test_a_streamed_search_counts_over_batches_and_skips_broken_frames():
+def test_the_search_for_an_anchor_skips_broken_frames():
     value = DRIVING.value.clone()
     value[0] = torch.nan
     value[1] = 0.0
     value[5] = SOURCE.value[0]
-    search = AnchorSearch(SOURCE)
-    search.update(Keypoints(value[:2]))
-    with pytest.raises(TalkheadError, match="--anchor"):
-        _ = search.best
-    for start in (2, 4):
-        search.update(Keypoints(value[start : start + 2], DRIVING.jacobian[start : start + 2]))
-    assert search.best == 5
-    assert torch.equal(search.keypoints.value[0], SOURCE.value[0])
-    assert search.keypoints.jacobian.shape == (1, 10, 2, 2)
+    with pytest.raises(TalkheadError, match=r"no driving frame can serve .* --anchor"):
+        closest_frame(SOURCE, Keypoints(value[:2]))
+    assert closest_frame(SOURCE, Keypoints(value, DRIVING.jacobian)) == 5
 
 
 def noisy_still(frames: int) -> Keypoints:

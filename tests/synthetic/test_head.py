@@ -9,15 +9,8 @@ import pytest
 
 from talkhead.errors import TalkheadError
 from talkhead.faces.finder import FaceFinder
-from talkhead.synthetic.head import (
-    KEYPOINTS,
-    Expression,
-    Head,
-    Identity,
-    Pose,
-    Rendering,
-    Scene,
-)
+from talkhead.synthetic.head import KEYPOINTS, Head, Rendering
+from talkhead.synthetic.looks import Expression, Identity, Pose, Scene
 
 SIZE = 128
 

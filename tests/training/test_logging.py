@@ -12,14 +12,7 @@ import numpy as np
 import pytest
 
 from talkhead.cli.console import CurrentStderr
-from talkhead.training.loop.logging import (
-    LiveScreen,
-    PlainScreen,
-    RunLog,
-    TrainingProgress,
-    choose_screen,
-    clock,
-)
+from talkhead.training.loop.logging import RunLog, TrainingProgress, clock, open_screen
 
 
 def progress(step: int, pixel: float = 0.25) -> TrainingProgress:
@@ -46,9 +39,9 @@ def test_a_moment_tells_progress_speed_and_time_left() -> None:
 def test_lines_for_logs_have_every_term_and_do_not_come_too_often(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    screen = PlainScreen()
-    screen.show(progress(1))
-    screen.show(progress(2))
+    with open_screen(quiet=False) as show:
+        show(progress(1))
+        show(progress(2))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "loss 0.7500 (pixel 0.2500 motion_code 0.5000)" in lines[0]
@@ -62,21 +55,21 @@ def test_the_live_table_shows_the_latest_moment_and_messages_above_it(
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", terminal)
-    screen = choose_screen(quiet=False)
-    assert isinstance(screen, LiveScreen)
-    screen.show(progress(8, pixel=0.125))
-    logger = logging.Logger("test")
-    logger.addHandler(CurrentStderr())
-    logger.warning("skipped a clip")  # goes through the table's own console
-    screen.close()
+    with open_screen(quiet=False) as show:
+        show(progress(8, pixel=0.125))
+        logger = logging.Logger("test")
+        logger.addHandler(CurrentStderr())
+        logger.warning("skipped a clip")  # goes through the table's own console
     shown = terminal.getvalue()
     assert "step 8/100" in shown
     assert "0.1250" in shown
     assert shown.index("skipped a clip") < shown.rindex("step 8/100")
 
 
-def test_quiet_and_files_get_no_table() -> None:
-    assert not isinstance(choose_screen(quiet=True), LiveScreen | PlainScreen)
+def test_who_wants_quiet_sees_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_screen(quiet=True) as show:
+        show(progress(1))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_diary_takes_back_what_comes_after_the_step_that_is_resumed(tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,15 +37,6 @@ class Change:
     offset: Tensor
     gamma: Tensor
     moves: bool
-
-    def to(self, device: torch.device) -> Change:
-        """The same on a device."""
-        moved: dict[str, Any] = {
-            each.name: value.to(device)
-            for each in fields(self)
-            if isinstance(value := getattr(self, each.name), Tensor)
-        }
-        return replace(self, **moved)
 
 
 def draw(rng: np.random.Generator, how: Augmentation) -> dict[str, np.ndarray]:
@@ -95,11 +85,6 @@ def stack(numbers: list[dict[str, np.ndarray]], how: Augmentation) -> Change:
     spline = floats.pop("bend")
     moves = any((how.rotation, how.scale, how.stretch, how.shift, how.bend))
     return Change(**floats, bend=spline if how.bend else None, moves=moves)
-
-
-def as_images(pixels: Tensor) -> Tensor:
-    """Pixels uint8 (B, 2, S, S, 3) as images (B, 2, 3, S, S) in [0, 1]."""
-    return pixels.permute(0, 1, 4, 2, 3).float() / 255
 
 
 def move(images: Tensor, change: Change) -> Tensor:

@@ -6,17 +6,16 @@ pairs with the same changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from talkhead.data.landmarks import MESH
-from talkhead.structs import NOWHERE
+from talkhead.structs import NOWHERE, map_tensors
 from talkhead.training.data import augment
 from talkhead.training.data.augment import Change
 from talkhead.training.data.library import Library
@@ -25,8 +24,6 @@ from talkhead.training.data.pairs import Pair, Pairs
 from talkhead.training.data.prefetch import in_processes, in_threads
 from talkhead.training.data.random_warp import RandomWarp, draw_warp, stack_warps
 from talkhead.training.recipes.recipe import Recipe
-
-Whole = TypeVar("Whole", "Batch", "Draw")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Batch:
 
     def __getitem__(self, items: slice) -> Batch:
         """A part of the batch."""
-        return _with_each(self, lambda part: part[items])
+        return map_tensors(self, lambda tensor: tensor[items])
 
 
 @dataclass(frozen=True)
@@ -75,11 +72,11 @@ class Draw:
 
     def to(self, device: torch.device) -> Draw:
         """The same on a device."""
-        return _with_each(self, lambda part: part.to(device))
+        return map_tensors(self, lambda tensor: tensor.to(device))
 
     def finish(self) -> Batch:
         """Change the pixels, where they are."""
-        images = augment.as_images(self.pixels)
+        images = self.pixels.permute(0, 1, 4, 2, 3).float() / 255
         images = augment.recolour(augment.move(images, self.change), self.change)
         return Batch(
             source=images[:, 0].contiguous(memory_format=torch.channels_last),
@@ -102,6 +99,7 @@ class Item:
     warp: np.ndarray
 
 
+@dataclass(eq=False)
 class Batches:
     """Draws and prepares the batches of one process.
 
@@ -113,30 +111,20 @@ class Batches:
     device:  where batches are wanted; their pixels are changed there.
     """
 
-    def __init__(
-        self,
-        library: Library,
-        recipe: Recipe,
-        *,
-        size: int,
-        seed: int,
-        flow_size: int | None = None,
-        portraits: Library | None = None,
-        share: tuple[int, int] = (0, 1),
-        mirror: Tensor | None = None,
-        workers: int = 1,
-        device: torch.device | None = None,
-    ) -> None:
-        self.library = library
-        self.recipe = recipe
-        self.size = size
-        self.seed = seed
-        self.flow_size = flow_size
-        self.pairs = Pairs(library, portraits, recipe.augmentation)
-        self.share = share
-        self.mirror = torch.arange(MESH) if mirror is None else mirror
-        self.workers = workers
-        self.device = device or torch.device("cpu")
+    library: Library
+    recipe: Recipe
+    _: KW_ONLY
+    size: int
+    seed: int
+    flow_size: int | None = None
+    portraits: Library | None = None
+    share: tuple[int, int] = (0, 1)
+    mirror: Tensor | None = None
+    workers: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        self.pairs = Pairs(self.library, self.portraits, self.recipe.augmentation)
 
     def stream(self, step: int) -> Generator[Batch, None, None]:
         """The batches from a step on, endlessly; workers run ahead.
@@ -179,23 +167,13 @@ class Batches:
         has_landmarks = torch.tensor([each is not None for each in known])
         nothing = np.zeros((2, MESH, 2), np.float32)
         points = np.stack([nothing if each is None else each[..., :2] for each in known])
-        landmarks = torch.from_numpy(points) * (
-            self.size / (self.size - 1)
-        )  # edges to pixel centres
-        landmarks = augment.move_points(landmarks, change, self.mirror)
-        landmarks = torch.where(
-            has_landmarks[:, None, None, None], landmarks, torch.tensor(NOWHERE)
-        )
+        centred = torch.from_numpy(points) * (self.size / (self.size - 1))  # edges to pixel centres
+        mirror = torch.arange(MESH) if self.mirror is None else self.mirror
+        landmarks = augment.move_points(centred, change, mirror)
+        landmarks = torch.where(has_landmarks[:, None, None, None], landmarks, NOWHERE)
         warp = stack_warps([item.warp for item in items], how.equivariance_kernel)
         draw = Draw(pixels, landmarks, has_landmarks, change, warp)
         if self.flow_size is None:
             return draw
         flow, confidence = optical_flow(pixels, change, self.flow_size)
         return replace(draw, flow=flow, confidence=confidence)
-
-
-def _with_each(whole: Whole, change: Callable[[Any], Any]) -> Whole:
-    """A batch or a draw with every part changed that is a tensor or holds some."""
-    values = {each.name: getattr(whole, each.name) for each in fields(whole)}
-    held = {k: v for k, v in values.items() if isinstance(v, Tensor | RandomWarp | Change)}
-    return replace(whole, **{name: change(part) for name, part in held.items()})

@@ -21,29 +21,22 @@ from talkhead.video.clip import read_frames
 class ArrayFrames:
     """Decoded frames in memory, or mapped from a file."""
 
-    def __init__(self, pixels: np.ndarray) -> None:
+    def __init__(self, pixels: np.ndarray | Tensor) -> None:
         self.pixels = pixels
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def take(self, indices: Sequence[int]) -> Tensor:
-        """Frames (n, S, S, 3) by number."""
-        return torch.from_numpy(self.pixels[list(indices)])
+        """Frames (n, S, S, 3) by number, where they are."""
+        return torch.as_tensor(self.pixels[list(indices)])
 
 
-class DeviceFrames:
+class DeviceFrames(ArrayFrames):
     """Decoded frames on the GPU."""
 
     def __init__(self, pixels: np.ndarray, device: torch.device) -> None:
-        self.pixels = torch.from_numpy(pixels).to(device)
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def take(self, indices: Sequence[int]) -> Tensor:
-        """Frames (n, S, S, 3) by number, on the GPU."""
-        return self.pixels[list(indices)]
+        super().__init__(torch.from_numpy(pixels).to(device))
 
 
 class IndexedFrames:
@@ -95,7 +88,7 @@ class StreamedFrames:
         return torch.from_numpy(np.stack(frames))
 
 
-Frames = ArrayFrames | DeviceFrames | IndexedFrames | StreamedFrames  # uint8 RGB, S x S
+Frames = ArrayFrames | IndexedFrames | StreamedFrames  # uint8 RGB, S x S
 
 
 def frames_on_demand(clip: Clip, size: int) -> IndexedFrames | StreamedFrames:

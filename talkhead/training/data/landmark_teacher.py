@@ -17,7 +17,7 @@ from torch import Tensor
 
 from talkhead.models.grid import matmul_2x2
 from talkhead.models.mesh import MeshKeypoints
-from talkhead.structs import Keypoints
+from talkhead.structs import Keypoints, map_tensors
 from talkhead.topology import CHIN, FOREHEAD, LOWER_LIDS, LOWER_LIP, UPPER_LIDS, UPPER_LIP
 
 # Where further keypoints begin that no landmark teaches, in face heights from the mean face's
@@ -58,13 +58,7 @@ class LandmarkTeacher(MeshKeypoints):
 
     def to(self, device: torch.device) -> LandmarkTeacher:
         """The same on a device."""
-        return LandmarkTeacher(
-            self.offsets.to(device),
-            self.points.to(device),
-            self.neighbours.to(device),
-            self.weights.to(device),
-            self.triangles.to(device),
-        )
+        return map_tensors(self, lambda tensor: tensor.to(device))
 
 
 def openings(meshes: np.ndarray) -> np.ndarray:

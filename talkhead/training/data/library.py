@@ -23,7 +23,7 @@ from talkhead.data.clips import (
     warn_about,
 )
 from talkhead.data.meshes import Meshes
-from talkhead.errors import TalkheadError
+from talkhead.errors import TalkheadError, disk_explained
 from talkhead.faces.crop import cut_centre
 from talkhead.io.atomic import atomic_path
 from talkhead.progress import Progress
@@ -190,15 +190,11 @@ def _from_disk(clip: Clip, size: int, folder: Path) -> np.ndarray:
     file = folder / f"{path.stem[:40]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
     if not file.is_file():
         pixels = read_clip(clip, size)
-        try:
+        what, advice = f"cannot keep frames in {folder}", "make room or leave out --cache"
+        with disk_explained(what, advice, OutOfDisk):
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_path(file) as partial:
                 np.save(partial, pixels)
-        except OSError as error:
-            raise OutOfDisk(
-                f"cannot keep frames in {folder} ({error.strerror or error}); make room or leave "
-                "out --cache"
-            ) from error
     return np.load(file, mmap_mode="r")
 
 

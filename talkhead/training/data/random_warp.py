@@ -46,13 +46,6 @@ class RandomWarp:
         size = (images.shape[-2], images.shape[-1])
         return warp(images, reflect(resize_grid(moved, size)))
 
-    def __getitem__(self, items: slice) -> RandomWarp:
-        return RandomWarp(self.affine[items], self.weights[items], self.kernel)
-
-    def to(self, device: torch.device) -> RandomWarp:
-        """The same on a device."""
-        return RandomWarp(self.affine.to(device), self.weights.to(device), self.kernel)
-
 
 def bend(points: Tensor, weights: Tensor, kernel: Kernel) -> Tensor:
     """A spline (B, 25) at points (B, n, 2): (B, n, 1), to be added to both x and y."""

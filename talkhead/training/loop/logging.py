@@ -6,19 +6,19 @@ import json
 import logging
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from talkhead.errors import TalkheadError, told
+from talkhead.errors import TalkheadError, disk_explained, told
 from talkhead.io.atomic import write_text
 from talkhead.schema import fitting, read_json
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.console import Group
-    from rich.live import Live
 
 log = logging.getLogger(__name__)
 
@@ -52,61 +52,54 @@ class TrainingProgress:
         )
 
 
+Show = Callable[[TrainingProgress], None]
+
+
 def clock(seconds: float) -> str:
     """3725 -> 1:02:05."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
 
 
-class Screen:
-    """Where people look. This one shows nothing: for --quiet, and all processes but the first."""
+@contextmanager
+def open_screen(quiet: bool) -> Iterator[Show]:
+    """Where people look: a table that is drawn anew on a terminal, lines now and then in a file.
 
-    def show(self, progress: TrainingProgress) -> None:
-        """Show how the run is going."""
-
-    def close(self) -> None:
-        """Show nothing more."""
-
-
-class LiveScreen(Screen):
-    """A table on the terminal that is drawn anew."""
-
-    def __init__(self) -> None:
+    quiet: nothing is shown: for --quiet, and all processes but the first.
+    """
+    if quiet:
+        yield lambda progress: None
+    elif sys.stderr.isatty():
         from rich.console import Console
         from rich.live import Live
 
-        self._live: Live = Live(console=Console(stderr=True), refresh_per_second=2)
-        self._live.start()
-
-    def show(self, progress: TrainingProgress) -> None:
-        """Draw the table anew."""
-        self._live.update(self._page(progress))
-
-    def _page(self, progress: TrainingProgress) -> Group:
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(show_header=False)
-        table.add_row("loss", f"{sum(progress.terms.values()):.4f}")
-        for name, value in progress.terms.items():
-            table.add_row(f"  {name}", f"{value:.4f}")
-        for name, text in progress.notes.items():
-            table.add_row(name, text)
-        return Group(Text(progress.title()), table)
-
-    def close(self) -> None:
-        """Leave the last table on the terminal."""
-        self._live.stop()
+        with Live(console=Console(stderr=True), refresh_per_second=2) as live:
+            yield lambda progress: live.update(_table(progress))  # the last one stays
+    else:
+        yield Lines()
 
 
-class PlainScreen(Screen):
+def _table(progress: TrainingProgress) -> Group:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False)
+    table.add_row("loss", f"{sum(progress.terms.values()):.4f}")
+    for name, value in progress.terms.items():
+        table.add_row(f"  {name}", f"{value:.4f}")
+    for name, text in progress.notes.items():
+        table.add_row(name, text)
+    return Group(Text(progress.title()), table)
+
+
+class Lines:
     """A line now and then, for logs."""
 
     def __init__(self) -> None:
         self._shown = -PLAIN_SECONDS
 
-    def show(self, progress: TrainingProgress) -> None:
+    def __call__(self, progress: TrainingProgress) -> None:
         """Print a line, unless one was printed a moment ago."""
         now = time.monotonic()
         if now - self._shown < PLAIN_SECONDS:
@@ -120,21 +113,10 @@ class PlainScreen(Screen):
             print(line, file=sys.stderr, flush=True)
 
 
-def choose_screen(quiet: bool) -> Screen:
-    """A live table where somebody looks, lines where it is a file."""
-    if quiet:
-        return Screen()
-    return LiveScreen() if sys.stderr.isatty() else PlainScreen()
-
-
 def write_run_file(path: Path, text: str) -> None:
     """Write a small file of a run, whole or not at all. Raises TalkheadError for a full disk."""
-    try:
+    with disk_explained(f"cannot write {path}", "make room and go on with --resume"):
         write_text(path, text)
-    except OSError as error:
-        raise TalkheadError(
-            f"cannot write {path} ({error.strerror}); make room and go on with --resume"
-        ) from error
 
 
 def _step(entry: Any) -> int:
@@ -151,6 +133,8 @@ def _damaged(path: Path, error: Exception) -> TalkheadError:
 
 class RunLog:
     """The files of a run, `run.json` and `losses.jsonl`; TensorBoard's too where it is installed.
+
+    facts: what stays the same during a run; paths are written as texts.
 
     `run.json` says what the run is and where it stands, `losses.jsonl` how it went.
 
@@ -194,25 +178,23 @@ class RunLog:
     def add(self, progress: TrainingProgress) -> None:
         """Write one report."""
         line = {"step": progress.done, "seconds": round(progress.seconds, 1), **progress.terms}
-        try:
-            with (self.folder / LOSSES).open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise TalkheadError(
-                f"cannot write to {self.folder} ({error.strerror}); make room and go on from the "
-                "last checkpoint with --resume"
-            ) from error
-        if self._board is not None:
-            for name, value in progress.terms.items():
-                self._board.add_scalar(f"loss/{name}", value, progress.done)
-            self._board.add_scalar("images per second", 2 * progress.pairs, progress.done)
+        advice = "make room and go on from the last checkpoint with --resume"
+        what = f"cannot write to {self.folder}"
+        with disk_explained(what, advice), (self.folder / LOSSES).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        losses = {f"loss/{name}": value for name, value in progress.terms.items()}
+        self._draw({**losses, "images per second": 2 * progress.pairs}, progress.done)
 
     def add_validation(self, step: int, values: dict[str, float]) -> None:
         """Remember what validation found."""
         self.validations.append({"step": step, **values})
+        self._draw({f"validation/{name}": value for name, value in values.items()}, step)
+
+    def _draw(self, values: dict[str, float], step: int) -> None:
+        """Show numbers in TensorBoard."""
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(f"validation/{name}", value, step)
+                self._board.add_scalar(name, value, step)
 
     def add_picture(self, step: int, picture: np.ndarray) -> None:
         """Show rgb uint8 (H, W, 3) in TensorBoard."""
@@ -229,7 +211,7 @@ class RunLog:
             **more,
             "validations": self.validations,
         }
-        write_run_file(self.folder / RUN, json.dumps(content, indent=2) + "\n")
+        write_run_file(self.folder / RUN, json.dumps(content, indent=2, default=str) + "\n")
 
     def close(self) -> None:
         """Complete TensorBoard's files."""

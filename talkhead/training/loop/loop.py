@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
-from talkhead.interrupts import ENDING, Interrupted
-from talkhead.training.data.batches import Batches
-from talkhead.training.loop.logging import Screen, TrainingProgress
+from talkhead.interrupts import Interrupted, handlers_kept
+from talkhead.training.data.batches import Batch, Batches
+from talkhead.training.loop.logging import Show, TrainingProgress
 from talkhead.training.loop.run_files import RunSaver
 from talkhead.training.loop.state import WEIGHTS
 from talkhead.training.loop.trainer import Diverged, Trainer
 from talkhead.training.loop.validation import Score
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When to stop and when to pause: in steps and minutes; minutes replace steps."""
-
-    steps: int
-    minutes: float | None
-    validate_steps: int
-    save_minutes: float
-    report_steps: int
+from talkhead.training.options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -66,23 +55,16 @@ class Stop:
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Catch the signals while the loop runs; only the main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in ENDING}
-        before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+        with handlers_kept() as before:
 
-        def note(number: int, frame: object) -> None:
-            self.wanted, self.number = True, number
-            signal.signal(number, before[signal.Signals(number)])
+            def note(number: int, frame: object) -> None:
+                self.wanted, self.number = True, number
+                signal.signal(number, before[number])
 
-        for number in before:
-            signal.signal(number, note)
-        try:
-            yield
-        finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                if handler not in (None, signal.SIG_IGN):
+                    signal.signal(number, note)
+            yield
 
 
 class RunningMeans:
@@ -105,24 +87,13 @@ class RunningMeans:
         return means
 
 
-class Clock:
-    """Time spent in the loop, before an interruption included."""
-
-    def __init__(self, seconds: float) -> None:
-        self._start = time.monotonic() - seconds
-
-    @property
-    def seconds(self) -> float:
-        """Spent so far."""
-        return time.monotonic() - self._start
-
-
 def run_loop(
     trainer: Trainer,
     batches: Batches,
-    limits: Limits,
+    options: TrainOptions,
+    steps: int,
     saver: RunSaver | None,
-    screen: Screen,
+    screen: AbstractContextManager[Show],
     *,
     first: int,
     seconds: float,
@@ -130,137 +101,143 @@ def run_loop(
 ) -> Outcome:
     """Train from step `first` to the end; `seconds` were spent before it.
 
+    The end is after `steps`, or after the minutes of the options, which replace them.
     `finish` is called by the process that saves, when all steps are done, before the last saving.
 
     Ctrl-C saves and raises KeyboardInterrupt. So does, where it can, what goes wrong with data,
     memory or disk: then the TalkheadError is raised after saving.
     """
-    stop, reporter = Stop(), Reporter(trainer, limits, saver, screen, first, Clock(seconds))
-    clock, device = reporter.clock, trainer.compute.device
-    stream, step, saved = batches.stream(first), first, clock.seconds
+    stop = Stop()
+    with screen as show, closing(batches.stream(first)) as stream:
+        reporter = Reporter(trainer, options, steps, saver, show, first, seconds)
+        if saver:
+            saver.run_log.write(first, seconds)
+        try:
+            with stop.watch(), trainer.explain_memory():
+                _learn(reporter, stream, stop)
+            reporter.report()
+        except TalkheadError as error:
+            if saver and reporter.step > first and not isinstance(error, Diverged):
+                with suppress(TalkheadError):
+                    saver.save(reporter.step, reporter.seconds)
+            raise
     if saver:
-        saver.run_log.write(first, seconds)
-    try:
-        with stop.watch(), trainer.explain_memory():
-            while (progress := share_done(trainer, limits, step, clock)) < 1:
-                terms = trainer.train_step(next(stream), step, progress)
-                step += 1
-                reporter.add(terms, step)
-                if saver and step % limits.validate_steps == 0:
-                    saver.validate(step)
-                if saver and clock.seconds - saved > 60 * limits.save_minutes:
-                    saver.save(step, clock.seconds)
-                    saved = clock.seconds
-                if trainer.processes.any(stop.wanted, device):
-                    stop.wanted = True
-                    break
-        reporter.report(step)
-    except TalkheadError as error:
-        if saver and step > first and not isinstance(error, Diverged):
-            with suppress(TalkheadError):
-                saver.save(step, clock.seconds)
-        raise
-    finally:
-        stream.close()
-        screen.close()
-    if saver:
-        end_run(trainer, saver, None if stop.wanted else finish, stop.wanted, step, clock)
+        end_run(saver, reporter, None if stop.wanted else finish, stop.wanted)
     if stop.wanted:
         raise KeyboardInterrupt if stop.number is None else Interrupted(stop.number)
-    pairs = (step - first) * trainer.recipe.batch_size
+    pairs = (reporter.step - first) * trainer.recipe.batch_size
     return Outcome(
         weights=str(saver.folder / WEIGHTS) if saver else "",
-        steps=step,
-        seconds=clock.seconds,
-        pairs_per_second=pairs / max(clock.seconds - seconds, 1e-9),
+        steps=reporter.step,
+        seconds=reporter.seconds,
+        pairs_per_second=pairs / max(reporter.seconds - seconds, 1e-9),
         skipped=trainer.skipped,
-        losses=reporter.latest(),
+        losses=reporter.losses,
         score=saver.score if saver else None,
     )
 
 
+def _learn(reporter: Reporter, batches: Iterator[Batch], stop: Stop) -> None:
+    """Step after step, until the end of the run or until it is to stop in any process."""
+    trainer, options, saver = reporter.trainer, reporter.options, reporter.saver
+    saved = reporter.seconds
+    while (progress := reporter.share_done()) < 1:
+        reporter.add(trainer.train_step(next(batches), reporter.step, progress))
+        if saver and reporter.step % options.validate_steps == 0:
+            saver.validate(reporter.step)
+        if saver and reporter.seconds - saved > 60 * options.save_minutes:
+            saver.save(reporter.step, reporter.seconds)
+            saved = reporter.seconds
+        if trainer.processes.any(stop.wanted, trainer.compute.device):
+            stop.wanted = True
+            break
+
+
 def end_run(
-    trainer: Trainer,
-    saver: RunSaver,
-    finish: Callable[[], None] | None,
-    stopped: bool,
-    step: int,
-    clock: Clock,
+    saver: RunSaver, reporter: Reporter, finish: Callable[[], None] | None, stopped: bool
 ) -> None:
     """Save the run; one that came to its end is finished, validated and saved once more."""
+    step = reporter.step
     if not stopped and finish is None:
         saver.validate(step)
-    saver.save(step, clock.seconds)  # before the end changes anything: safe, whatever comes
+    saver.save(step, reporter.seconds)  # before the end changes anything: safe, whatever comes
     if finish is not None:
-        with trainer.explain_memory():
+        with saver.trainer.explain_memory():
             finish()
-        saver.forget()
-        saver.validate(step)
-        saver.save_finished(step, clock.seconds)
+        saver.validate(step, anew=True)
+        saver.save_finished(step, reporter.seconds)
     saver.run_log.close()
 
 
-def share_done(trainer: Trainer, limits: Limits, step: int, clock: Clock) -> float:
-    """How much of the run is done, from 0 to 1, equal in all processes."""
-    if limits.minutes is None:
-        return step / limits.steps
-    own = torch.tensor(clock.seconds / (60 * limits.minutes), device=trainer.compute.device)
-    return float(trainer.processes.mean(own).item())
-
-
 class Reporter:
-    """Means of the loss terms, shown and remembered every few steps."""
+    """How far a run is, and the means of its loss terms, shown and remembered every few steps.
+
+    step: how many steps are done. losses: the means of the last ones.
+    """
 
     def __init__(
         self,
         trainer: Trainer,
-        limits: Limits,
+        options: TrainOptions,
+        steps: int,
         saver: RunSaver | None,
-        screen: Screen,
+        show: Show,
         first: int,
-        clock: Clock,
+        seconds: float,
     ) -> None:
-        self.trainer, self.limits, self.saver, self.screen = trainer, limits, saver, screen
-        self.clock = clock
+        self.trainer, self.options, self.steps = trainer, options, steps
+        self.saver, self._show = saver, show
+        self.losses: dict[str, float] = {}
         self._means = RunningMeans()
-        self._losses: dict[str, float] = {}
-        self._step, self._seconds = first, clock.seconds
+        self._start = time.monotonic() - seconds
+        self.step = first
+        self._reported, self._seconds = first, seconds
 
-    def add(self, terms: dict[str, Tensor], step: int) -> None:
-        """Count the terms of a step; report if it is time."""
+    @property
+    def seconds(self) -> float:
+        """Time spent in the loop so far, before an interruption included."""
+        return time.monotonic() - self._start
+
+    def share_done(self) -> float:
+        """How much of the run is done, from 0 to 1, equal in all processes."""
+        if self.options.minutes is None:
+            return self.step / self.steps
+        share = self.seconds / (60 * self.options.minutes)
+        own = torch.tensor(share, device=self.trainer.compute.device)
+        return float(self.trainer.processes.mean(own).item())
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Count a step that was done, and its terms; report if it is time."""
+        self.step += 1
         self._means.add(terms)
-        first = not self._losses  # something to look at from the first step on
-        if step % self.limits.report_steps == 0 or first:
-            self.report(step)
+        first = not self.losses  # something to look at from the first step on
+        if self.step % self.options.report_steps == 0 or first:
+            self.report()
 
-    def report(self, step: int) -> None:
+    def report(self) -> None:
         """Show and remember the means since the last report."""
-        if step == self._step:
+        if self.step == self._reported:
             return
-        now, recipe = self.clock.seconds, self.trainer.recipe
-        pace = (now - self._seconds) / (step - self._step)
-        self._losses = self._means.means()
+        now, recipe = self.seconds, self.trainer.recipe
+        pace = (now - self._seconds) / (self.step - self._reported)
+        self.losses = self._means.means()
         progress = TrainingProgress(
-            done=step,
-            total=None if self.limits.minutes is not None else self.limits.steps,
+            done=self.step,
+            total=None if self.options.minutes is not None else self.steps,
             seconds=now,
-            left=max(0.0, self._left(step, now, pace)),
+            left=max(0.0, self._left(now, pace)),
             pairs=recipe.batch_size / max(pace, 1e-9),
             rate=self.trainer.optimizer.param_groups[1]["lr"] / max(recipe.learning_rate, 1e-12),
-            terms=self._losses,
+            terms=self.losses,
             notes=self.saver.notes if self.saver else {},
         )
-        self._step, self._seconds = step, now
-        self.screen.show(progress)
+        self._reported, self._seconds = self.step, now
+        self._show(progress)
         if self.saver:
             self.saver.run_log.add(progress)
 
-    def _left(self, step: int, now: float, pace: float) -> float:
+    def _left(self, now: float, pace: float) -> float:
         """Seconds to the end, at the pace of the last steps."""
-        if self.limits.minutes is not None:
-            return 60 * self.limits.minutes - now
-        return (self.limits.steps - step) * pace
-
-    def latest(self) -> dict[str, float]:
-        """The means of the last steps."""
-        return self._losses
+        if self.options.minutes is not None:
+            return 60 * self.options.minutes - now
+        return (self.steps - self.step) * pace

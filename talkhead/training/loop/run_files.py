@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +18,33 @@ from talkhead.training.phases.codebooks import code_use
 CODE_BATCHES = 2  # whose vectors say which codes live
 
 
+@dataclass
 class RunSaver:
     """Validates and saves; there is one in the leading process only.
 
     score: the last validation's. notes: what the screen shows beside the losses.
     """
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        batches: Batches,
-        folder: Path,
-        run_log: RunLog,
-        validation: Validation | None,
-        provenance: Provenance,
-    ) -> None:
-        self.trainer, self.batches, self.folder = trainer, batches, folder
-        self.run_log, self.validation, self.provenance = run_log, validation, provenance
-        self.score: Score | None = None
-        self.notes: dict[str, str] = {}
-        self._validated = -1
+    trainer: Trainer
+    batches: Batches
+    folder: Path
+    run_log: RunLog
+    validation: Validation | None
+    provenance: Provenance
+    score: Score | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+    _validated: int = -1
 
-    def validate(self, step: int) -> None:
-        """Judge the averaged weights; draw what they draw; count living codes."""
-        if self.validation is None or step == self._validated:
+    def validate(self, step: int, anew: bool = False) -> None:
+        """Judge the averaged weights; draw what they draw; count living codes.
+
+        anew: they have changed since the last validation, whatever step it was at.
+        """
+        if self.validation is None or (step == self._validated and not anew):
             return
         self._validated = step
-        compute, model = self.trainer.compute, self.trainer.average.model
-        self.score, drawn = self.validation(
-            model, compute.device, compute.precision, self.trainer.recipe
-        )
+        model = self.trainer.average.model
+        self.score, drawn = self.validation(model, self.trainer.compute, self.trainer.recipe)
         pictures = self.folder / "pictures"
         pictures.mkdir(exist_ok=True)
         sheet = self.validation.sheet(drawn)
@@ -64,10 +61,6 @@ class RunSaver:
             shares = (f"{name} {share:.0%}" for name, share in use.items())
             self.notes["codes in use"] = ", ".join(shares)
         self.run_log.add_validation(step, found)
-
-    def forget(self) -> None:
-        """The weights have changed since the last validation, whatever step it was at."""
-        self._validated = -1
 
     def save(self, step: int, seconds: float) -> None:
         """Weights, state and `run.json`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,12 +55,9 @@ def save(folder: Path, trainer: Trainer, step: int, seconds: float, provenance: 
         content["average"] = trainer.average.model.state_dict()
     if trainer.adversarial is not None:
         content |= trainer.adversarial.state()
-    try:
-        with atomic_path(folder / STATE) as partial:
-            torch.save(content, partial)
-            checkpoint.save(folder / WEIGHTS, trainer.average.model, provenance)
-    except (OSError, RuntimeError, TalkheadError) as error:
-        raise TalkheadError(_not_saved(folder, error)) from error
+    with _saving_into(folder), atomic_path(folder / STATE) as partial:
+        torch.save(content, partial)
+        checkpoint.save(folder / WEIGHTS, trainer.average.model, provenance)
 
 
 def save_finished(folder: Path, trainer: Trainer, provenance: Provenance) -> None:
@@ -66,21 +65,23 @@ def save_finished(folder: Path, trainer: Trainer, provenance: Provenance) -> Non
 
     So a finished run that is resumed goes on from what it had learned. Raises like `save`.
     """
-    try:
+    with _saving_into(folder):
         checkpoint.save(folder / WEIGHTS, trainer.average.model, provenance)
+
+
+@contextmanager
+def _saving_into(folder: Path) -> Iterator[None]:
+    """Say what went wrong, and what is left."""
+    try:
+        yield
     except (OSError, RuntimeError, TalkheadError) as error:
-        raise TalkheadError(_not_saved(folder, error)) from error
-
-
-def _not_saved(folder: Path, error: Exception) -> str:
-    """What went wrong, and what is left."""
-    full = shutil.disk_usage(folder).free < NO_ROOM
-    why = "no space is left on the disk" if full else str(error)
-    if (folder / STATE).is_file():
-        left = "the checkpoint before is untouched: make room and go on with --resume"
-    else:
-        left = "nothing has been saved yet: make room and begin again"
-    return f"cannot save into {folder}: {why}; {left}"
+        full = shutil.disk_usage(folder).free < NO_ROOM
+        why = "no space is left on the disk" if full else str(error)
+        if (folder / STATE).is_file():
+            left = "the checkpoint before is untouched: make room and go on with --resume"
+        else:
+            left = "nothing has been saved yet: make room and begin again"
+        raise TalkheadError(f"cannot save into {folder}: {why}; {left}") from error
 
 
 def check_room(folder: Path, trainer: Trainer) -> None:

@@ -54,13 +54,8 @@ class Trainer:
         processes: ProcessGroup,
         seed: int,
     ) -> None:
-        self.recipe, self.objective, self.compute, self.processes = (
-            recipe,
-            objective,
-            compute,
-            processes,
-        )
-        self.seed = seed
+        self.recipe, self.objective, self.seed = recipe, objective, seed
+        self.compute, self.processes = compute, processes
         model = model.to(compute.device).train()
         if not recipe.keypoint_rate:  # batch norms rest, too
             model.keypoint_detector.eval().requires_grad_(False)
@@ -104,9 +99,8 @@ class Trainer:
                 self.processes.copy_from_main(codes(self.model))
             self.average.update(step)
             if drawn and self.adversarial:
-                terms["discriminator"] = self.adversarial.train_step(
-                    drawn, factor, self._autocast()
-                )
+                autocast = self.compute.autocast()
+                terms["discriminator"] = self.adversarial.train_step(drawn, factor, autocast)
         return terms
 
     @contextmanager
@@ -138,7 +132,7 @@ class Trainer:
         drawn: list[GeneratedBatch] = []
         for piece in pieces:
             share = len(piece) / len(batch)
-            with self._autocast():
+            with self.compute.autocast():
                 outputs = self._forward(piece, progress)
                 terms = self.objective(self.model, piece, outputs, progress)
                 if adversarial:
@@ -151,13 +145,9 @@ class Trainer:
         return sums, drawn
 
     def _forward(self, batch: Batch, progress: float) -> TrainOutputs:
-        meshes = self._meshes(batch)
-        if not self._whole:
-            more = {"meshes": meshes} if meshes else {}
-            return self._reconstruct(batch.source, batch.driving, **more)
         coarse = self.recipe.weights.coarse > 0
-        how = self.model.training_arguments(progress, coarse)
-        if meshes:
+        how = self.model.training_arguments(progress, coarse) if self._whole else {}
+        if meshes := self._meshes(batch):
             how["meshes"] = meshes
         return self._reconstruct(batch.source, batch.driving, **how)
 
@@ -199,10 +189,6 @@ class Trainer:
                 f"{culprit} has not been finite for {MAX_SKIPPED} steps; go on from "
                 "the last checkpoint, if there is one, with a lower recipe.learning_rate or --bf16"
             )
-
-    def _autocast(self) -> torch.autocast:
-        half = self.compute.precision is not torch.float32
-        return torch.autocast(self.compute.device.type, self.compute.precision, enabled=half)
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

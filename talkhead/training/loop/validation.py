@@ -17,6 +17,7 @@ from talkhead.data.landmarks import MESH
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
 from talkhead.structs import NOWHERE
+from talkhead.training.compute import Compute
 from talkhead.training.data.frames import frames_on_demand
 from talkhead.training.loop.partial_models import MotionOnly, partial_model
 from talkhead.training.recipes.recipe import Recipe
@@ -47,28 +48,29 @@ class Validation:
     driving_mesh: Tensor
 
     @torch.inference_mode()
-    def __call__(
-        self, model: Network, device: torch.device, precision: torch.dtype, recipe: Recipe
-    ) -> tuple[Score, Tensor]:
+    def __call__(self, model: Network, compute: Compute, recipe: Recipe) -> tuple[Score, Tensor]:
         """Score a model, and what it drew for the first pairs."""
         training = model.training
         model.eval()
         stage = partial_model(model, recipe)
         drawn = []
-        for number, (source, driving) in enumerate(zip(self.source, self.driving, strict=True)):
-            pair = torch.stack([source, driving]).to(device).float() / 255
-            meshes = self._meshes(model, number, device)
-            first, second = ({"mesh": mesh} for mesh in meshes) if meshes else ({}, {})
-            half = precision is not torch.float32
-            with torch.autocast(device.type, precision, enabled=half):
+        pairs = zip(self.source, self.driving, self.source_mesh, self.driving_mesh, strict=True)
+        for source, driving, *both in pairs:
+            pair = torch.stack([source, driving]).to(compute.device).float() / 255
+            first, second = (
+                {"mesh": mesh[None].to(compute.device)} if uses_mesh(model.config) else {}
+                for mesh in both
+            )
+            with compute.autocast():
                 if stage is model:  # what `animate` draws
                     state = model.encode_source(pair[:1], **first)
                     image = model.render(state, model.detect(pair[1:], **second))
-                elif meshes is None:
-                    image = stage.reconstruct(pair[:1], pair[1:]).image
-                else:
+                elif first:
                     assert isinstance(stage, MotionOnly)
+                    meshes = first["mesh"], second["mesh"]
                     image = stage.reconstruct(pair[:1], pair[1:], meshes=meshes).image
+                else:
+                    image = stage.reconstruct(pair[:1], pair[1:]).image
             drawn.append(image.float().clamp(0, 1).cpu())
         model.train(training)
         images = torch.cat(drawn)
@@ -78,17 +80,6 @@ class Validation:
         idle = (still - wanted).abs().mean().item()
         psnr = (-10 * torch.log10(error)).mean().item()
         return Score(l1, psnr, l1 / max(idle, 1e-8)), images[:SHOWN]
-
-    def _meshes(
-        self, model: Network, number: int, device: torch.device
-    ) -> tuple[Tensor, Tensor] | None:
-        """Of one pair, for a model that uses them."""
-        if not uses_mesh(model.config):
-            return None
-        source, driving = (
-            mesh[number : number + 1].to(device) for mesh in (self.source_mesh, self.driving_mesh)
-        )
-        return source, driving
 
     def sheet(self, drawn: Tensor) -> np.ndarray:
         """rgb uint8 (H, W, 3), one row per pair: source, driving, drawn."""
