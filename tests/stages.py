@@ -70,7 +70,7 @@ def first_order_stages(model, state, keypoints, dense) -> dict[str, Tensor]:
 def codebook_stages(model: CodebookModel, source: Tensor, driving: Tensor) -> dict[str, Tensor]:
     state, keypoints = model.encode_source(source), model.detect(driving)
     dense = model.dense_motion(state.small, state.keypoints, keypoints)
-    steps = model.compensate(state, dense)
+    steps = model.compensate(state, dense, keypoints)
     train = model.reconstruct(source, driving)
     shallow = model.encoder.shallow(source * 2 - 1)
     out = {

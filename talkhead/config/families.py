@@ -69,6 +69,9 @@ class CodebookConfig(_KeypointFamily):
     blend_source: the decoder also predicts where to show the source, warped by the final
         deformation, in place of its own pixels. Off as published; with it a model that has seen
         few people stays sharp.
+    shade_source: the decoder also predicts what to add to the source that is shown, such as other
+        light. Off as published; without it its own picture has to make up for that where it is
+        mixed in, and is no picture alone.
     working_size: side of the finest features, where they are smaller than the image: encoder and
         decoder then see and draw a reduced picture. None, as published: the image's own. Only
         sensible with `blend_source`, whose warped source keeps its full size.
@@ -83,6 +86,7 @@ class CodebookConfig(_KeypointFamily):
     norm_groups: Width = 32
     commitment_weight: Weight = 0.25
     blend_source: bool = False
+    shade_source: bool = False
     working_size: ImageSize | None = None
     detail_skips: bool = False
     mesh: MeshConfig | None = None

@@ -104,12 +104,16 @@ class AppearanceCodebookConfig:
 class MeshConfig:
     """What a model makes of a face mesh of source and driving picture, where one is known.
 
-    The first keypoints are always read from it. motion: its own motion is one more candidate of
-    the dense motion. maps: the decoder sees where face, mouth, eyes and irises are to be.
+    keypoints: the first are read from it, not from the detector. motion: its own motion is one
+    more candidate of the dense motion. maps: the decoder sees where face, mouth, eyes and irises
+    are to be. refine: around lips, lids and irises the final deformation is the mesh's own, at the
+    size of the finest features.
     """
 
+    keypoints: bool = True
     motion: bool = True
     maps: bool = True
+    refine: bool = False
 
 
 @dataclass(frozen=True)

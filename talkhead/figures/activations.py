@@ -158,7 +158,7 @@ def dissect(
         deformation=plain(dense.deformation),
         candidates=plain(model.dense_motion.candidates(state.keypoints, drawn, size)),
         contributions=plain(dense.mask),
-        inside=look_inside(model, state, dense, engine.to_tensor([driving])),
+        inside=look_inside(model, state, dense, drawn, engine.to_tensor([driving])),
         large=engine.render(source, moved)[0] if source.detail is not None else None,
     )
 
@@ -169,11 +169,11 @@ def plain(tensor: Tensor) -> np.ndarray:
 
 
 def look_inside(
-    model: Network, state: SourceState, dense: DenseMotion, driving: Tensor
+    model: Network, state: SourceState, dense: DenseMotion, drawn: Keypoints, driving: Tensor
 ) -> FamilyActivations:
-    """`driving`: the driving image (1, 3, S, S) in [0, 1]."""
+    """`drawn`: keypoints that are drawn; `driving`: the driving image (1, 3, S, S) in [0, 1]."""
     if isinstance(model, CodebookModel):
-        return inside_codebook(model, state, dense, driving)
+        return inside_codebook(model, state, dense, drawn, driving)
     warped = model.warp_features(state, dense)
     names = [f"{occlusion.shape[-1]} px" for occlusion in dense.occlusion]
     if len(names) == 1:
@@ -208,10 +208,14 @@ def remember(
 
 
 def inside_codebook(
-    model: CodebookModel, state: SourceState, dense: DenseMotion, driving: Tensor
+    model: CodebookModel,
+    state: SourceState,
+    dense: DenseMotion,
+    drawn: Keypoints,
+    driving: Tensor,
 ) -> FamilyActivations:
     """What a codebook model computes between two pictures: flows, codes, occlusions."""
-    steps = model.compensate(state, dense)
+    steps = model.compensate(state, dense, drawn)
     motion = model.quantize_motion(steps)
     occlusions = {"initial": plain_map(dense.occlusion[0])}
     occlusions |= {

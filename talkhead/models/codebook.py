@@ -20,7 +20,7 @@ from talkhead.models.grid import (
     shrink,
     warp,
 )
-from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, unknown
+from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.structs import (
     NOWHERE,
@@ -57,14 +57,17 @@ class CodebookModel(nn.Module):
         self.decoder = Decoder(
             config.channels,
             config.norm_groups,
-            out_channels=4 if config.blend_source else 3,
+            out_channels=3 + config.blend_source * (1 + 3 * config.shade_source),
             num_maps=MAPS if config.mesh is not None and config.mesh.maps else 0,
         )
-        if config.mesh is not None:
+        self._refines = config.mesh is not None and config.mesh.refine
+        if config.mesh is not None and config.mesh.keypoints:
             self.register_buffer("mean_face", torch.zeros(MESH_POINTS, 2))
         if config.blend_source:
             assert self.decoder.out.bias is not None
-            nn.init.constant_(self.decoder.out.bias[3:], BLEND_START)
+            nn.init.constant_(self.decoder.out.bias[3:4], BLEND_START)
+            for shade in (self.decoder.out.weight[4:], self.decoder.out.bias[4:]):
+                nn.init.zeros_(shade)
 
     mean_face: Tensor
 
@@ -79,6 +82,8 @@ class CodebookModel(nn.Module):
         """
         if self.config.mesh is None or mesh is None:
             return found
+        if not self.config.mesh.keypoints:
+            return replace(found, mesh=mesh)
         exact, count = MeshKeypoints.of(self.mean_face)(mesh.float()), len(HEAD_GROUPS)
         assert found.jacobian is not None
         assert exact.jacobian is not None
@@ -118,15 +123,10 @@ class CodebookModel(nn.Module):
         state, steps, maps = self._move(state, driving)
         size = (self.config.image_size,) * 2
         occlusion = resize(steps[-1].occlusion, size).float()
-        image, keep = self._paint(steps, maps)
-        image = self._leave(image)
+        image, _, keep = self._decode(state, steps, maps)
         flow = pixel_flow(resize_grid(self._shown(steps), size))
-        if keep is None:
-            image = image.clamp(0, 1)
-            return RenderParts(image, flow, torch.zeros_like(occlusion), occlusion)
-        shown, kept = self._leave(warp(state.image, self._shown(steps))), keep.float()
-        image = torch.lerp(image, shown, kept).clamp(0, 1)
-        return RenderParts(image, flow, kept, occlusion)
+        kept = torch.zeros_like(occlusion) if keep is None else keep.float()
+        return RenderParts(self._leave(image).clamp(0, 1), flow, kept, occlusion)
 
     def reconstruct(
         self,
@@ -145,9 +145,9 @@ class CodebookModel(nn.Module):
         keypoints = self.detect(driving, meshes[1])
         maps = self._maps(keypoints)
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
-        steps = self.compensate(state, dense)
+        steps = self.compensate(state, dense, keypoints)
         motion = steps[-1].motion
-        image, own = self._decode(state, steps, maps)
+        image, own, _ = self._decode(state, steps, maps)
         return TrainOutputs(
             image=self._leave(image),
             coarse_image=self._leave(self._decode_coarse(steps, maps)) if coarse else None,
@@ -194,9 +194,11 @@ class CodebookModel(nn.Module):
         state = state.expand(len(driving)) if len(state.image) != len(driving) else state
         driving = self._follow_mesh(state.keypoints, driving)
         dense = self.dense_motion(state.small, state.keypoints, driving)
-        return state, self.compensate(state, dense), self._maps(driving)
+        return state, self.compensate(state, dense, driving), self._maps(driving)
 
-    def compensate(self, state: SourceState, dense: DenseMotion) -> tuple[ScaleStep, ...]:
+    def compensate(
+        self, state: SourceState, dense: DenseMotion, driving: Keypoints
+    ) -> tuple[ScaleStep, ...]:
         """Refine motion, then appearance, at every scale from coarse to fine."""
         motion, occlusion = dense.deformation, dense.occlusion[0]
         keypoint_query = None
@@ -215,6 +217,8 @@ class CodebookModel(nn.Module):
                 motion = motion + residual
                 # parity: the previous occlusion enters as a probability, not as a logit.
                 occlusion = torch.sigmoid(occlusion + logits.float())
+            if self._refines and scale == len(state.features) - 1:
+                motion = refine(motion, state.keypoints, driving, feature.shape[-1])
             size = (feature.shape[-2], feature.shape[-1])
             warped = warp(feature, motion) * resize(occlusion, size).to(feature.dtype)
             compensated = warped
@@ -235,22 +239,19 @@ class CodebookModel(nn.Module):
 
     def _decode(
         self, state: SourceState, steps: tuple[ScaleStep, ...], maps: tuple[Tensor, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """The image, and the decoder's own picture without the warped source."""
-        own, keep = self._paint(steps, maps)
-        if keep is None:
-            return own, own
-        return keep * warp(state.image, self._shown(steps)) + (1 - keep) * own, own
-
-    def _paint(
-        self, steps: tuple[ScaleStep, ...], maps: tuple[Tensor, ...]
-    ) -> tuple[Tensor, Tensor | None]:
-        """What the decoder draws, and the share of the warped source that stays in its place."""
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The image, the decoder's own picture, and the share of the warped source in the image."""
         coarse, *finer = (step.compensated for step in steps)
         if self.config.detail_skips:
             finer = [feature - shadow(feature) for feature in finer]
-        image = resize(self.decoder(coarse, finer, maps), (self.config.image_size,) * 2)
-        return image[:, :3], torch.sigmoid(image[:, 3:]) if self.config.blend_source else None
+        drawn = resize(self.decoder(coarse, finer, maps), (self.config.image_size,) * 2)
+        own = drawn[:, :3]
+        if not self.config.blend_source:
+            return own, own, None
+        keep, shown = torch.sigmoid(drawn[:, 3:4]), warp(state.image, self._shown(steps))
+        if self.config.shade_source:
+            shown = shown + drawn[:, 4:]
+        return keep * shown + (1 - keep) * own, own, keep
 
     def _shown(self, steps: tuple[ScaleStep, ...]) -> Tensor:
         """The final deformation; of a source that is shown the rim goes on, not grey."""

@@ -21,12 +21,19 @@ from talkhead.inference.engine import Engine
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.grid import identity_grid
-from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, mesh_motion, unknown
+from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, mesh_motion, refine, unknown
 from talkhead.motion.mesh_transfer import MeshTransfer, align
 from talkhead.motion.smoothing import Smoother
 from talkhead.motion.transfer import Transfer
 from talkhead.structs import NOWHERE, Face, Keypoints, known
-from talkhead.topology import HEAD_GROUPS, MESH_POINTS, MOUTH_CORNERS, OVAL
+from talkhead.topology import (
+    HEAD_GROUPS,
+    INNER_LIPS,
+    LEFT_EYE,
+    MESH_POINTS,
+    MOUTH_CORNERS,
+    OVAL,
+)
 from talkhead.training.data.landmark_teacher import mean_face
 
 
@@ -80,6 +87,36 @@ def test_points_that_move_alone_move_their_own_place() -> None:
     displacement = motion - identity_grid(41, 41)
     assert torch.allclose(displacement[0, 20, 22], torch.tensor([-0.1, 0.0]), atol=1e-4)
     assert torch.allclose(displacement[0, 32, 32], torch.zeros(2), atol=1e-4)
+
+
+def test_around_lids_and_lips_a_refined_deformation_is_that_of_the_mesh() -> None:
+    source = torch.full((1, MESH_POINTS, 2), 0.8)
+    source[:, list(LEFT_EYE)] = 0.0
+    driving = source.clone()
+    driving[:, list(LEFT_EYE), 1] += 0.02  # a lid, less than a place of the coarse grid
+    still = identity_grid(64, 64)[None]
+    refined = refine(still, Keypoints(source, None, source), Keypoints(driving, None, driving), 65)
+    moved = refined - identity_grid(65, 65)
+    assert torch.allclose(moved[0, 32, 32], torch.tensor([0.0, -0.02]), atol=1e-3)
+    assert moved[0, 32, :20].abs().max() < 1e-4  # far from every lid and lip
+    blind = Keypoints(driving, None, nowhere())
+    for before, after in ((blind, Keypoints(driving, None, driving)), (blind, blind)):
+        assert torch.allclose(refine(still, before, after, 65)[0], identity_grid(65, 65), atol=1e-6)
+
+
+def test_a_detectors_keypoints_stay_where_the_mesh_only_refines() -> None:
+    model = build(replace(CODEBOOK, mesh=MeshConfig(False, False, False, refine=True))).eval()
+    images, face = torch.rand(2, 3, SIZE, SIZE), one_mesh()
+    with torch.no_grad():
+        plain, found = model.detect(images), model.detect(images, face.expand(2, -1, -1))
+        still = model.render(model.encode_source(images[:1]), plain)
+        moved = model.render(model.encode_source(images[:1], face), found)
+        lips = face.clone()
+        lips[:, list(INNER_LIPS), 1] += 0.1
+        spoken = model.render(model.encode_source(images[:1], face), replace(found, mesh=lips))
+    assert torch.equal(plain.value, found.value)
+    assert not torch.allclose(spoken[0], moved[0], atol=1e-4)
+    assert still.shape == moved.shape
 
 
 def test_a_mesh_that_is_not_known_has_no_weight_and_draws_nothing() -> None:

@@ -128,7 +128,8 @@ def test_a_blended_source_that_moves_out_of_the_picture_leaves_no_grey():
     with torch.inference_mode():
         state = model.encode_source(white)
         away = Keypoints(state.keypoints.value + 1.5, state.keypoints.jacobian)
-        steps = model.compensate(state, model.dense_motion(state.small, state.keypoints, away))
+        dense = model.dense_motion(state.small, state.keypoints, away)
+        steps = model.compensate(state, dense, away)
         drawn = model.render(state, away)
     assert (steps[-1].motion.abs() > 1).any()
     assert drawn.min() > 0.999

@@ -64,8 +64,9 @@ def test_occlusion_begins_open_whatever_it_was() -> None:
         model.dense_motion.occlusion.weight.normal_()
         model.open_occlusion(2.0)
         state = model.encode_source(batch.source)
-        dense = model.dense_motion(state.small, state.keypoints, model.detect(batch.driving))
-        steps = model.compensate(state, dense)
+        driving = model.detect(batch.driving)
+        dense = model.dense_motion(state.small, state.keypoints, driving)
+        steps = model.compensate(state, dense, driving)
     assert torch.allclose(dense.occlusion[0], torch.tensor(2.0).sigmoid())
     assert all(bool((step.occlusion > 0.9).all()) for step in steps)
 
@@ -140,8 +141,9 @@ def test_with_skips_of_detail_the_level_of_finer_features_does_not_reach_the_pic
     images = torch.rand(2, 3, SIZE, SIZE)
     with torch.no_grad():
         state = model.encode_source(images[:1])
-        dense = model.dense_motion(state.small, state.keypoints, model.detect(images[1:]))
-        coarse, *finer = model.compensate(state, dense)
+        driving = model.detect(images[1:])
+        dense = model.dense_motion(state.small, state.keypoints, driving)
+        coarse, *finer = model.compensate(state, dense, driving)
         lifted = [replace(step, compensated=step.compensated + 5) for step in finer]
         before, after = (model._decode(state, (coarse, *x), ())[0] for x in (finer, lifted))
     assert torch.allclose(before, after, atol=1e-4) == detail

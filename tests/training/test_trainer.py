@@ -17,7 +17,7 @@ from talkhead.training.compute import Compute
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.loop.trainer import Trainer
 from talkhead.training.losses.objective import Objective, keypoint_distance
-from talkhead.training.phases.codebooks import code_use, seed_codes
+from talkhead.training.phases.codebooks import code_use, revive_codes, seed_codes
 from talkhead.training.phases.pretrain_keypoints import fit_teacher
 from talkhead.training.recipes.presets import RECIPES, recipe_for, with_landmarks
 from talkhead.training.recipes.recipe import Adversarial, LossWeights, Recipe
@@ -252,6 +252,25 @@ def test_seeded_codes_lie_among_the_data_and_more_of_them_live() -> None:
     kept = model.motion.codebook.codes.clone()
     seed_codes(model, [batch], torch.Generator().manual_seed(1), ["appearance"])
     assert torch.equal(model.motion.codebook.codes, kept)
+
+
+def test_codes_that_fell_out_of_use_are_set_to_data_little_by_little() -> None:
+    torch.manual_seed(0)
+    model = build(CODEBOOK)
+    assert isinstance(model, CodebookModel)
+    assert model.appearance is not None
+    batch, codes = toy_batch(Recipe("test", batch_size=4)), model.appearance.codebook.codes
+    seed_codes(model, [batch], torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        codes[8:] = 100.0  # far from all data
+    dead, before = code_use(model, [batch])["appearance"], codes.detach().clone()
+    revive_codes(model, batch, share=0.1)
+    changed = (codes != before).any(1).nonzero()[:, 0]
+    assert 0 < len(changed) <= 0.1 * len(codes) + len(model.config.appearance_codebook.scales)
+    assert bool((codes[changed] < 50).all())
+    for _ in range(20):
+        revive_codes(model, batch, share=0.1)
+    assert code_use(model, [batch])["appearance"] > max(dead, 0.3)
 
 
 def test_help_for_the_motion_is_computed_and_taught() -> None:

@@ -40,6 +40,7 @@ class MotionOnly(nn.Module):
         config = replace(
             model.config,
             blend_source=False,
+            shade_source=False,
             mesh=model.config.mesh and replace(model.config.mesh, maps=False),
             appearance_codebook=AppearanceCodebookConfig(scales=()),
         )
@@ -47,7 +48,7 @@ class MotionOnly(nn.Module):
             part = CodebookModel(config)
         part.keypoint_detector, part.dense_motion = model.keypoint_detector, model.dense_motion
         part.encoder, part.motion = model.encoder, model.motion
-        if config.mesh is not None:
+        if config.mesh is not None and config.mesh.keypoints:
             part.mean_face = model.mean_face
         part.decoder = NoDecoder()  # type: ignore[assignment]
         self.part = part

@@ -220,9 +220,10 @@ def initialise(model: Network, path: Path, parts: tuple[str, ...] = ()) -> set[s
     return set(missing)
 
 
-# What has a width of the number of keypoints; those of other weights come first.
+# What has a width of the number of keypoints, or of what is drawn; those of other weights come
+# first.
 UNLIKELY = -5.0  # log-weight of candidate motions that are new
-PER_KEYPOINT = ("keypoint_detector.", "dense_motion.", "motion.keypoint_query.")
+WIDENED = ("keypoint_detector.", "dense_motion.", "motion.keypoint_query.", "decoder.out.")
 
 
 def _fit(name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
@@ -230,7 +231,7 @@ def _fit(name: str, tensor: Tensor, own: Tensor) -> Tensor | None:
     shape = own.shape
     if tensor.shape == shape:
         return tensor
-    if name.startswith(PER_KEYPOINT) and tensor.ndim == own.ndim:
+    if name.startswith(WIDENED) and tensor.ndim == own.ndim:
         return _widen(name, tensor, own)
     if not name.endswith("position") or tensor.shape[1] != shape[1]:
         return None

@@ -27,10 +27,12 @@ from talkhead.training.optimizer import (
     rate_factor,
     set_rates,
 )
+from talkhead.training.phases.codebooks import codes, revive_codes
 from talkhead.training.recipes.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
+REVIVAL_STEPS = 20  # between two looks for codes that fell out of use
 MAX_SKIPPED = 50  # steps in a row without a finite gradient before giving up
 
 Reconstruct = Callable[..., TrainOutputs]
@@ -92,6 +94,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         terms, drawn = self._backward(batch, step, progress)
         if self._update(terms):
+            if self.recipe.revive_codes and step % REVIVAL_STEPS == 0:
+                revive_codes(self.model, batch, self.recipe.revive_codes)
+                self.processes.copy_from_main(codes(self.model))
             self.average.update(step)
             if drawn and self.adversarial:
                 autocast = self.compute.autocast()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, resize, sample_at, warp
+from talkhead.models.grid import identity_grid, resize, resize_grid, sample_at, warp
 from talkhead.models.motion import sparse_motions, with_mesh_motion
 from talkhead.structs import Keypoints, TrainOutputs
 
@@ -71,7 +71,7 @@ def landmark_flow(motion: Tensor, source: Tensor, driving: Tensor, weight: Tenso
 
 def dense_flow(motion: Tensor, flow: Tensor, confidence: Tensor) -> Tensor:
     """Distance to a known flow (B, h, w, 2), absolute source coordinates, where it is trusted."""
-    error = (motion - flow).abs().sum(-1)
+    error = (resize_grid(motion, (flow.shape[1], flow.shape[2])) - flow).abs().sum(-1)
     return (error * confidence).sum() / confidence.sum().clamp(min=1)
 
 

@@ -1,7 +1,8 @@
-"""Codebooks during training: what they encode, seeding, usage."""
+"""Codebooks during training: what they encode, seeding, usage, codes that nothing is near to."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 
 import torch
@@ -22,8 +23,9 @@ def encoded(model: CodebookModel, batch: Batch) -> dict[str, list[tuple[int, Ten
     found: dict[str, list[tuple[int, Tensor]]] = {}
     if model.motion is not None:
         state = model.encode_source(batch.source)
-        dense = model.dense_motion(state.small, state.keypoints, model.detect(batch.driving))
-        steps = model.compensate(state, dense)
+        driving = model.detect(batch.driving)
+        dense = model.dense_motion(state.small, state.keypoints, driving)
+        steps = model.compensate(state, dense, driving)
         found["motion"] = [
             (scale, step.embedding)
             for scale, step in enumerate(steps)
@@ -66,6 +68,35 @@ def seed_codes(
             codes.copy_(pool[chosen] + noise)
 
 
+@torch.no_grad()
+def revive_codes(model: Network, batch: Batch, share: float) -> None:
+    """Set codes that no vector of a batch is nearest to to vectors that no code is near to.
+
+    At most a `share` of every codebook at once: attention reads all codes, and has to get used to
+    new ones. Vectors are drawn with torch's own generator, in proportion to their squared distance
+    from the nearest code (k-means++).
+    """
+    if not isinstance(model, CodebookModel):
+        return
+    for name, scales in encoded(model, batch).items():
+        codebook = _codebook(model, name)
+        hits = [codebook.quantize(vectors, scale) for scale, vectors in scales]
+        used = torch.cat([hit.indices.flatten() for hit in hits]).unique()
+        idle = torch.ones(len(codebook.codes), dtype=torch.bool, device=used.device)
+        idle[used] = False
+        for (scale, vectors), hit in zip(scales, hits, strict=True):
+            # Of codes that several scales may use, each scale sets its own part.
+            mine = idle[: len(codebook.allocated(scale))].nonzero()[:, 0]
+            mine = mine[mine % len(scales) == scale % len(scales)]
+            some = mine[torch.randperm(len(mine), device=mine.device)]
+            some = some[: math.ceil(share * len(codebook.codes) / len(scales))]
+            wanted = vectors.float().flatten(0, 1)
+            error = (wanted - hit.vectors.float().flatten(0, 1)).square().sum(1)
+            if len(some) and bool(error.sum() > 0):
+                drawn = torch.multinomial(error, len(some), replacement=True)
+                codebook.codes[some] = wanted[drawn].to(codebook.codes.dtype)
+
+
 def code_use(model: Network, batches: Iterable[Batch]) -> dict[str, float]:
     """Share of each codebook's codes that at least one vector of the batches is nearest to.
 
@@ -84,6 +115,11 @@ def code_use(model: Network, batches: Iterable[Batch]) -> dict[str, float]:
                 hit[codebook.quantize(vectors, scale).indices.flatten().cpu()] = True
     model.train(training)
     return {name: hit.float().mean().item() for name, hit in used.items()}
+
+
+def codes(model: Network) -> list[Tensor]:
+    """The codes of every codebook of a model."""
+    return [part.codes for part in model.modules() if isinstance(part, Codebook)]
 
 
 def _codebook(model: CodebookModel, name: str) -> Codebook:

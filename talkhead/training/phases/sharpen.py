@@ -18,4 +18,4 @@ def sharpen(model: Network, amount: float) -> None:
     assert isinstance(model, CodebookModel)
     assert model.decoder.out.bias is not None
     with torch.no_grad():
-        model.decoder.out.bias[3:] += amount
+        model.decoder.out.bias[3:4] += amount

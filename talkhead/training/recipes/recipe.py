@@ -174,6 +174,8 @@ class Recipe:
     open_occlusion: logit at which all occlusion maps begin, so that features of the source reach
                   the decoder from the start; 0: as they are built or given.
     seed_codes:   fill the codebooks with encoded data before the first step.
+    revive_codes: every `REVIVAL_STEPS`, up to this share of a codebook's codes, those that the
+                  batch does not use, are set to encoded data that no code is near to.
     rescale_jacobians: at the end, let jacobians of eyes and mouth vary as far as landmarks say.
     sharpen:      at the end, added to the logit with which `blend_source` shows the warped source.
     motion_only:  train detector, dense motion and motion codebook against the warped source.
@@ -207,6 +209,7 @@ class Recipe:
     mesh_dropout: float = 0.1
     open_occlusion: float = 0.0
     seed_codes: bool = False
+    revive_codes: float = 0.0
     rescale_jacobians: bool = False
     sharpen: float = 0.0
     motion_only: bool = False
