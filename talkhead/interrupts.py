@@ -56,13 +56,20 @@ class EndInOrder:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Raise Interrupted for the first signal."""
-        if self.number is None and frame and isinstance(frame.f_locals.get("self"), CalledFromC):
+        if self.number is None and _is_called_from_c(frame):
             threading.Timer(AGAIN, signal.raise_signal, [number]).start()
         elif self.number is None:
             self.number, self._came = number, time.monotonic()
             raise Interrupted(number)
         elif time.monotonic() - self._came > PATIENCE:
             os._exit(128 + number)
+
+
+def _is_called_from_c(frame: FrameType | None) -> bool:
+    """Whether a signal came within what C calls, or while that was noted by the handler itself."""
+    while frame is not None and frame.f_globals.get("__name__") in (__name__, threading.__name__):
+        frame = frame.f_back
+    return frame is not None and isinstance(frame.f_locals.get("self"), CalledFromC)
 
 
 def interruption() -> Interrupted | None:

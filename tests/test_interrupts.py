@@ -23,6 +23,7 @@ from media import frame_seconds, make_clip, moving_picture
 from rendering import SQUARE
 from typer.testing import CliRunner
 
+from talkhead import interrupts
 from talkhead.animation.threads import BackgroundWriter
 from talkhead.batch.results import NOTES, TABLE
 from talkhead.cli import app
@@ -90,7 +91,12 @@ def test_signals_wait_for_the_end_of_what_must_not_stop_half_way(handlers: EndIn
     assert signal.getsignal(signal.SIGTERM) is handlers
 
 
-def test_a_signal_in_what_c_calls_waits_for_its_end(handlers: EndInOrder) -> None:
+@pytest.mark.parametrize("again", [0.0, 0.002])
+def test_a_signal_in_what_c_calls_waits_for_its_end(
+    handlers: EndInOrder, monkeypatch: pytest.MonkeyPatch, again: float
+) -> None:
+    """However soon it is sent again, even while the handler is still at work."""
+    monkeypatch.setattr(interrupts, "AGAIN", again)
     done = []
 
     class File(CalledFromC):
