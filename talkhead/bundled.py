@@ -19,7 +19,7 @@ def bundled(name: str) -> Path:
 
 
 def shipped(name: str) -> Path | None:
-    """A file inside the installed package, or at the top of a checkout."""
+    """A file inside the installed package or at the top of a checkout; None where it is missing."""
     package = Path(__file__).parent
     places = (package / name, package.parent / name)
     return next((place for place in places if place.is_file()), None)

@@ -66,7 +66,7 @@ class EndInOrder:
 
 
 def _is_called_from_c(frame: FrameType | None) -> bool:
-    """Whether a signal came within what C calls, or while that was noted by the handler itself."""
+    """Whether a signal came within what C calls, also while the handler sees to an earlier one."""
     while frame is not None and frame.f_globals.get("__name__") in (__name__, threading.__name__):
         frame = frame.f_back
     return frame is not None and isinstance(frame.f_locals.get("self"), CalledFromC)

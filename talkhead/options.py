@@ -105,6 +105,8 @@ class Kind:
         if self.bounds:
             upper = f" to {self.bounds.most:g}" if self.bounds.most < MOST else " or more"
             text += f", {self.bounds.least:g}{upper}"
+        if self.base is not None and self.words:
+            text += f", or {' or '.join(self.words)}"
         return f"a sequence, each {text}" if self.several else text
 
 

@@ -92,7 +92,8 @@ class Results:
     The table is written every few seconds and at the end. What it lacks when a batch is killed
     stands in notes, which workers write before they report.
 
-    kept:  whether the table stays when all rows are done, or none; else it lies among the notes.
+    kept:  whether the table stays in the folder; else it lies among the notes, and goes when all
+           rows are done, or none.
     found: by output, what earlier runs have left. begun: what they had not brought to an end.
 
     Use as a context manager. Raises TalkheadError for a folder that is in use or cannot be written.

@@ -1,4 +1,4 @@
-"""Several renders in one command: what is done is passed over, what fails fails alone."""
+"""The renders of one command. Of several, what is done is passed over, what fails fails alone."""
 
 from __future__ import annotations
 

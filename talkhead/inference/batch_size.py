@@ -15,9 +15,7 @@ CANDIDATES = (4, 8, 16, 32, 64)
 WORTH = 1.05  # how much quicker a frame must become for a larger batch's memory and delay
 
 
-def best_batch(
-    seconds: Callable[[int], float], sizes: Sequence[int] = CANDIDATES, worth: float = WORTH
-) -> int:
+def best_batch(seconds: Callable[[int], float], sizes: Sequence[int] = CANDIDATES) -> int:
     """The largest of increasing `sizes` up to which each still pays.
 
     seconds: what drawing a batch of a size takes; it may raise torch.OutOfMemoryError, at which
@@ -31,7 +29,7 @@ def best_batch(
             if best_rate == 0:
                 raise
             break
-        if rate < worth * best_rate:
+        if rate < WORTH * best_rate:
             break
         best, best_rate = size, rate
     log.info("batches of %d frames (%.1f frames per second by itself)", best, best_rate)

@@ -35,6 +35,7 @@ _CENTRE = (0.52, -2.75)  # this share of the height shows this y
 _CAMERA = 95.0  # cm from the head's axis
 _PIVOT = np.array([0.0, -7.0, -1.5])  # the head turns about the top of the neck
 _TRUNK_TURN = 0.12  # of the head's angles
+_SAMPLES = 2  # per pixel along each axis
 
 
 @dataclass(frozen=True)
@@ -54,24 +55,21 @@ class Rendering:
 class Head:
     """A person in a scene, ready to be rendered.
 
-    width, height: of the picture, pixels; samples: per pixel along each axis.
+    width, height: of the picture, pixels; at least 16.
     behind: (T,), cm by which a triangle counts as farther than it is: lids hide eyeballs.
     """
 
-    def __init__(
-        self, person: Identity, scene: Scene, width: int = 256, height: int = 256, samples: int = 2
-    ) -> None:
-        if min(width, height) < 16 or samples < 1:
+    def __init__(self, person: Identity, scene: Scene, width: int = 256, height: int = 256) -> None:
+        if min(width, height) < 16:
             raise TalkheadError(
-                f"a head cannot be rendered at {width}x{height} with {samples} samples per pixel; "
-                "use at least 16x16 and 1"
+                f"a head cannot be rendered at {width}x{height} pixels; use at least 16x16"
             )
-        self.person, self.scene, self.samples = person, scene, samples
+        self.person, self.scene = person, scene
         self.width, self.height = width, height
         texels = 16 if height <= 320 else 32
         self._atlas = atlas(person, scene, texels)
         self._background = background(scene, height, width)
-        self._backdrop = cv2.resize(self._background, (width * samples, height * samples))
+        self._backdrop = cv2.resize(self._background, (width * _SAMPLES, height * _SAMPLES))
         self._assemble(texels)
 
     def _assemble(self, texels: int) -> None:
@@ -172,19 +170,19 @@ class Head:
     def render(self, pose: Pose | None = None, expression: Expression | None = None) -> Rendering:
         """Draw the head; neutral and frontal when nothing is given."""
         turned, pixels = self._place(self._deform(expression or Expression()), pose or Pose())
-        triangles, samples = self.triangles, self.samples
-        fine = pixels * samples
+        triangles, fine = self.triangles, pixels * _SAMPLES
         facing = raster.signed_areas(fine, triangles) > 0
         depth = turned[:, 2][triangles].mean(1) - self.behind
         drawn = np.flatnonzero(facing | self._two_sided)
         order = drawn[np.argsort(depth[drawn], kind="stable")]
-        numbers = raster.draw(fine, triangles, order, self.height * samples, self.width * samples)
+        size = self.height * _SAMPLES, self.width * _SAMPLES
+        numbers = raster.draw(fine, triangles, order, *size)
         normals = self._normals(turned, facing)
         shades = np.concatenate([self._places, self._light(normals)], 1)
         rgb = self._shade(numbers, raster.planes(fine, triangles, shades))
         self._glint(rgb, numbers, fine)
         rgb = cv2.resize(rgb, (self.width, self.height), interpolation=cv2.INTER_AREA)
-        small = numbers[samples // 2 :: samples, samples // 2 :: samples]
+        small = numbers[_SAMPLES // 2 :: _SAMPLES, _SAMPLES // 2 :: _SAMPLES]
         points = [pixels[vertices].mean(0) for vertices in self._vertices]
         return Rendering(rgb, np.array(points, np.float32), small)
 

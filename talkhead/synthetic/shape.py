@@ -219,9 +219,9 @@ class Skin:
         return int(miss.argmin())
 
 
-def grid_triangles(rows: int, columns: int, start: int = 0) -> np.ndarray:
-    """Two triangles per cell of a grid whose vertices are numbered row by row from `start`."""
-    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel() + start
+def grid_triangles(rows: int, columns: int) -> np.ndarray:
+    """Two triangles per cell of a grid whose vertices are numbered row by row."""
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
     right, below = corner + 1, corner + columns
     upper = np.stack([corner, right, below + 1], -1)
     return np.concatenate([upper, np.stack([corner, below + 1, below], -1)])

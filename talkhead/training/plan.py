@@ -26,7 +26,7 @@ from talkhead.training.recipes.recipe import Recipe
 log = logging.getLogger(__name__)
 
 # Settings of a recipe that only landmark files can serve, where they are not 0 or null.
-LEANINGS = (
+NEED_LANDMARKS = (
     "attention",
     "augmentation.portrait_pairs",
     "augmentation.turned",
@@ -73,9 +73,11 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
     elif options.keypoint_steps or options.portraits:
         raise TalkheadError("--keypoint-steps and --portraits need --landmarks auto (or a folder)")
     elif uses_mesh(model_config):
-        raise TalkheadError("model.mesh needs --landmarks DIR, or --set model.mesh=null")
-    elif lean := [name for name in LEANINGS if attrgetter(name)(recipe)]:
-        raise TalkheadError(f"recipe.{lean[0]} needs --landmarks auto (or a folder)")
+        raise TalkheadError(
+            "model.mesh needs --landmarks auto (or a folder), or --set model.mesh=null"
+        )
+    elif found := [name for name in NEED_LANDMARKS if attrgetter(name)(recipe)]:
+        raise TalkheadError(f"recipe.{found[0]} needs --landmarks auto (or a folder)")
     return model_config, recipe
 
 

@@ -32,6 +32,7 @@ CAMERAS = {
 }
 # Begin at once: of a pipe a second at most is looked at to learn what is in it.
 AT_ONCE = {"analyzeduration": "1000000"}
+PIPE = "standard input"  # as sentences call it
 NOT_AS_IT_COMES = (
     "holds no video that can be read as it comes; send Matroska, MPEG-TS or fragmented MP4, or raw "
     "frames with --raw WIDTHxHEIGHT (an MP4 with its index at the end must be given as a file)"
@@ -48,10 +49,8 @@ class LiveReader(Protocol):
     def __iter__(self) -> Iterator[Frame]: ...
 
 
-def open_pipe(
-    stream: BinaryIO, name: str = "standard input", track: int | None = None
-) -> LiveReader:
-    """Encoded video from a stream, in any of VIDEO_FORMATS that can be read so.
+def open_pipe(stream: BinaryIO, track: int | None = None) -> LiveReader:
+    """Encoded video from standard input, in any of VIDEO_FORMATS that can be read so.
 
     A file as standard input is wound back where its format needs that, a pipe cannot be.
     track: which of its video tracks, from 0; None: the default one.
@@ -63,8 +62,8 @@ def open_pipe(
     try:
         container = open_untrusted(source, VIDEO_FORMATS, options=AT_ONCE)
     except (av.FFmpegError, OSError) as error:
-        raise TalkheadError(f"{name} {NOT_AS_IT_COMES}") from error
-    return LiveDecoder(container, name, track)
+        raise TalkheadError(f"{PIPE} {NOT_AS_IT_COMES}") from error
+    return LiveDecoder(container, PIPE, track)
 
 
 def open_camera(name: str | None = None, driver: str | None = None) -> LiveReader:

@@ -280,8 +280,8 @@ def test_choices_that_exclude_each_other_are_refused(run, portrait: Path, tmp_pa
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--size", "-4"], "size must be a whole number, 16 to 4096, not -4"),
-        (["--size", "99999"], "size must be a whole number, 16 to 4096, not 99999"),
+        (["--size", "-4"], "size must be a whole number, 16 to 4096, or auto, not -4"),
+        (["--size", "99999"], "size must be a whole number, 16 to 4096, or auto, not 99999"),
         (
             ["--paste-back", "--size", "64"],
             "a result that is pasted back has the photo's size; limit it with --max-side instead "

@@ -21,6 +21,7 @@ from talkhead.topology import CHIN, FOREHEAD, LOWER_LIDS, LOWER_LIP, UPPER_LIDS,
 # Where further keypoints begin that no landmark teaches, in face heights from the mean face's
 # centre; training then leads them to what moves on its own. Shoulders, sides and top of the hair.
 FREE_STARTS = ((-0.85, 1.05), (0.85, 1.05), (-0.75, -0.25), (0.75, -0.25), (0.0, -0.85))
+ROUNDS = 3  # of aligning meshes to their mean
 MOST_OUT = 0.9  # in half image sides: they begin inside the picture
 
 
@@ -70,12 +71,12 @@ def openings(meshes: np.ndarray) -> np.ndarray:
     return np.stack([mouth, eyes], axis=1) / height[:, None]
 
 
-def mean_face(meshes: Tensor, rounds: int = 3) -> Tensor:
+def mean_face(meshes: Tensor) -> Tensor:
     """Procrustes mean (478, 2) of meshes (F, 478, 2), upright, centred, of height 1."""
     centred = meshes - meshes.mean(1, keepdim=True)
     centred = centred / centred.square().sum((1, 2), keepdim=True).sqrt()
     mean = centred[0]
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         u, _, vt = torch.linalg.svd(centred.transpose(1, 2) @ mean)
         mean = (centred @ (u @ vt)).mean(0)
     mean = 0.5 * (mean + mean[mirror_order(mean)] * torch.tensor([-1.0, 1.0]))

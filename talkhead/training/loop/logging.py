@@ -134,10 +134,9 @@ def _damaged(path: Path, error: Exception) -> TalkheadError:
 class RunLog:
     """The files of a run, `run.json` and `losses.jsonl`; TensorBoard's too where it is installed.
 
-    facts: what stays the same during a run; paths are written as texts.
-
     `run.json` says what the run is and where it stands, `losses.jsonl` how it went.
 
+    facts: what stays the same during a run; paths are written as texts.
     done: steps before this call. What an interrupted run wrote after its last checkpoint is taken
     back: those steps come again.
     """

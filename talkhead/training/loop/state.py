@@ -220,9 +220,9 @@ def initialise(model: Network, path: Path, parts: tuple[str, ...] = ()) -> set[s
     return set(missing)
 
 
+UNLIKELY = -5.0  # log-weight of candidate motions that are new
 # What has a width of the number of keypoints, or of what is drawn; those of other weights come
 # first.
-UNLIKELY = -5.0  # log-weight of candidate motions that are new
 WIDENED = ("keypoint_detector.", "dense_motion.", "motion.keypoint_query.", "decoder.out.")
 
 

@@ -15,7 +15,11 @@ from talkhead.models.grid import identity_grid, resize, resize_grid, sample_at, 
 from talkhead.models.motion import sparse_motions, with_mesh_motion
 from talkhead.structs import Keypoints, TrainOutputs
 
+GRADIENT_LEVELS = 2  # at full and at half size
+WINDOW, STRIDE = 7, 2  # pixels, of SSIM
+JACOBIAN_SHARE = 0.2  # of jacobians beside keypoints, where landmarks teach both
 ATTENTION_SIZE = 64  # of the map of attention before it is enlarged: it is smooth
+ATTENTION_WIDTH = 0.08  # of the Gaussian around each point; an image is 2 wide
 SHOWN = 2.0  # growth of a triangle of the mesh up to which its source shows it well enough
 SMALLEST = 2e-5  # double area below which a triangle is too small to be looked at
 
@@ -34,20 +38,20 @@ def pyramid_l1(image: Tensor, target: Tensor, weight: Tensor, levels: int = 4) -
     return total / levels
 
 
-def gradient_l1(image: Tensor, target: Tensor, weight: Tensor, levels: int = 2) -> Tensor:
+def gradient_l1(image: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """L1 of horizontal derivatives plus L1 of vertical ones, mean of levels: keeps edges sharp."""
     total = image.new_zeros(())
-    for _ in range(levels):
+    for _ in range(GRADIENT_LEVELS):
         error = image - target
         total = total + weighted_mean(error.diff(dim=-1).abs(), weight[..., 1:])
         total = total + weighted_mean(error.diff(dim=-2).abs(), weight[..., 1:, :])
         image, target, weight = (F.avg_pool2d(x, 2) for x in (image, target, weight))
-    return total / levels
+    return total / GRADIENT_LEVELS
 
 
-def dissimilarity(image: Tensor, target: Tensor, window: int = 7, stride: int = 2) -> Tensor:
+def dissimilarity(image: Tensor, target: Tensor) -> Tensor:
     """1 - SSIM (Wang et al. 2004) with a square window and data range 1, at every other pixel."""
-    pool = partial(F.avg_pool2d, kernel_size=window, stride=stride)
+    pool = partial(F.avg_pool2d, kernel_size=WINDOW, stride=STRIDE)
     mean_x, mean_y = pool(image), pool(target)
     var_x = pool(image.square()) - mean_x.square()
     var_y = pool(target.square()) - mean_y.square()
@@ -102,23 +106,21 @@ def mask_choice(outputs: TrainOutputs, small_source: Tensor, small_driving: Tens
     return (mask * error).sum(1).mean()
 
 
-def landmark_supervision(
-    found: Keypoints, wanted: Keypoints, jacobian_weight: float = 0.2
-) -> Tensor:
+def landmark_supervision(found: Keypoints, wanted: Keypoints) -> Tensor:
     """Distance of keypoints and jacobians to those that landmarks teach: the first of `found`."""
     found = found.map(lambda x: x[:, : wanted.value.shape[1]])
     loss = (found.value - wanted.value).abs().mean()
     if found.jacobian is not None and wanted.jacobian is not None:
-        loss = loss + jacobian_weight * (found.jacobian - wanted.jacobian).abs().mean()
+        loss = loss + JACOBIAN_SHARE * (found.jacobian - wanted.jacobian).abs().mean()
     return loss
 
 
-def attention_map(points: Tensor, size: int, gain: float = 3.0, sigma: float = 0.08) -> Tensor:
+def attention_map(points: Tensor, size: int, gain: float) -> Tensor:
     """Pixel weights (B, 1, size, size): 1, and up to 1 + gain around the points (B, n, 2)."""
     coarse = min(size, ATTENTION_SIZE)
     grid = identity_grid(coarse, coarse, device=points.device)
     distance = (grid - points[:, :, None, None]).square().sum(-1)
-    nearness = torch.exp(-0.5 * distance / sigma**2).amax(1, keepdim=True)
+    nearness = torch.exp(-0.5 * distance / ATTENTION_WIDTH**2).amax(1, keepdim=True)
     return 1 + gain * resize(nearness, (size, size))
 
 
