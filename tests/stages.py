@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.models.codebook import CodebookModel, displacement, from_flow
+from talkhead.models.codebook import CodebookModel
 from talkhead.models.fomm import FommModel
-from talkhead.models.grid import warp
+from talkhead.models.grid import displacement, from_flow, warp
 from talkhead.models.mcnet import McnetModel
 from talkhead.models.memory import FaceMemory
 from talkhead.models.motion import sparse_motions

@@ -16,7 +16,8 @@ from torch import Tensor
 from talkhead.faces.crop_mesh import CropMesh
 from talkhead.inference.engine import EncodedSource, Engine
 from talkhead.models import Network
-from talkhead.models.codebook import CodebookModel, displacement
+from talkhead.models.codebook import CodebookModel
+from talkhead.models.grid import displacement
 from talkhead.models.memory import FaceMemory
 from talkhead.models.quantizer import Codebook
 from talkhead.structs import DenseMotion, Keypoints, Quantized, ScaleStep, SourceState

@@ -13,11 +13,13 @@ from talkhead.config import CodebookConfig
 from talkhead.models.autoencoder import Decoder, Encoder
 from talkhead.models.compensation import AppearanceCompensator, MotionCompensator
 from talkhead.models.grid import (
-    identity_grid,
+    displacement,
+    from_flow,
     pixel_flow,
     resize,
     resize_grid,
     shrink,
+    to_flow,
     warp,
 )
 from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown
@@ -116,17 +118,18 @@ class CodebookModel(nn.Module):
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         """The source moved to the driving keypoints: (B, 3, H, W) in [0, 1]."""
         state, steps, maps = self._move(state, driving)
-        return self._leave(self._decode(state, steps, maps)[0]).clamp(0, 1)
+        return self._leave(mixed(*self._decode(state, steps, maps))).clamp(0, 1)
 
     def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
         """The same, with where it came from."""
         state, steps, maps = self._move(state, driving)
         size = (self.config.image_size,) * 2
         occlusion = resize(steps[-1].occlusion, size).float()
-        image, _, keep = self._decode(state, steps, maps)
+        own, shown, keep = self._decode(state, steps, maps)
         flow = pixel_flow(resize_grid(self._shown(steps), size))
         kept = torch.zeros_like(occlusion) if keep is None else keep.float()
-        return RenderParts(self._leave(image).clamp(0, 1), flow, kept, occlusion)
+        image = torch.lerp(self._leave(own), self._leave(shown), kept).clamp(0, 1)
+        return RenderParts(image, flow, kept, occlusion)
 
     def reconstruct(
         self,
@@ -147,9 +150,9 @@ class CodebookModel(nn.Module):
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
         steps = self.compensate(state, dense, keypoints)
         motion = steps[-1].motion
-        image, own, _ = self._decode(state, steps, maps)
+        own, shown, keep = self._decode(state, steps, maps)
         return TrainOutputs(
-            image=self._leave(image),
+            image=self._leave(mixed(own, shown, keep)),
             coarse_image=self._leave(self._decode_coarse(steps, maps)) if coarse else None,
             warped_source=self._leave(warp(state.image, motion)),
             source=state.keypoints,
@@ -240,7 +243,10 @@ class CodebookModel(nn.Module):
     def _decode(
         self, state: SourceState, steps: tuple[ScaleStep, ...], maps: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The image, the decoder's own picture, and the share of the warped source in the image."""
+        """The decoder's own picture, the source that is shown, and the source's share of the image.
+
+        Without `blend_source` there is but the decoder's own.
+        """
         coarse, *finer = (step.compensated for step in steps)
         if self.config.detail_skips:
             finer = [feature - shadow(feature) for feature in finer]
@@ -248,10 +254,10 @@ class CodebookModel(nn.Module):
         own = drawn[:, :3]
         if not self.config.blend_source:
             return own, own, None
-        keep, shown = torch.sigmoid(drawn[:, 3:4]), warp(state.image, self._shown(steps))
+        shown = warp(state.image, self._shown(steps))
         if self.config.shade_source:
             shown = shown + drawn[:, 4:]
-        return keep * shown + (1 - keep) * own, own, keep
+        return own, shown, torch.sigmoid(drawn[:, 3:4])
 
     def _shown(self, steps: tuple[ScaleStep, ...]) -> Tensor:
         """The final deformation; of a source that is shown the rim goes on, not grey."""
@@ -321,6 +327,11 @@ class CodebookModel(nn.Module):
         return images.float() * 0.5 + 0.5
 
 
+def mixed(own: Tensor, shown: Tensor, keep: Tensor | None) -> Tensor:
+    """The image of what is drawn and what is shown, by the share of the latter."""
+    return own if keep is None else keep * shown + (1 - keep) * own
+
+
 def shadow(features: Tensor) -> Tensor:
     """What is left of features (B, C, h, w) after halving and doubling their size."""
     half = F.avg_pool2d(features, 2)
@@ -328,23 +339,3 @@ def shadow(features: Tensor) -> Tensor:
 
 
 BLEND_START = 2.0  # logit of showing the warped source, before training: 0.88
-
-
-def displacement(motion: Tensor) -> Tensor:
-    """Deformation grid (B, h, w, 2) minus the identity."""
-    return motion - identity_grid(motion.shape[1], motion.shape[2], device=motion.device)
-
-
-def to_flow(motion: Tensor) -> Tensor:
-    """Deformation grid (B, h, w, 2) -> displacement (B, 2, h, w) in pixels of that grid."""
-    return displacement(motion).permute(0, 3, 1, 2) * pixels_per_unit(motion.shape[2])
-
-
-def from_flow(flow: Tensor) -> Tensor:
-    """Displacement (B, 2, h, w) in pixels -> the same (B, h, w, 2) in grid units."""
-    return flow.permute(0, 2, 3, 1) / pixels_per_unit(flow.shape[3])
-
-
-def pixels_per_unit(size: int) -> float:
-    """-1 and 1 are the centres of the first and the last of `size` pixels."""
-    return (size - 1) / 2

@@ -229,3 +229,23 @@ def inverse_2x2(matrix: Tensor) -> Tensor:
 def matmul_2x2(left: Tensor, right: Tensor) -> Tensor:
     """Product of (..., 2, 2) with (..., 2, n) in float32; immune to autocast."""
     return (left.float()[..., :, :, None] * right.float()[..., None, :, :]).sum(-2)
+
+
+def displacement(motion: Tensor) -> Tensor:
+    """Deformation grid (B, h, w, 2) minus the identity."""
+    return motion - identity_grid(motion.shape[1], motion.shape[2], device=motion.device)
+
+
+def to_flow(motion: Tensor) -> Tensor:
+    """Deformation grid (B, h, w, 2) -> displacement (B, 2, h, w) in pixels of that grid."""
+    return displacement(motion).permute(0, 3, 1, 2) * pixels_per_unit(motion.shape[2])
+
+
+def from_flow(flow: Tensor) -> Tensor:
+    """Displacement (B, 2, h, w) in pixels -> the same (B, h, w, 2) in grid units."""
+    return flow.permute(0, 2, 3, 1) / pixels_per_unit(flow.shape[3])
+
+
+def pixels_per_unit(size: int) -> float:
+    """-1 and 1 are the centres of the first and the last of `size` pixels."""
+    return (size - 1) / 2
