@@ -264,7 +264,12 @@ def test_codes_that_fell_out_of_use_are_set_to_data_little_by_little() -> None:
     with torch.no_grad():
         codes[8:] = 100.0  # far from all data
     dead, before = code_use(model, [batch])["appearance"], codes.detach().clone()
+    model.keypoint_detector.eval()  # as where it is not trained
+    norms = {name: value.clone() for name, value in model.named_buffers()}
     revive_codes(model, batch, share=0.1)
+    assert all(torch.equal(value, norms[name]) for name, value in model.named_buffers())
+    assert model.training
+    assert not model.keypoint_detector.training
     changed = (codes != before).any(1).nonzero()[:, 0]
     assert 0 < len(changed) <= 0.1 * len(codes) + len(model.config.appearance_codebook.scales)
     assert bool((codes[changed] < 50).all())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -78,7 +79,9 @@ def revive_codes(model: Network, batch: Batch, share: float) -> None:
     """
     if not isinstance(model, CodebookModel):
         return
-    for name, scales in encoded(model, batch).items():
+    with _evaluating(model):
+        found = encoded(model, batch)
+    for name, scales in found.items():
         codebook = _codebook(model, name)
         hits = [codebook.quantize(vectors, scale) for scale, vectors in scales]
         used = torch.cat([hit.indices.flatten() for hit in hits]).unique()
@@ -104,17 +107,28 @@ def code_use(model: Network, batches: Iterable[Batch]) -> dict[str, float]:
     """
     if not isinstance(model, CodebookModel):
         return {}
-    training = model.training
-    model.eval()  # or batch norms would learn from being looked at
     used: dict[str, Tensor] = {}
     for batch in batches:
-        for name, scales in encoded(model, batch).items():
+        with _evaluating(model):
+            found = encoded(model, batch)
+        for name, scales in found.items():
             codebook = _codebook(model, name)
             hit = used.setdefault(name, torch.zeros(len(codebook.codes), dtype=torch.bool))
             for scale, vectors in scales:
                 hit[codebook.quantize(vectors, scale).indices.flatten().cpu()] = True
-    model.train(training)
     return {name: hit.float().mean().item() for name, hit in used.items()}
+
+
+@contextmanager
+def _evaluating(model: CodebookModel) -> Iterator[None]:
+    """Batch norms do not learn from being looked at; each part's own mode comes back."""
+    modes = {part: part.training for part in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 def codes(model: Network) -> list[Tensor]:
