@@ -44,17 +44,19 @@ class CurrentStderr(logging.StreamHandler):
 @contextlib.contextmanager
 def messages(debug: bool, quiet: bool) -> Iterator[None]:
     """Show our own messages on stderr; those of libraries only in debugging."""
-    root, handler = logging.getLogger(), CurrentStderr()
+    root, ours, handler = logging.getLogger(), logging.getLogger("talkhead"), CurrentStderr()
+    before = root.level, ours.level
     root.addHandler(handler)
     root.setLevel(logging.WARNING if debug else logging.CRITICAL)
-    level = logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING
-    logging.getLogger("talkhead").setLevel(level)
+    ours.setLevel(logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING)
     logging.captureWarnings(True)
     try:
         yield
     finally:
         logging.captureWarnings(False)
         root.removeHandler(handler)
+        root.setLevel(before[0])
+        ours.setLevel(before[1])
 
 
 @contextlib.contextmanager

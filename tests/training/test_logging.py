@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from talkhead.cli.console import CurrentStderr
+from talkhead.cli.console import CurrentStderr, messages
 from talkhead.training.loop.logging import RunLog, TrainingProgress, clock, open_screen
 
 
@@ -114,3 +114,12 @@ def test_a_diary_that_cannot_be_written_says_how_to_go_on(tmp_path: Path) -> Non
     with pytest.raises(TalkheadError, match="--resume"):
         run_log.add(progress(1))
     run_log.close()
+
+
+@pytest.mark.parametrize(("debug", "quiet"), [(False, True), (True, False)])
+def test_a_command_leaves_the_levels_of_messages_as_they_were(debug: bool, quiet: bool) -> None:
+    loggers = logging.getLogger(), logging.getLogger("talkhead")
+    before = [logger.level for logger in loggers]
+    with messages(debug, quiet):
+        assert [logger.level for logger in loggers] != before
+    assert [logger.level for logger in loggers] == before
