@@ -25,6 +25,11 @@ def moving_picture(number: int, width: int = 64, height: int = 48) -> np.ndarray
     return np.stack([red, green, blue], axis=-1).astype(np.uint8)
 
 
+def large_picture(number: int) -> np.ndarray:
+    """The same where coded bytes are compared: x264 codes pictures of 64 pixels now so, now so."""
+    return moving_picture(number, 256, 192)
+
+
 def make_clip(
     path: Path,
     frames: int = 25,
