@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from talkhead.data.clips import clip_name
-from talkhead.data.landmarks import DEEPEST, PORTRAITS
+from talkhead.data.landmarks import PORTRAITS, landmark_places
 from talkhead.errors import TalkheadError, disk_explained
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.tracker import FaceTracker
@@ -95,8 +95,7 @@ def make_landmarks(
 
 def landmark_file(folder: Path, clip: Path) -> Path:
     """The first place at which `find_landmarks` looks for a clip's file."""
-    clip = clip.resolve()
-    return folder / Path(*clip.parent.parts[1:][-DEEPEST:]) / f"{clip_name(clip)}.npz"
+    return landmark_places(folder, clip)[0] / f"{clip_name(clip)}.npz"
 
 
 def _stamp(paths: Sequence[Path]) -> str:

@@ -8,6 +8,7 @@ found. Where not all frames are there, `frames` numbers them; a file for many pi
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,12 +92,17 @@ def find_landmarks(folder: Path, clip: Path, name: str) -> Path | None:
     For `clips/test/anna/1.mp4` that is `test/anna/1.npz`, `anna/1.npz` or `1.npz`, whichever of
     these comes first.
     """
-    places = [Path(), *(Path(*clip.parent.parts[-depth:]) for depth in range(1, DEEPEST + 1))]
-    for place in reversed(places):
-        file = folder / place / f"{name}.npz"
-        if file.is_file():
-            return file
-    return None
+    files = (place / f"{name}.npz" for place in landmark_places(folder, clip))
+    return next((file for file in files if file.is_file()), None)
+
+
+def landmark_places(folder: Path, clip: Path) -> list[Path]:
+    """The folders in which a clip's landmark file may lie, the deepest first.
+
+    By the path that the clip is named by: one that is a link lies where the link does.
+    """
+    parents = Path(os.path.abspath(clip)).parts[1:-1]
+    return [folder.joinpath(*parents[-depth:]) for depth in range(DEEPEST, 0, -1)] + [folder]
 
 
 def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH, CLASSIC)) -> Landmarks:

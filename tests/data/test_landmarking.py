@@ -51,6 +51,22 @@ def test_the_mesh_of_every_frame_is_written_where_training_looks(clip: Path) -> 
     assert np.isnan(points[4]).all()  # nobody is there
 
 
+def test_landmarks_of_a_link_and_of_a_relative_path_are_found(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "talkhead.data.landmarking.clip_landmarks", lambda *_: np.zeros((5, 478, 3), np.float32)
+    )
+    link = tmp_path / "other" / "train" / "anna.mp4"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(clip)
+    monkeypatch.chdir(clip.parent)
+    for named in (link, Path(clip.name), Path("..", clip.parent.name, clip.name)):
+        folder = tmp_path / f"marks-{len(named.parts)}"
+        make_landmarks([named], folder)
+        assert find_landmarks(folder, named, named.stem) is not None
+
+
 def test_files_are_made_once_and_again_when_the_clip_changes(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
