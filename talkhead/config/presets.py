@@ -64,8 +64,14 @@ PRESETS: dict[str, ModelConfig] = {
     "codebook-mmc": replace(_FULL, appearance_codebook=_NO_APPEARANCE),
     "codebook-mmc-sac": replace(_FULL, appearance_codebook=AppearanceCodebookConfig(scales=(0,))),
     "codebook-lite": _LITE,
-    # The same with exact keypoints, motion and maps of a face mesh, and more of it drawn coarsely.
-    "codebook-mesh": replace(_LITE, channels=(128, 48, 32), mesh=MeshConfig()),
+    # The same with motion and maps of a face mesh, and more that is drawn, from coarse features on.
+    "codebook-mesh": replace(
+        _LITE,
+        channels=(128, 48, 32),
+        detail_skips=True,
+        shade_source=True,
+        mesh=MeshConfig(keypoints=False, refine=True),
+    ),
     "mcnet": McnetConfig(),
     # MCNet's ablation table: the baseline; plus MCM on the unconditioned memory, without and with
     # the split into passed and compensated channels; `mcnet` adds IICM.
