@@ -19,7 +19,8 @@ OUTER_EYE_CORNERS = (33, 263)
 UPPER_LIDS, LOWER_LIDS = (159, 386), (145, 374)  # of the left and the right eye
 MOUTH_CORNERS = (61, 291)
 UPPER_LIP, LOWER_LIP = 13, 14  # inner borders
-LEFT_IRIS, RIGHT_IRIS = 468, 473  # centres; four points of the rim follow each
+LEFT_IRIS, RIGHT_IRIS = 468, 473  # centres; points of the rim follow each
+IRIS_RIM = 4  # how many
 
 # Closed rings.
 LEFT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
@@ -27,6 +28,10 @@ RIGHT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 38
 OUTER_LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375),
     *(291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
+)
+AROUND_LIPS = (  # the ring of skin next to them
+    *(57, 43, 106, 182, 83, 18, 313, 406, 335, 273),
+    *(287, 186, 92, 165, 167, 164, 393, 391, 322, 410),
 )
 INNER_LIPS = (
     *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324),

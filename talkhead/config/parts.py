@@ -106,8 +106,8 @@ class MeshConfig:
 
     keypoints: the first are read from it, not from the detector. motion: its own motion is one
     more candidate of the dense motion. maps: the decoder sees where face, mouth, eyes and irises
-    are to be. refine: around lips, lids and irises the final deformation is the mesh's own, at the
-    size of the finest features.
+    are to be. refine: around lips, lids and irises the final deformation is the mesh's own, exact
+    where lids and lips meet, at the size of the finest features.
     """
 
     keypoints: bool = True

@@ -14,11 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, matmul_2x2, resize, resize_grid
+from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid
+from talkhead.models.openings import OPENINGS
 from talkhead.structs import NOWHERE, Keypoints, known
 from talkhead.topology import (
     HEAD_GROUPS,
     INNER_LIPS,
+    IRIS_RIM,
     LEFT_EYE,
     LEFT_IRIS,
     MESH_POINTS,
@@ -35,12 +37,12 @@ RIDGE = 6e-4  # pull towards the affine map of the whole face, in squared face h
 # Of the motion of a mesh, in grid units [own experiments].
 WIDTH, FINE_WIDTH = 0.05, 0.025  # how far a point's displacement reaches; lips, lids and irises
 NEAR_LOGIT, REACH = 4.0, 0.06  # log-weight of that motion on the mesh; how fast it falls beyond
-# The same for what is refined by it, and how far from lips, lids and irises that reaches.
-DETAIL_WIDTH, DETAIL_FINE_WIDTH, DETAIL_REACH = 0.025, 0.0125, 0.1
-FAINTEST = 1e-30  # sum of Gaussians below which a place is far from all points
-RIM, CORNERS = 4, 16  # points of an iris after its centre; of the circle that is drawn for it
+# How far a point's displacement reaches where a deformation is refined, and how far from lips, lids
+# and irises that is; sum of Gaussians below which a place is far from all points.
+REFINED_WIDTH, REFINED_REACH, FAINTEST = 0.04, 0.1, 1e-30
+CORNERS = 16  # of the circle that is drawn for an iris
 LINES = 4  # per pixel row, of filled maps
-IRISES = tuple(first + i for first in (LEFT_IRIS, RIGHT_IRIS) for i in range(RIM + 1))
+IRISES = tuple(first + i for first in (LEFT_IRIS, RIGHT_IRIS) for i in range(IRIS_RIM + 1))
 FINE = (*OUTER_LIPS, *INNER_LIPS, *LEFT_EYE, *RIGHT_EYE, *IRISES)
 MAPS = 5  # channels of `face_maps`
 
@@ -134,7 +136,7 @@ def mesh_motion(source: Tensor, driving: Tensor, size: tuple[int, int]) -> tuple
     grid = identity_grid(*size, device=driving.device)
     with torch.autocast(driving.device.type, enabled=False):
         places, points = grid.flatten(0, 1), driving[..., :2].float()
-        precision = 1 / _widths(WIDTH, FINE_WIDTH, driving.device).square()
+        precision = 1 / _widths(driving.device).square()
         # -|z - p|^2 precision / 2 as one product of (x, y, |z|^2, 1) with what depends on p.
         left = F.pad(
             torch.cat([places, places.square().sum(-1, keepdim=True)], dim=1), (0, 1), value=1
@@ -159,18 +161,23 @@ def refine(motion: Tensor, source: Keypoints, driving: Keypoints, size: int) -> 
     Grids of dense motion are too coarse to close a lid or to turn an eye. Where a mesh is not known
     the deformation is only resized.
     """
-    fine = resize_grid(motion, (size, size))
     if source.mesh is None or driving.mesh is None:
-        return fine
+        return resize_grid(motion, (size, size))
     with torch.autocast(motion.device.type, enabled=False):
         before, after = source.mesh[..., :2].float(), driving.mesh[..., :2].float()
-        grid = identity_grid(motion.shape[1], motion.shape[2], device=motion.device)
-        distance = torch.cdist(grid.flatten(0, 1).expand(len(after), -1, -1), after[:, list(FINE)])
-        share = torch.exp(-0.5 * (distance.amin(-1) / DETAIL_REACH).square())
-        share = (share * known(source.mesh)[:, None]).unflatten(1, grid.shape[:2])
-        moved = identity_grid(size, size, device=motion.device)
-        moved = moved + _carried(before - after, after, size)
-    return torch.lerp(fine, moved, resize(share[:, None], (size, size))[:, 0, ..., None])
+        seen = (known(before) * known(after))[:, None, None]
+        places = identity_grid(*motion.shape[1:3], device=motion.device)
+        distance = torch.cdist(
+            places.flatten(0, 1).expand(len(after), -1, -1), after[:, list(FINE)]
+        )
+        share = torch.exp(-0.5 * (distance.amin(-1) / REFINED_REACH).square())
+        share = seen * share.unflatten(1, places.shape[:2])
+        moved = places + _carried(before - after, after, len(places))
+        fine = resize_grid(torch.lerp(motion, moved, share[..., None]), (size, size))
+        for opening in OPENINGS:
+            exact, share = opening.motion(before, after, size)
+            fine = torch.lerp(fine, exact, (seen * share)[..., None])
+    return fine
 
 
 def _carried(values: Tensor, points: Tensor, size: int) -> Tensor:
@@ -180,19 +187,19 @@ def _carried(values: Tensor, points: Tensor, size: int) -> Tensor:
     more than the product of two small matrices. Far from all points, nothing.
     """
     centres = torch.linspace(-1, 1, size, device=points.device)
-    width = _widths(DETAIL_WIDTH, DETAIL_FINE_WIDTH, points.device)[:, None]
     x, y = (
-        torch.exp(-0.5 * ((centres - points[..., axis, None]) / width).square()) for axis in (0, 1)
+        torch.exp(-0.5 * ((centres - points[..., axis, None]) / REFINED_WIDTH).square())
+        for axis in (0, 1)
     )  # B M size
     weighted = F.pad(values, (0, 1), value=1)[..., None] * y[:, :, None]  # B M 3 size
     sums = (weighted.flatten(2).transpose(1, 2) @ x).unflatten(1, (3, size))
     return (sums[:, :2] / (sums[:, 2:] + FAINTEST)).permute(0, 2, 3, 1)
 
 
-def _widths(width: float, fine: float, device: torch.device) -> Tensor:
+def _widths(device: torch.device) -> Tensor:
     """The width of each point's Gaussian, (478,)."""
-    widths = torch.full((MESH_POINTS,), width, device=device)
-    widths[list(FINE)] = fine
+    widths = torch.full((MESH_POINTS,), WIDTH, device=device)
+    widths[list(FINE)] = FINE_WIDTH
     return widths
 
 
@@ -210,7 +217,7 @@ def face_maps(mesh: Tensor, size: int) -> Tensor:
 
 def _rim(mesh: Tensor, first: int) -> Tensor:
     """A circle of `CORNERS` points for an iris, of which the mesh has the centre and four more."""
-    middle, rim = mesh[:, first : first + 1], mesh[:, first + 1 : first + 1 + RIM]
+    middle, rim = mesh[:, first : first + 1], mesh[:, first + 1 : first + 1 + IRIS_RIM]
     radius = (rim - middle).norm(dim=-1).mean(1)[:, None, None]
     angle = torch.arange(CORNERS, device=mesh.device) * (2 * math.pi / CORNERS)
     return middle + radius * torch.stack([angle.cos(), angle.sin()], dim=-1)

@@ -1,0 +1,173 @@
+"""Eyes and mouth: the motion between two face meshes, exact where lids and lips meet and part.
+
+Around each lie rings of mesh points. Seen along the line between its corners and across it, the
+halves of a ring are curves, one above the opening and one below; what is between two curves of one
+mesh moves to what is between the same two of the other. So nothing is left of an eye that shuts,
+and lids do not smear what is behind them. Inside an eye the iris keeps its shape [own experiments].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from talkhead.models.grid import identity_grid, sample_at
+from talkhead.topology import (
+    AROUND_LIPS,
+    IRIS_RIM,
+    LEFT_EYE_REFINED,
+    LEFT_IRIS,
+    LIPS_REFINED,
+    NUM_LIDS,
+    OUTER_LIPS,
+    RIGHT_EYE_REFINED,
+    RIGHT_IRIS,
+)
+
+PLACES = 64  # along an opening and as many across, between which its motion is interpolated
+THINNEST = 1e-5  # what two curves are apart at least, in distances between the corners
+MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the corners
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Coordinates along and across an opening: (0, 0) and (1, 0) are its corners, down is positive.
+
+    origin: (B, 2). axes: (B, 2, 2).
+    """
+
+    origin: Tensor
+    axes: Tensor
+
+    @classmethod
+    def of(cls, left: Tensor, right: Tensor) -> Frame:
+        """By its corners (B, 2)."""
+        line = right - left
+        normal = torch.stack([-line[:, 1], line[:, 0]], dim=-1)
+        square = line.square().sum(-1)[:, None, None].clamp(min=THINNEST**2)
+        return cls(left, torch.stack([line, normal], dim=-1) / square)
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Points (B, ..., 2) in these coordinates."""
+        flat = points.flatten(1, -2) - self.origin[:, None]
+        return (flat @ self.axes).view_as(points)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The rings around an eye or the mouth, the outermost first, as halves from left to right.
+
+    above, below: (rings, n) points of the mesh. iris: the first of its points, of an eye.
+    """
+
+    above: tuple[tuple[int, ...], ...]
+    below: tuple[tuple[int, ...], ...]
+    iris: int | None = None
+
+    def motion(self, source: Tensor, driving: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """Where places of the driving picture come from, (B, h, w, 2), and how far that holds.
+
+        source, driving: meshes (B, 478, 2). The second (B, h, w) is 1 within all rings and falls to
+        0 on the outermost.
+        """
+        frame = self._frame(driving)
+        rings = [frame(driving[:, torch.tensor(half)]) for half in (self.above, self.below)]
+        outermost = torch.cat([half[:, 0] for half in rings], dim=1)
+        low, high = outermost.amin(1)[:, None], outermost.amax(1)[:, None]  # B 1 2
+        steps = torch.linspace(0, 1, PLACES, device=driving.device)[:, None]
+        along, across = (low + steps * (high - low)).unbind(-1)  # B P
+        heights, origins = self._curves(source, driving, rings, along)
+        holds = torch.ones_like(heights)
+        holds[:, [0, -1]] = 0
+        second = rings[0][:, 1, [0, -1], 0]
+        ends = torch.cat([low[..., 0], second, high[..., 0]], dim=1)
+        inner = piecewise(along, ends, along.new_tensor([0, 1, 1, 0])[:, None])
+        curves = torch.cat([origins, (holds * inner[:, None, :, 0])[..., None]], dim=-1)
+        table = piecewise(across[:, None], heights.transpose(1, 2), curves.transpose(1, 2))
+        places = frame(identity_grid(size, size, driving.device).expand(len(driving), -1, -1, -1))
+        within = 2 * (places - low[:, None]) / (high - low)[:, None].clamp(min=THINNEST) - 1
+        found = sample_at(table.transpose(1, 2), within.flatten(1, 2)).unflatten(1, (size, size))
+        return found[..., :2], found[..., 2]
+
+    def _frame(self, mesh: Tensor) -> Frame:
+        return Frame.of(*self._corners(mesh))
+
+    def _corners(self, mesh: Tensor) -> tuple[Tensor, Tensor]:
+        return mesh[:, self.above[-1][0]], mesh[:, self.above[-1][-1]]
+
+    def _curves(
+        self, source: Tensor, driving: Tensor, rings: list[Tensor], along: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """From top to bottom, how high each curve is (B, C, P) and where it comes from (..., 2).
+
+        An eye's border is there twice, as that of the lids and as that of what is between them.
+        """
+        heights, origins = [], []
+        turned = along if self.iris is None else self._turned(source, driving, along)
+        frame, (left, right) = self._frame(source), self._corners(source)
+        line = (right - left)[:, None, None]
+        for half, ring in zip((self.above, self.below), rings, strict=True):
+            points = source[:, torch.tensor(half)]
+            known = torch.cat([ring[..., 1:], points], dim=-1)
+            height, origin = piecewise(along[:, None], ring[..., 0], known).split((1, 2), dim=-1)
+            border = piecewise(turned, frame(points[:, -1])[..., 0], points[:, -1])
+            ends = torch.cat([ring[..., 0], ring[:, -1:, :, 0]], dim=1)[..., [0, -1], None]
+            beyond = along[:, None, :, None] - along[:, None, :, None].clamp(
+                ends[:, :, :1], ends[:, :, 1:]
+            )
+            heights.append(torch.cat([height[..., 0], height[:, -1:, :, 0]], dim=1))
+            origins.append(torch.cat([origin, border[:, None]], dim=1) + beyond * line)
+        heights[1], origins[1] = heights[1].flip(1), origins[1].flip(1)
+        return torch.cat(heights, dim=1), torch.cat(origins, dim=1)
+
+    def _turned(self, source: Tensor, driving: Tensor, along: Tensor) -> Tensor:
+        """Where along the source's eye the driving eye's places (B, P) are, iris upon iris."""
+        edges = []
+        for mesh in (driving, source):
+            iris = self._frame(mesh)(mesh[:, self.iris : self.iris + 1 + IRIS_RIM])
+            radius = (iris[:, 1:] - iris[:, :1]).norm(dim=-1).mean(1)
+            edges.append(torch.stack([iris[:, 0, 0] - radius, iris[:, 0, 0] + radius], dim=1))
+        both = torch.cat(edges, dim=1)
+        first = (both.amin(1, keepdim=True) - MARGIN).clamp(max=0)
+        last = (both.amax(1, keepdim=True) + MARGIN).clamp(min=1)
+        knots, values = (torch.cat([first, each, last], dim=1) for each in edges)
+        inside = piecewise(along, knots, values[..., None])[..., 0]
+        return torch.where((along > first) & (along < last), inside, along)
+
+
+def piecewise(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
+    """Values (..., n, C) at rising knots (..., n), between them linear, at x (..., X): (..., X, C).
+
+    Where knots do not rise, values step. Before the first and after the last they stay.
+    """
+    knots = knots.cummax(-1).values
+    gaps = knots.diff(dim=-1)[..., None, :] + THINNEST
+    passed = ((x[..., None] - knots[..., None, :-1]) / gaps).clamp(0, 1)
+    return values[..., :1, :] + passed @ values.diff(dim=-2)
+
+
+def _halves(ring: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Above and below, of a ring that lists all below from corner to corner and then all above."""
+    count = len(ring) // 2 + 1
+    return (ring[0], *ring[count:], ring[count - 1]), ring[:count]
+
+
+def _eye(refined: tuple[int, ...], iris: int, step: int) -> Opening:
+    """The lids and two rings around them; step -1 where they begin at the right."""
+    halves = [_halves(refined[i * NUM_LIDS :][:NUM_LIDS]) for i in (2, 1, 0)]
+    above, below = (tuple(half[::step] for half in side) for side in zip(*halves, strict=True))
+    return Opening(above, below, iris)
+
+
+def _mouth() -> Opening:
+    """The lips' four rings and one around them."""
+    lips = [LIPS_REFINED[i * len(OUTER_LIPS) :][: len(OUTER_LIPS)] for i in (0, 2, 3, 1)]
+    above, below = zip(*(_halves(ring) for ring in (AROUND_LIPS, *lips)), strict=True)
+    return Opening(above, below)
+
+
+LEFT = _eye(LEFT_EYE_REFINED, LEFT_IRIS, 1)
+RIGHT = _eye(RIGHT_EYE_REFINED, RIGHT_IRIS, -1)
+OPENINGS = (LEFT, RIGHT, _mouth())

@@ -1,0 +1,120 @@
+"""Eyes and mouth between two meshes: nothing is left of what shuts, and irises keep their shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from talkhead.faces.landmarker import Landmarker
+from talkhead.faces.regions import Region
+from talkhead.io.image import read_image
+from talkhead.models.grid import identity_grid, sample_at
+from talkhead.models.mesh import refine
+from talkhead.models.openings import LEFT, OPENINGS, RIGHT, Opening, piecewise
+from talkhead.structs import NOWHERE, Keypoints
+from talkhead.topology import IRIS_RIM
+
+PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
+SIZE = 256
+PIXEL = 2 / (SIZE - 1)
+
+
+@pytest.fixture(scope="module")
+def face() -> Tensor:
+    """(1, 478, 2), the mesh of a portrait whose face fills a third of its crop."""
+    points = Landmarker().refine([read_image(PORTRAIT)], [Region(224, 124, 165)])[0]
+    return torch.from_numpy(((points[None, :, :2] - (224, 124)) / 165).astype(np.float32))
+
+
+def wide(face: Tensor, opening: Opening) -> Tensor:
+    """The mesh with all below the opening twelve pixels lower."""
+    below = sorted({point for half in opening.below for point in half[1:-1]})
+    face = face.clone()
+    face[:, below, 1] += 12 * PIXEL
+    return face
+
+
+def shut(face: Tensor, opening: Opening) -> Tensor:
+    """The mesh with the border's halves upon each other, in the middle."""
+    above, below = list(opening.above[-1]), list(opening.below[-1])
+    face = face.clone()
+    face[:, above] = face[:, below] = (face[:, above] + face[:, below]) / 2
+    return face
+
+
+def inside(opening: Opening, face: Tensor) -> Tensor:
+    """Places (1, n, 2) well between the border's halves."""
+    above, below = face[:, list(opening.above[-1])], face[:, list(opening.below[-1])]
+    shares = torch.tensor([0.2, 0.5, 0.8])[:, None, None, None]
+    return torch.lerp(above, below, shares)[:, :, 1:-1].transpose(0, 1).flatten(1, 2)
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_a_face_that_stays_moves_nothing(opening: Opening, face: Tensor) -> None:
+    motion, holds = opening.motion(face, face, SIZE)
+    moved = (motion - identity_grid(SIZE, SIZE)).norm(dim=-1) * (holds > 0.01)
+    assert moved.max() < 1.5 * PIXEL
+    assert holds.max() > 0.99
+    assert holds[:, [0, -1]].max() == holds[:, :, [0, -1]].max() == 0  # not at the picture's rim
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_every_point_of_the_rings_comes_from_where_the_source_has_it(
+    opening: Opening, face: Tensor
+) -> None:
+    turned = torch.tensor([[0.9, 0.3], [-0.3, 0.9]]) * 1.1
+    driving = face @ turned + torch.tensor([0.05, -0.02])
+    motion, holds = opening.motion(face, driving, SIZE)
+    for half in (*opening.above[1:], *opening.below[1:]):
+        points = list(half)[1:-1]
+        found = sample_at(motion, driving[:, points])
+        assert (found - face[:, points]).norm(dim=-1).max() < 3 * PIXEL
+        assert sample_at(holds[..., None], driving[:, points]).min() > 0.4
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_nothing_is_left_of_what_was_inside_once_it_is_shut(opening: Opening, face: Tensor) -> None:
+    source = wide(face, opening)
+    between = inside(opening, source)[0]
+    seen = []
+    for driving in (source, shut(face, opening)):
+        motion, holds = opening.motion(source, driving, SIZE)
+        nearest = torch.cdist(between, motion[holds > 0.5]).amin(1)
+        seen.append((nearest < 1.5 * PIXEL).float().mean())
+    assert seen[0] > 0.95
+    assert seen[1] < 0.3
+
+
+@pytest.mark.parametrize("eye", [LEFT, RIGHT])
+def test_an_iris_that_turns_keeps_its_shape(eye: Opening, face: Tensor) -> None:
+    assert eye.iris is not None
+    iris = list(range(eye.iris, eye.iris + 1 + IRIS_RIM))
+    driving, way = face.clone(), torch.tensor([2 * PIXEL, 0])
+    driving[:, iris] += way
+    motion, _ = eye.motion(face, driving, SIZE)
+    centre = driving[:, iris[:1]]
+    found = sample_at(motion, centre) - centre
+    assert torch.allclose(found[0, 0, 0], -way[0], atol=PIXEL / 4)
+    across = torch.tensor([[[-1.0, 0], [1, 0]]]) * 1.5 * PIXEL
+    ends = sample_at(motion, centre + across)[0, :, 0]
+    assert ends[1] - ends[0] == pytest.approx(3 * PIXEL, rel=0.2)
+    corners = [eye.above[-1][0], eye.above[-1][-1]]
+    assert (sample_at(motion, face[:, corners]) - face[:, corners]).norm(dim=-1).max() < 2 * PIXEL
+
+
+def test_where_a_mesh_is_not_known_a_deformation_is_only_resized(face: Tensor) -> None:
+    still, nothing = identity_grid(64, 64)[None], torch.full_like(face, NOWHERE)
+    for pair in ((face, nothing), (nothing, face), (nothing, nothing)):
+        refined = refine(still, *(Keypoints(mesh, None, mesh) for mesh in pair), 128)
+        assert torch.allclose(refined[0], identity_grid(128, 128), atol=1e-6)
+
+
+def test_between_knots_values_are_linear_beyond_them_they_stay_and_at_one_place_they_step() -> None:
+    knots, values = torch.tensor([0.0, 1, 1, 2]), torch.tensor([[0.0], [2], [4], [5]])
+    x = torch.tensor([-1.0, 0.5, 0.999, 1.001, 1.5, 3])
+    expected = torch.tensor([0, 1, 1.998, 4.001, 4.5, 5])
+    assert torch.allclose(piecewise(x, knots, values)[:, 0], expected, atol=1e-3)
