@@ -166,7 +166,7 @@ def refine(motion: Tensor, source: Keypoints, driving: Keypoints, size: int) -> 
     with torch.autocast(motion.device.type, enabled=False):
         before, after = source.mesh[..., :2].float(), driving.mesh[..., :2].float()
         seen = (known(before) * known(after))[:, None, None]
-        places = identity_grid(*motion.shape[1:3], device=motion.device)
+        places = identity_grid(motion.shape[1], motion.shape[2], device=motion.device)
         distance = torch.cdist(
             places.flatten(0, 1).expand(len(after), -1, -1), after[:, list(FINE)]
         )

@@ -105,7 +105,9 @@ class Opening:
         An eye's border is there twice, as that of the lids and as that of what is between them.
         """
         heights, origins = [], []
-        turned = along if self.iris is None else self._turned(source, driving, along)
+        turned = along
+        if self.iris is not None:
+            turned = self._turned(source, driving, along, self.iris)
         frame, (left, right) = self._frame(source), self._corners(source)
         line = (right - left)[:, None, None]
         for half, ring in zip((self.above, self.below), rings, strict=True):
@@ -122,13 +124,13 @@ class Opening:
         heights[1], origins[1] = heights[1].flip(1), origins[1].flip(1)
         return torch.cat(heights, dim=1), torch.cat(origins, dim=1)
 
-    def _turned(self, source: Tensor, driving: Tensor, along: Tensor) -> Tensor:
+    def _turned(self, source: Tensor, driving: Tensor, along: Tensor, iris: int) -> Tensor:
         """Where along the source's eye the driving eye's places (B, P) are, iris upon iris."""
         edges = []
         for mesh in (driving, source):
-            iris = self._frame(mesh)(mesh[:, self.iris : self.iris + 1 + IRIS_RIM])
-            radius = (iris[:, 1:] - iris[:, :1]).norm(dim=-1).mean(1)
-            edges.append(torch.stack([iris[:, 0, 0] - radius, iris[:, 0, 0] + radius], dim=1))
+            points = self._frame(mesh)(mesh[:, iris : iris + 1 + IRIS_RIM])
+            radius = (points[:, 1:] - points[:, :1]).norm(dim=-1).mean(1)
+            edges.append(torch.stack([points[:, 0, 0] - radius, points[:, 0, 0] + radius], dim=1))
         both = torch.cat(edges, dim=1)
         first = (both.amin(1, keepdim=True) - MARGIN).clamp(max=0)
         last = (both.amax(1, keepdim=True) + MARGIN).clamp(min=1)
