@@ -102,7 +102,7 @@ class Opening:
     ) -> tuple[Tensor, Tensor]:
         """From top to bottom, how high each curve is (B, C, P) and where it comes from (..., 2).
 
-        An eye's border is there twice, as that of the lids and as that of what is between them.
+        The border is there twice: as that of lids or lips, and as that of what is between them.
         """
         heights, origins = [], []
         turned = along
