@@ -256,9 +256,10 @@ def reenact(
     is measured from the first frame. Frames are drawn in batches of engine.batch_size.
     """
     encoded = engine.encode(source)
-    transfer = None
+    transfer = reference = None
     for batch in batches(frames, engine.batch_size):
-        keypoints = engine.detect(batch)
+        reference = reference or engine.reference(batch[0])
+        keypoints = engine.detect(batch, reference)
         transfer = transfer or engine.transfer(
             motion, encoded.keypoints, keypoints[:1], strengths=strengths, picture=source
         )

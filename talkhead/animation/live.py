@@ -154,7 +154,7 @@ class LiveAnimator:
 
     def _draw(self, batch: list[TimedCrop]) -> Iterator[RenderedFrame]:
         pictures = [arrival.picture for arrival in batch]
-        keypoints = self._engine.detect([arrival.moving for arrival in batch])
+        keypoints = self._renderer.detect([arrival.moving for arrival in batch])
         self._began = self._began or batch[0].seconds
         self._arrived.update((arrival.pts, arrival.seconds) for arrival in batch)
         return self._renderer.draw(

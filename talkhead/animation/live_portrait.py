@@ -18,6 +18,8 @@ from talkhead.faces.alignment import make_finder
 from talkhead.faces.crop import cut
 from talkhead.faces.framing import Framer
 from talkhead.inference.engine import Engine
+from talkhead.inference.reference import Reference
+from talkhead.structs import Keypoints
 
 TIME_BASE = Fraction(1, 1000)
 
@@ -46,6 +48,7 @@ class LiveRenderer:
         self._engine, self._time_base = engine, time_base
         self._moving: np.ndarray | None = None
         self._renderer: FrameRenderer | None = None
+        self._reference: Reference | None = None
 
     def crop(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """The crop of a picture uint8 (H, W, 3), and the one that moves the portrait.
@@ -63,7 +66,12 @@ class LiveRenderer:
 
     def measure_anew(self) -> None:
         """The next picture is the one that relative motion is measured from."""
-        self._renderer = None
+        self._renderer = self._reference = None
+
+    def detect(self, moving: Sequence[np.ndarray]) -> Keypoints:
+        """Keypoints of crops that move the portrait, in the order in which they came."""
+        self._reference = self._reference or self._engine.reference(moving[0])
+        return self._engine.detect(moving, self._reference)
 
     def draw(self, batch: DrivingBatch) -> Iterator[RenderedFrame]:
         """The frames of a batch, not yet composed."""
@@ -93,6 +101,6 @@ class LivePortrait(LiveRenderer):
         if cropped is None:
             return None
         picture, moving = cropped
-        keypoints = self._engine.detect([moving])
+        keypoints = self.detect([moving])
         (drawn,) = self.draw(DrivingBatch(keypoints, [milliseconds], [picture]))
         return self.compose(drawn)

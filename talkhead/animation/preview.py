@@ -25,6 +25,7 @@ from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framer, SteadyCrop
 from talkhead.inference.engine import Engine
+from talkhead.inference.reference import Reference
 from talkhead.motion.anchor import closest_frame
 from talkhead.structs import Crop, Face, Frame, Keypoints
 
@@ -44,13 +45,14 @@ class PreviewFrame:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Frames across a driving video: times, crops, cropped pictures and keypoints."""
+    """Frames across a driving video: times, crops, what is in them, keypoints, reference."""
 
     pts: list[int]
     time_base: Fraction
     crops: list[Crop]
     pictures: list[np.ndarray]
     keypoints: Keypoints
+    reference: Reference | None
 
 
 class Preview:
@@ -113,7 +115,9 @@ class Preview:
             pts.append(frame.pts)
             crops.append(crop)
             pictures.append(cut(frame.rgb, crop, self._engine.image_size))
-        return Samples(pts, time_base, crops, pictures, self._engine.detect(pictures))
+        reference = self._engine.reference(pictures[0])
+        keypoints = self._engine.detect(pictures, reference)
+        return Samples(pts, time_base, crops, pictures, keypoints, reference)
 
     def _anchor(
         self, driving: Path, settings: RenderSettings, source: Keypoints, samples: Samples
@@ -134,7 +138,8 @@ class Preview:
             )
         gaps = [abs(pts - frame.pts) for pts in samples.pts]
         crop = samples.crops[gaps.index(min(gaps))]
-        return self._engine.detect([cut(frame.rgb, crop, self._engine.image_size)])
+        picture = cut(frame.rgb, crop, self._engine.image_size)
+        return self._engine.detect([picture], samples.reference)
 
 
 def sample_frames(path: Path, settings: RenderSettings, count: int) -> Iterator[Frame]:

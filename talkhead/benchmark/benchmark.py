@@ -197,7 +197,7 @@ class Benchmark:
             engine.batch_size = size  # what is compiled draws whole batches
 
             def work(pictures: list[np.ndarray] = pictures) -> None:
-                engine.render(scene.source, scene.transfer(engine.detect(pictures)))
+                engine.render(scene.source, scene.transfer(scene.detect(pictures)))
 
             try:
                 seconds = measure(work, waiter(engine.device), self._effort)

@@ -30,8 +30,9 @@ from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framer
 from talkhead.faces.paste import Paster
 from talkhead.inference.engine import EncodedSource, Engine
+from talkhead.inference.reference import Reference
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import Crop
+from talkhead.structs import Crop, Keypoints
 from talkhead.video import VideoReader, VideoWriter
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ class Scene:
     source: EncodedSource
     pictures: list[np.ndarray]
     transfer: Transfer
+    reference: Reference | None
 
     @classmethod
     def make(cls, engine: Engine, portrait: np.ndarray, pictures: list[np.ndarray]) -> Scene:
@@ -82,7 +84,11 @@ class Scene:
         source = engine.encode(portrait)
         anchor = engine.detect(pictures[:1])
         transfer = engine.transfer("relative", source.keypoints, anchor)
-        return cls(engine, source, pictures, transfer)
+        return cls(engine, source, pictures, transfer, engine.reference(pictures[0]))
+
+    def detect(self, pictures: list[np.ndarray]) -> Keypoints:
+        """Keypoints of driving pictures, as a render finds them."""
+        return self.engine.detect(pictures, self.reference)
 
     def batch(self, size: int) -> list[np.ndarray]:
         """So many pictures, from the beginning as often as needed."""
@@ -139,7 +145,7 @@ def inside_model(scene: Scene, batch: int, peak: float, effort: Effort) -> list[
     """
     engine = scene.engine
     pictures = scene.batch(batch)
-    keypoints = engine.detect(pictures)
+    keypoints = scene.detect(pictures)
     moved = scene.transfer(keypoints)
     wait = waiter(engine.device)
 
@@ -152,8 +158,8 @@ def inside_model(scene: Scene, batch: int, peak: float, effort: Effort) -> list[
             share=speed / peak if macs and peak else None,
         )  # fmt: skip
 
-    detect = measure(lambda: engine.detect(pictures), wait, effort)
-    detect_macs = sum(count_work(engine, lambda: engine.detect(pictures)).values())
+    detect = measure(lambda: scene.detect(pictures), wait, effort)
+    detect_macs = sum(count_work(engine, lambda: scene.detect(pictures)).values())
     transfer = measure(lambda: scene.transfer(keypoints), wait, effort)
     stages = [
         stage("keypoints", Part("keypoints"), detect, detect_macs),

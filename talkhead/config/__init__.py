@@ -12,6 +12,7 @@ from talkhead.config.families import ModelConfig as ModelConfig
 from talkhead.config.families import TpsmmConfig as TpsmmConfig
 from talkhead.config.families import from_dict as from_dict
 from talkhead.config.families import has_landmarks as has_landmarks
+from talkhead.config.families import is_tracked as is_tracked
 from talkhead.config.families import to_dict as to_dict
 from talkhead.config.families import uses_mesh as uses_mesh
 from talkhead.config.parts import HEAD_POINTS as HEAD_POINTS

@@ -198,6 +198,11 @@ def has_landmarks(config: ModelConfig) -> bool:
     return not isinstance(config, TpsmmConfig) and config.keypoints.landmarks
 
 
+def is_tracked(config: ModelConfig) -> bool:
+    """Whether its keypoints follow the optical flow in driving pictures."""
+    return isinstance(config, CodebookConfig) and config.keypoints.tracked
+
+
 def uses_mesh(config: ModelConfig) -> bool:
     """Whether a model makes something of face meshes."""
     return isinstance(config, CodebookConfig) and config.mesh is not None

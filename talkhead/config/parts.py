@@ -32,6 +32,8 @@ class KeypointConfig:
 
     landmarks: the first keypoints are points of a head, those of `motion.head_pose.POINTS`. Not so
         as published; training with landmark files to the end makes it so.
+    tracked: in the driving picture they follow the optical flow from a reference picture of the
+        same person, see `models.tracking`. Not so as published.
     """
 
     num_keypoints: Annotated[int, Range(1, 128)] = 15
@@ -41,6 +43,7 @@ class KeypointConfig:
     num_blocks: Halvings = 5
     temperature: Positive = 0.1
     landmarks: bool = False
+    tracked: bool = False
 
     def __post_init__(self) -> None:
         if self.landmarks and self.num_keypoints < HEAD_POINTS:

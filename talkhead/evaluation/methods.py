@@ -77,8 +77,13 @@ class WeightsMethod:
             keypoints = self._engine.detect([resize(anchor, own)])
             transfer = self._engine.transfer("relative", encoded.keypoints, keypoints)
 
+        reference = None if anchor is None else self._engine.reference(resize(anchor, own))
+
         def draw(driving: Pictures) -> np.ndarray:
-            found = self._engine.detect([resize(picture, own) for picture in driving])
+            nonlocal reference
+            pictures = [resize(picture, own) for picture in driving]
+            reference = reference or self._engine.reference(pictures[0])
+            found = self._engine.detect(pictures, reference)
             drawn = self._engine.render(encoded, transfer(found))
             return np.stack([resize(picture, size) for picture in drawn])
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from talkhead import checkpoint
 from talkhead.bundled import sha256
 from talkhead.choices import TransferMode
-from talkhead.config import has_landmarks, uses_mesh
+from talkhead.config import has_landmarks, is_tracked, uses_mesh
 from talkhead.device import choose_device, choose_precision
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop_mesh import crop_meshes
@@ -27,6 +27,7 @@ from talkhead.inference.batch_size import DEFAULT_BATCH, best_batch
 from talkhead.inference.compile import Compiled
 from talkhead.inference.drawn import PendingBatch, fill_up, lay_in, to_levels
 from talkhead.inference.fusion import fold
+from talkhead.inference.reference import Reference
 from talkhead.inference.transport import Download, upload
 from talkhead.inference.workers import Workers
 from talkhead.models import Network
@@ -87,6 +88,7 @@ class Engine:
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
         self._landmarker = Landmarker(device.type)
+        self._tracks = is_tracked(model.config)
         self._workers: Workers | None = None
         self._divided = True
         self._compiled = compiled
@@ -122,10 +124,20 @@ class Engine:
         return self._model
 
     @torch.inference_mode()
-    def detect(self, pictures: Sequence[np.ndarray]) -> Keypoints:
-        """Keypoints of a batch of pictures, with face meshes for a model that uses them."""
+    def detect(
+        self, pictures: Sequence[np.ndarray], reference: Reference | None = None
+    ) -> Keypoints:
+        """Keypoints of a batch of pictures, with face meshes for a model that uses them.
+
+        reference: of the driving video that they are from, for a model that tracks them.
+        """
         found = self._model.detect(self.to_tensor(pictures), **self._meshes(pictures))
-        return found.map(lambda tensor: tensor.float().cpu())
+        found = found.map(lambda tensor: tensor.float().cpu())
+        return found if reference is None else reference.follow(self._model, found, pictures)
+
+    def reference(self, picture: np.ndarray) -> Reference | None:
+        """What further pictures of the same person are matched with; None: nobody asks."""
+        return Reference.of(picture, self.detect([picture])) if self._tracks else None
 
     def _meshes(self, pictures: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """The meshes of faces in pictures, as an argument for a model that uses them."""

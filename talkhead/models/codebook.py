@@ -24,6 +24,7 @@ from talkhead.models.grid import (
 )
 from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
+from talkhead.models.tracking import RADIUS, track
 from talkhead.structs import (
     NOWHERE,
     DenseMotion,
@@ -76,6 +77,13 @@ class CodebookModel(nn.Module):
     def detect(self, images: Tensor, mesh: Tensor | None = None) -> Keypoints:
         """Keypoints of images (B, 3, H, W) in [0, 1], and of their meshes where they are known."""
         return self.read_mesh(self.keypoint_detector(self._enter(images)), mesh)
+
+    def track(
+        self, found: Keypoints, reference: Keypoints, places: Tensor, trust: Tensor
+    ) -> Keypoints:
+        """Keypoints that follow the optical flow from a reference picture, see `tracking`."""
+        radii = RADIUS * (0.5 / self.dense_motion.prior_precision).sqrt().to(places.device)
+        return track(found, reference, places, trust, radii)
 
     def read_mesh(self, found: Keypoints, mesh: Tensor | None) -> Keypoints:
         """Keypoints (of a detector, say), the first of them replaced by those of their meshes.
@@ -138,14 +146,17 @@ class CodebookModel(nn.Module):
         *,
         coarse: bool = True,
         meshes: tuple[Tensor | None, Tensor | None] = (None, None),
+        flow: tuple[Tensor, Tensor] | None = None,
     ) -> TrainOutputs:
         """A training step's forward pass on images in [0, 1] of one person, (B, 3, H, W) each.
 
         `coarse` also decodes the auxiliary image from the coarsest feature alone. meshes: of source
-        and driving image, where they are known.
+        and driving image, where they are known. flow: places and trust, as `track` takes them.
         """
         state = self.encode_source(source, meshes[0])
         keypoints = self.detect(driving, meshes[1])
+        if flow is not None:
+            keypoints = self.track(keypoints, state.keypoints, *flow)
         maps = self._maps(keypoints)
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
         steps = self.compensate(state, dense, keypoints)

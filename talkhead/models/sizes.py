@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from talkhead.config import CodebookConfig, FommConfig, ModelConfig, TpsmmConfig
+from talkhead.config import CodebookConfig, FommConfig, McnetConfig, ModelConfig, TpsmmConfig
 from talkhead.errors import TalkheadError
 
 COARSEST = 2  # pixels a side: a map of fewer has no corners to align
@@ -26,6 +26,7 @@ def check_sizes(config: ModelConfig) -> None:
         _check_hourglass(config.image_size, "keypoints.input_size", size, blocks)
         _check_widths("keypoints", points.base_channels, points.max_channels)
         _check_sigmas(config.dense_motion.prior_sigmas, points.num_keypoints)
+        _check_tracking(config)
     if isinstance(config, CodebookConfig):
         _check_codebooks(config)
 
@@ -85,6 +86,15 @@ def _check_sigmas(sigmas: tuple[float, ...] | None, num_keypoints: int) -> None:
         raise TalkheadError(
             f"model.dense_motion.prior_sigmas has {len(sigmas)} entries for {num_keypoints} "
             "keypoints; give as many, or null"
+        )
+
+
+def _check_tracking(config: CodebookConfig | McnetConfig | FommConfig) -> None:
+    known = isinstance(config, CodebookConfig) and config.dense_motion.prior_sigmas is not None
+    if config.keypoints.tracked and not known:
+        raise TalkheadError(
+            "model.keypoints.tracked needs a codebook model with model.dense_motion.prior_sigmas, "
+            "which say how far around a keypoint the flow is read"
         )
 
 

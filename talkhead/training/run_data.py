@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from talkhead.config import is_tracked
 from talkhead.data.check import DataReport, check_data
 from talkhead.data.clips import Split, find_clips
 from talkhead.data.landmarking import landmarks_beside, make_landmarks
@@ -119,10 +120,15 @@ def make_batches(
         run.recipe,
         size=run.config.image_size,
         seed=run.options.seed,
-        flow_size=run.config.dense_motion.size if run.recipe.needs_flow else None,
+        flow_size=run.config.dense_motion.size if needs_flow(run) else None,
         portraits=portraits,
         share=(run.processes.rank, run.processes.size),
         mirror=mirror_order(teacher.offsets.cpu()) if teacher else None,
         workers=run.options.workers,
         device=run.compute.device,
     )
+
+
+def needs_flow(run: Run) -> bool:
+    """Whether the optical flow teaches anything, or keypoints follow it."""
+    return run.recipe.needs_flow or is_tracked(run.config)

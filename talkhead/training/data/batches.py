@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from talkhead.data.landmarks import MESH
+from talkhead.motion.optical_flow import optical_flow, small_grey
 from talkhead.structs import NOWHERE, map_tensors
 from talkhead.training.data import augment
 from talkhead.training.data.augment import Change
 from talkhead.training.data.library import Library
-from talkhead.training.data.optical_flow import optical_flow
 from talkhead.training.data.pairs import Pair, Pairs
 from talkhead.training.data.prefetch import in_processes, in_threads
 from talkhead.training.data.random_warp import RandomWarp, draw_warp, stack_warps
@@ -175,5 +175,8 @@ class Batches:
         draw = Draw(pixels, landmarks, has_landmarks, change, warp)
         if self.flow_size is None:
             return draw
-        flow, confidence = optical_flow(pixels, change, self.flow_size)
+        moved = augment.move(small_grey(pixels).cpu()[:, :, None], change)[:, :, 0].byte().numpy()
+        flow, confidence = optical_flow(
+            [(source, driving) for source, driving in moved], self.flow_size
+        )
         return replace(draw, flow=flow, confidence=confidence)

@@ -59,9 +59,10 @@ class MotionOnly(nn.Module):
         driving: Tensor,
         *,
         meshes: tuple[Tensor | None, Tensor | None] = (None, None),
+        flow: tuple[Tensor, Tensor] | None = None,
     ) -> TrainOutputs:
         """As the model's, with the warped source in place of the image."""
-        outputs = self.part.reconstruct(source, driving, coarse=False, meshes=meshes)
+        outputs = self.part.reconstruct(source, driving, coarse=False, meshes=meshes, flow=flow)
         return replace(outputs, image=outputs.warped_source)
 
 

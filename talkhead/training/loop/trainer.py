@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from talkhead.config import uses_mesh
+from talkhead.config import is_tracked, uses_mesh
 from talkhead.errors import TalkheadError, is_out_of_memory
 from talkhead.models import Network
 from talkhead.structs import NOWHERE, TrainOutputs
@@ -149,6 +149,8 @@ class Trainer:
         how = self.model.training_arguments(progress, coarse) if self._whole else {}
         if meshes := self._meshes(batch):
             how["meshes"] = meshes
+        if flow := self._flow(batch):
+            how["flow"] = flow
         return self._reconstruct(batch.source, batch.driving, **how)
 
     def _meshes(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
@@ -160,6 +162,15 @@ class Trainer:
             batch.source_landmarks.masked_fill(rest, NOWHERE),
             batch.driving_landmarks.masked_fill(rest, NOWHERE),
         )
+
+    def _flow(self, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """The flow that keypoints follow: in some pairs it is not to be trusted."""
+        if not is_tracked(self.model.config):
+            return None
+        assert batch.flow is not None
+        assert batch.confidence is not None
+        rest = torch.rand(len(batch), 1, 1, device=batch.source.device) < self.recipe.mesh_dropout
+        return batch.flow, batch.confidence.masked_fill(rest, 0.0)
 
     def _update(self, terms: dict[str, Tensor]) -> bool:
         """Step the optimiser unless something is not finite, in any process."""

@@ -6,20 +6,23 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.config import uses_mesh
+from talkhead.config import is_tracked, uses_mesh
 from talkhead.data.clips import Clip, load_landmarks
 from talkhead.data.landmarks import MESH
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
+from talkhead.models.codebook import CodebookModel
+from talkhead.motion.optical_flow import optical_flow, small_grey
 from talkhead.structs import NOWHERE
 from talkhead.training.compute import Compute
 from talkhead.training.data.frames import frames_on_demand
-from talkhead.training.loop.partial_models import MotionOnly, partial_model
+from talkhead.training.loop.partial_models import partial_model
 from talkhead.training.recipes.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -57,20 +60,9 @@ class Validation:
         pairs = zip(self.source, self.driving, self.source_mesh, self.driving_mesh, strict=True)
         for source, driving, *both in pairs:
             pair = torch.stack([source, driving]).to(compute.device).float() / 255
-            first, second = (
-                {"mesh": mesh[None].to(compute.device)} if uses_mesh(model.config) else {}
-                for mesh in both
-            )
+            meshes = [mesh[None].to(compute.device) for mesh in both]
             with compute.autocast():
-                if stage is model:  # what `animate` draws
-                    state = model.encode_source(pair[:1], **first)
-                    image = model.render(state, model.detect(pair[1:], **second))
-                elif first:
-                    assert isinstance(stage, MotionOnly)
-                    meshes = first["mesh"], second["mesh"]
-                    image = stage.reconstruct(pair[:1], pair[1:], meshes=meshes).image
-                else:
-                    image = stage.reconstruct(pair[:1], pair[1:]).image
+                image = _draw(model, stage, pair, meshes)
             drawn.append(image.float().clamp(0, 1).cpu())
         model.train(training)
         images = torch.cat(drawn)
@@ -87,6 +79,31 @@ class Validation:
         rows = [self.source[:count], self.driving[:count], (drawn * 255).round().byte()]
         sheet = torch.cat(list(torch.cat(rows, dim=3)), dim=1)  # side by side, then below
         return sheet.permute(1, 2, 0).numpy()
+
+
+def _draw(model: Network, stage: Any, pair: Tensor, meshes: list[Tensor]) -> Tensor:
+    """What `animate` draws of a pair (2, 3, S, S), or what a stage of it has in its place."""
+    how: list[dict[str, Any]] = [{}, {}]
+    if uses_mesh(model.config):
+        how = [{"mesh": mesh} for mesh in meshes]
+    flow = _flow(pair, model.config.dense_motion.size) if is_tracked(model.config) else None
+    if stage is not model:
+        told: dict[str, Any] = {} if flow is None else {"flow": flow}
+        if uses_mesh(model.config):
+            told["meshes"] = tuple(meshes)
+        image: Tensor = stage.reconstruct(pair[:1], pair[1:], **told).image
+        return image
+    state, found = model.encode_source(pair[:1], **how[0]), model.detect(pair[1:], **how[1])
+    if flow is not None:
+        assert isinstance(model, CodebookModel)
+        found = model.track(found, state.keypoints, *flow)
+    return model.render(state, found)
+
+
+def _flow(pair: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    grey = small_grey(pair.permute(0, 2, 3, 1) * 255).byte().cpu().numpy()
+    places, trust = optical_flow([(grey[0], grey[1])], size)
+    return places.to(pair.device), trust.to(pair.device)
 
 
 def validation_pairs(

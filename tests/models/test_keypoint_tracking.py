@@ -1,0 +1,154 @@
+"""Keypoints that follow the optical flow from a reference picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from miniatures import mini, mini_config
+from torch import Tensor
+from toys import CODEBOOK, toy_batch
+
+from talkhead.config import CodebookConfig, FommConfig, ModelConfig
+from talkhead.errors import TalkheadError
+from talkhead.inference.engine import Engine
+from talkhead.models import build
+from talkhead.models.grid import identity_grid
+from talkhead.models.tracking import track
+from talkhead.structs import Keypoints
+from talkhead.training.compute import Compute
+from talkhead.training.distributed import ProcessGroup
+from talkhead.training.loop.trainer import Trainer
+from talkhead.training.loop.validation import Validation
+from talkhead.training.losses.objective import Objective
+from talkhead.training.recipes.recipe import LossWeights, Recipe
+
+CPU = torch.device("cpu")
+TURN = torch.tensor([[1.05, 0.1], [-0.08, 0.97]])
+SHIFT = torch.tensor([0.04, -0.03])
+RADII = torch.full((5,), 0.06)
+SIZE = 64
+
+
+def moved(turn: Tensor = TURN, error: float = 0.02) -> tuple[Keypoints, Keypoints, Keypoints]:
+    """Keypoints of a reference, those of two pictures that it moved to, and as wrongly found.
+
+    A picture's point z lies at turn z + SHIFT in the reference.
+    """
+    rng = torch.Generator().manual_seed(0)
+    value = torch.rand(1, 5, 2, generator=rng) - 0.5
+    jacobian = torch.eye(2) + 0.1 * torch.randn(1, 5, 2, 2, generator=rng)
+    back = torch.linalg.inv(turn)
+    true = Keypoints(
+        ((value - SHIFT) @ back.T).expand(2, -1, -1), (back @ jacobian).expand(2, -1, -1, -1)
+    )
+    assert true.jacobian is not None
+    off = error * torch.randn(2, 5, 2, generator=rng)
+    return Keypoints(value, jacobian), true, Keypoints(true.value + off, 1.1 * true.jacobian)
+
+
+def flow(turn: Tensor = TURN) -> Tensor:
+    return (identity_grid(SIZE, SIZE) @ turn.T + SHIFT).expand(2, -1, -1, -1)
+
+
+def test_keypoints_are_set_where_a_sure_flow_says() -> None:
+    reference, true, found = moved()
+    led = track(found, reference, flow(), torch.ones(2, SIZE, SIZE), RADII)
+    assert led.jacobian is not None
+    assert true.jacobian is not None
+    assert found.jacobian is not None
+    assert (found.value - true.value).abs().max() > 0.04
+    assert (led.value - true.value).abs().max() < 0.005
+    off, before = ((k.jacobian - true.jacobian).abs().max() for k in (led, found))
+    assert off < 0.35 * before
+
+
+def test_a_flow_that_is_not_to_be_trusted_changes_nothing() -> None:
+    reference, _, found = moved()
+    trust = torch.zeros(2, SIZE, SIZE)
+    trust[0] = 1
+    led = track(found, reference, flow(), trust, RADII)
+    assert (led.value[0] - found.value[0]).abs().max() > 0.01
+    assert torch.allclose(led.value[1], found.value[1])
+    assert torch.allclose(led.jacobian[1], found.jacobian[1], atol=1e-6)
+
+
+def test_a_flow_that_folds_its_picture_changes_nothing() -> None:
+    reference, _, found = moved()
+    mirrored = flow(torch.tensor([[-1.0, 0.0], [0.0, 1.0]]))
+    led = track(found, reference, mirrored, torch.ones(2, SIZE, SIZE), RADII)
+    assert torch.equal(led.value, found.value)
+    assert torch.allclose(led.jacobian, found.jacobian)
+
+
+def test_keypoints_at_the_border_stay_finite() -> None:
+    reference, _, found = moved()
+    found = replace(found, value=found.value.clamp(-1, 1).sign())
+    led = track(found, reference, flow(), torch.ones(2, SIZE, SIZE), RADII)
+    assert torch.isfinite(led.value).all()
+    assert torch.isfinite(led.jacobian).all()
+
+
+def tracked(config: ModelConfig) -> CodebookConfig:
+    assert isinstance(config, CodebookConfig)
+    count = config.keypoints.num_keypoints
+    return replace(
+        config,
+        keypoints=replace(config.keypoints, tracked=True),
+        dense_motion=replace(config.dense_motion, prior_sigmas=(0.4,) * count),
+    )
+
+
+def texture() -> np.ndarray:
+    noise = torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(0))
+    large = torch.nn.functional.interpolate(noise, scale_factor=5, mode="bicubic")[0].clamp(0, 1)
+    return (large * 255).byte().permute(1, 2, 0).numpy()
+
+
+def test_an_engine_leads_keypoints_by_the_flow_from_the_reference() -> None:
+    torch.manual_seed(0)
+    engine = Engine(build(tracked(mini_config("codebook"))).eval(), CPU)
+    picture = texture()
+    first, second = (picture[20:84, left : left + SIZE].copy() for left in (20, 23))
+    reference = engine.reference(first)
+    assert reference is not None
+    led = engine.detect([first, second], reference)
+    assert torch.allclose(led.value[0], reference.keypoints.value[0], atol=1e-4)
+    shift = (led.value[1] - led.value[0])[:, 0] * (SIZE - 1) / 2
+    assert shift.median().item() == pytest.approx(-3, abs=0.5)
+    alone = engine.detect([second])
+    assert abs((alone.value[0] - led.value[0])[:, 0].median().item()) * (SIZE - 1) / 2 < 1
+
+
+def test_models_that_do_not_track_have_no_reference() -> None:
+    engine = Engine(mini("fomm"), CPU)
+    assert engine.reference(texture()[:SIZE, :SIZE].copy()) is None
+
+
+@pytest.mark.parametrize("motion_only", [False, True])
+def test_a_tracked_model_learns_and_is_validated_with_the_flow(motion_only: bool) -> None:
+    weights = LossWeights(pyramid=1.0, dense_flow=1.0)
+    recipe = Recipe("test", batch_size=2, motion_only=motion_only, weights=weights)
+    torch.manual_seed(0)
+    model = build(tracked(CODEBOOK))
+    one = Trainer(model, recipe, Objective(recipe), Compute(CPU), ProcessGroup(), seed=0)
+    terms = one.train_step(toy_batch(recipe, flow=True), 0, 0.0)
+    assert all(torch.isfinite(value) for value in terms.values())
+    size = model.config.image_size
+    pictures = torch.from_numpy(texture()).permute(2, 0, 1)[None, :, :size, :size]
+    nobody = torch.full((1, 478, 2), 10.0)
+    score, drawn = Validation(pictures, pictures, nobody, nobody)(model, Compute(CPU), recipe)
+    assert np.isfinite(score.l1)
+    assert drawn.shape == pictures.shape
+
+
+def test_tracking_needs_a_codebook_model_that_says_how_far_to_look() -> None:
+    config = tracked(mini_config("codebook"))
+    blind = replace(config, dense_motion=replace(config.dense_motion, prior_sigmas=None))
+    fomm = mini_config("fomm")
+    assert isinstance(fomm, FommConfig)
+    for wrong in (blind, replace(fomm, keypoints=config.keypoints)):
+        with pytest.raises(TalkheadError, match=r"keypoints\.tracked needs"):
+            build(wrong)
