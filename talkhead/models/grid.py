@@ -86,14 +86,14 @@ def warp(features: Tensor, grid: Tensor, *, align_corners: bool = True) -> Tenso
     says where in the source to look. Outside the image reads zero.
     """
     grid = resize_grid(grid.float(), (features.shape[-2], features.shape[-1]))
-    return _sample(features, grid, align_corners)
+    return sample(features, grid, align_corners)
 
 
 def warp_thin(features: Tensor, grid: Tensor, size: int) -> Tensor:
     """`thin(warp(features, grid), size)`, without warping the other pixels."""
     grid = resize_grid(grid.float(), (features.shape[-2], features.shape[-1]))
     thinned = thin(grid.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
-    return _sample(features, thinned, align_corners=True)
+    return sample(features, thinned, align_corners=True)
 
 
 def pixel_flow(grid: Tensor, *, align_corners: bool = True) -> Tensor:
@@ -149,7 +149,7 @@ def warp_by_flow(images: Tensor, flow: Tensor) -> Tensor:
     )
 
 
-def _sample(features: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
+def sample(features: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
     """Features (B, C, h, w) at the places of a grid (B, h', w', 2): (B, C, h', w')."""
     if _lies_in_rows(features):
         return _sample_rows(features, grid, align_corners)
@@ -173,7 +173,7 @@ def _lies_in_rows(features: Tensor) -> bool:
 
 
 def _sample_rows(features: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
-    """`_sample` as a weighted sum of the four rows of channels around each place."""
+    """`sample` as a weighted sum of the four rows of channels around each place."""
     batch, _, height, width = features.shape
     shared = features.stride(0) == 0  # one source for the whole batch
     table = (features[:1] if shared else features).permute(0, 2, 3, 1).flatten(0, 2).float()

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, inverse_2x2, matmul_2x2
+from talkhead.models.grid import identity_grid, inverse_2x2, matmul_2x2, sample
 from talkhead.structs import Keypoints
 
 LOOKS = 7  # places a side at which the flow is read around a keypoint, out to two radii
@@ -39,16 +39,13 @@ def track(
     near = offsets * radii[:, None, None]  # (K, n, 2)
     looks = found.value.float()[:, :, None] + near
     seen = torch.cat([places, trust[..., None]], dim=-1).float().permute(0, 3, 1, 2)
-    seen = F.grid_sample(seen, looks, align_corners=True, padding_mode="border")
-    inside = (looks.abs() <= 1).all(-1)
-    weight = torch.exp(-offsets.square().sum(-1) / 2) * seen[:, 2] * inside  # (B, K, n)
+    seen = sample(seen, looks, align_corners=True)
+    bell = torch.exp(-offsets.square().sum(-1) / 2)
+    weight = bell * seen[:, 2] * (looks.abs() <= 1).all(-1)  # (B, K, n)
     detected = matmul_2x2(reference.jacobian, inverse_2x2(found.jacobian))
     expected = matmul_2x2(detected[:, :, None], near[..., None])[..., 0] + start[:, :, None]
-    terms = F.pad(offsets, (0, 1), value=1.0)  # (n, 3): of a linear part and a place
-    ties = torch.diag(terms.new_tensor(TIES)) * torch.exp(-offsets.square().sum(-1) / 2).sum()
-    square = torch.einsum("bkn,np,nq->bkpq", weight, terms, terms) + ties
     miss = seen[:, :2].permute(0, 2, 3, 1) - expected
-    change = torch.linalg.solve(square, torch.einsum("bkn,np,bknq->bkpq", weight, terms, miss))
+    change = _fit(offsets, weight, miss, bell.sum())
     fitted = detected + change[:, :, :2].transpose(-1, -2) / radii[:, None, None]
     growth = torch.linalg.det(fitted) / torch.linalg.det(detected)
     sane = ((growth > 1 / LARGEST_CHANGE) & (growth < LARGEST_CHANGE))[..., None, None]
@@ -59,3 +56,17 @@ def track(
         value=torch.where(sane[..., 0], moved, found.value.float()),
         jacobian=torch.where(sane, matmul_2x2(back, reference.jacobian), found.jacobian.float()),
     )
+
+
+def _fit(offsets: Tensor, weight: Tensor, miss: Tensor, full: Tensor) -> Tensor:
+    """The affine maps (B, K, 3, 2), two rows linear and one of places, nearest to `miss`.
+
+    offsets: (n, 2). weight: (B, K, n), all of it `full` where everything is sure. miss:
+    (B, K, n, 2). Ridge regression in float32 under any autocast.
+    """
+    with torch.autocast(offsets.device.type, enabled=False):
+        terms = F.pad(offsets, (0, 1), value=1.0)
+        ties = torch.diag(terms.new_tensor(TIES)) * full
+        square = torch.einsum("bkn,np,nq->bkpq", weight, terms, terms) + ties
+        wanted = torch.einsum("bkn,np,bknq->bkpq", weight, terms, miss)
+        return torch.linalg.solve_ex(square, wanted).result
