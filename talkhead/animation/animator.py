@@ -256,10 +256,9 @@ def reenact(
     is measured from the first frame. Frames are drawn in batches of engine.batch_size.
     """
     encoded = engine.encode(source)
-    transfer = reference = None
+    transfer, tracker = None, engine.tracker()
     for batch in batches(frames, engine.batch_size):
-        reference = reference or engine.reference(batch[0])
-        keypoints = engine.detect(batch, reference)
+        keypoints = engine.detect(batch, tracker)
         transfer = transfer or engine.transfer(
             motion, encoded.keypoints, keypoints[:1], strengths=strengths, picture=source
         )

@@ -150,15 +150,14 @@ class VideoMotion:
 
     def _read(self, pictures: bool) -> Iterator[DrivingBatch]:
         size, buffer = self._engine.batch_size, MotionBuffer()
-        done, reference = 0, None
+        done, tracker = 0, self._engine.tracker()
         with Prefetcher(self._crops(), QUEUE_BATCHES * size) as crops:
             for batch in batches(crops, size):
                 pts = [each.pts for each in batch]
                 if self._motion is not None:
                     keypoints = self._motion.keypoints[done : done + len(batch)]
                 else:
-                    reference = reference or self._engine.reference(batch[0].moving)
-                    keypoints = self._engine.detect([each.moving for each in batch], reference)
+                    keypoints = self._engine.detect([each.moving for each in batch], tracker)
                     buffer.add(keypoints, pts)
                 done += len(batch)
                 shown = [each.picture for each in batch] if pictures else None

@@ -18,7 +18,6 @@ from talkhead.faces.alignment import make_finder
 from talkhead.faces.crop import cut
 from talkhead.faces.framing import Framer
 from talkhead.inference.engine import Engine
-from talkhead.inference.reference import Reference
 from talkhead.structs import Keypoints
 
 TIME_BASE = Fraction(1, 1000)
@@ -48,7 +47,7 @@ class LiveRenderer:
         self._engine, self._time_base = engine, time_base
         self._moving: np.ndarray | None = None
         self._renderer: FrameRenderer | None = None
-        self._reference: Reference | None = None
+        self._tracker = engine.tracker()
 
     def crop(self, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """The crop of a picture uint8 (H, W, 3), and the one that moves the portrait.
@@ -66,12 +65,11 @@ class LiveRenderer:
 
     def measure_anew(self) -> None:
         """The next picture is the one that relative motion is measured from."""
-        self._renderer = self._reference = None
+        self._renderer, self._tracker = None, self._engine.tracker()
 
     def detect(self, moving: Sequence[np.ndarray]) -> Keypoints:
         """Keypoints of crops that move the portrait, in the order in which they came."""
-        self._reference = self._reference or self._engine.reference(moving[0])
-        return self._engine.detect(moving, self._reference)
+        return self._engine.detect(moving, self._tracker)
 
     def draw(self, batch: DrivingBatch) -> Iterator[RenderedFrame]:
         """The frames of a batch, not yet composed."""

@@ -25,7 +25,6 @@ from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framer, SteadyCrop
 from talkhead.inference.engine import Engine
-from talkhead.inference.reference import Reference
 from talkhead.motion.anchor import closest_frame
 from talkhead.structs import Crop, Face, Frame, Keypoints
 
@@ -45,14 +44,13 @@ class PreviewFrame:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Frames across a driving video: times, crops, what is in them, keypoints, reference."""
+    """Frames across a driving video: times, crops, cropped pictures and keypoints."""
 
     pts: list[int]
     time_base: Fraction
     crops: list[Crop]
     pictures: list[np.ndarray]
     keypoints: Keypoints
-    reference: Reference | None
 
 
 class Preview:
@@ -115,9 +113,8 @@ class Preview:
             pts.append(frame.pts)
             crops.append(crop)
             pictures.append(cut(frame.rgb, crop, self._engine.image_size))
-        reference = self._engine.reference(pictures[0])
-        keypoints = self._engine.detect(pictures, reference)
-        return Samples(pts, time_base, crops, pictures, keypoints, reference)
+        keypoints = self._engine.detect(pictures, self._engine.tracker())
+        return Samples(pts, time_base, crops, pictures, keypoints)
 
     def _anchor(
         self, driving: Path, settings: RenderSettings, source: Keypoints, samples: Samples
@@ -139,7 +136,7 @@ class Preview:
         gaps = [abs(pts - frame.pts) for pts in samples.pts]
         crop = samples.crops[gaps.index(min(gaps))]
         picture = cut(frame.rgb, crop, self._engine.image_size)
-        return self._engine.detect([picture], samples.reference)
+        return self._engine.detect([samples.pictures[0], picture], self._engine.tracker())[1:]
 
 
 def sample_frames(path: Path, settings: RenderSettings, count: int) -> Iterator[Frame]:

@@ -30,7 +30,7 @@ from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framer
 from talkhead.faces.paste import Paster
 from talkhead.inference.engine import EncodedSource, Engine
-from talkhead.inference.reference import Reference
+from talkhead.inference.tracker import Tracker
 from talkhead.motion.transfer import Transfer
 from talkhead.structs import Crop, Keypoints
 from talkhead.video import VideoReader, VideoWriter
@@ -76,7 +76,7 @@ class Scene:
     source: EncodedSource
     pictures: list[np.ndarray]
     transfer: Transfer
-    reference: Reference | None
+    tracker: Tracker | None
 
     @classmethod
     def make(cls, engine: Engine, portrait: np.ndarray, pictures: list[np.ndarray]) -> Scene:
@@ -84,11 +84,11 @@ class Scene:
         source = engine.encode(portrait)
         anchor = engine.detect(pictures[:1])
         transfer = engine.transfer("relative", source.keypoints, anchor)
-        return cls(engine, source, pictures, transfer, engine.reference(pictures[0]))
+        return cls(engine, source, pictures, transfer, engine.tracker())
 
     def detect(self, pictures: list[np.ndarray]) -> Keypoints:
         """Keypoints of driving pictures, as a render finds them."""
-        return self.engine.detect(pictures, self.reference)
+        return self.engine.detect(pictures, self.tracker)
 
     def batch(self, size: int) -> list[np.ndarray]:
         """So many pictures, from the beginning as often as needed."""

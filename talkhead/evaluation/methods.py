@@ -71,19 +71,15 @@ class WeightsMethod:
         encoded = self._engine.encode(resize(source, own))
         if self._detail and size > own:
             encoded = self._engine.add_detail(encoded, source)
+        tracker = self._engine.tracker()
         if anchor is None:
             transfer = self._engine.transfer("absolute", encoded.keypoints)
         else:
-            keypoints = self._engine.detect([resize(anchor, own)])
+            keypoints = self._engine.detect([resize(anchor, own)], tracker)
             transfer = self._engine.transfer("relative", encoded.keypoints, keypoints)
 
-        reference = None if anchor is None else self._engine.reference(resize(anchor, own))
-
         def draw(driving: Pictures) -> np.ndarray:
-            nonlocal reference
-            pictures = [resize(picture, own) for picture in driving]
-            reference = reference or self._engine.reference(pictures[0])
-            found = self._engine.detect(pictures, reference)
+            found = self._engine.detect([resize(picture, own) for picture in driving], tracker)
             drawn = self._engine.render(encoded, transfer(found))
             return np.stack([resize(picture, size) for picture in drawn])
 

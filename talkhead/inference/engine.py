@@ -27,7 +27,7 @@ from talkhead.inference.batch_size import DEFAULT_BATCH, best_batch
 from talkhead.inference.compile import Compiled
 from talkhead.inference.drawn import PendingBatch, fill_up, lay_in, to_levels
 from talkhead.inference.fusion import fold
-from talkhead.inference.reference import Reference
+from talkhead.inference.tracker import Tracker
 from talkhead.inference.transport import Download, upload
 from talkhead.inference.workers import Workers
 from talkhead.models import Network
@@ -88,7 +88,6 @@ class Engine:
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
         self._landmarker = Landmarker(device.type)
-        self._tracks = is_tracked(model.config)
         self._workers: Workers | None = None
         self._divided = True
         self._compiled = compiled
@@ -124,20 +123,18 @@ class Engine:
         return self._model
 
     @torch.inference_mode()
-    def detect(
-        self, pictures: Sequence[np.ndarray], reference: Reference | None = None
-    ) -> Keypoints:
+    def detect(self, pictures: Sequence[np.ndarray], tracker: Tracker | None = None) -> Keypoints:
         """Keypoints of a batch of pictures, with face meshes for a model that uses them.
 
-        reference: of the driving video that they are from, for a model that tracks them.
+        tracker: of the driving video that they are the next pictures of.
         """
         found = self._model.detect(self.to_tensor(pictures), **self._meshes(pictures))
         found = found.map(lambda tensor: tensor.float().cpu())
-        return found if reference is None else reference.follow(self._model, found, pictures)
+        return found if tracker is None else tracker(found, pictures)
 
-    def reference(self, picture: np.ndarray) -> Reference | None:
-        """What further pictures of the same person are matched with; None: nobody asks."""
-        return Reference.of(picture, self.detect([picture])) if self._tracks else None
+    def tracker(self) -> Tracker | None:
+        """What leads the keypoints of a driving video; None for a model without."""
+        return Tracker(self._model) if is_tracked(self._model.config) else None
 
     def _meshes(self, pictures: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """The meshes of faces in pictures, as an argument for a model that uses them."""

@@ -13,6 +13,8 @@ from torch import Tensor
 
 FLOW_SIZE = 128  # pixels; more is slower and not better for a motion grid of 64
 TRUST_RADIUS = 1.0  # pixels of forward-backward disagreement that cost 40 % of the trust
+TRUST_LEVELS = 15.0  # of grey, of 255, between what was matched: as much again
+BLUR = 5  # pixels a side over which that is taken
 
 
 def optical_flow(
@@ -53,6 +55,8 @@ def _match(
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x + there[..., 0], y + there[..., 1]
     returned = cv2.remap(back, x, y, cv2.INTER_LINEAR)
-    miss = np.linalg.norm(there + returned, axis=-1)
+    miss = np.linalg.norm(there + returned, axis=-1) / TRUST_RADIUS
+    matched = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    unlike = cv2.blur(cv2.absdiff(matched, driving).astype(np.float32), (BLUR, BLUR)) / TRUST_LEVELS
     places = np.stack([x / (width - 1) * 2 - 1, y / (height - 1) * 2 - 1], axis=-1)
-    return places, np.exp(-0.5 * np.square(miss / TRUST_RADIUS)).astype(np.float32)
+    return places, np.exp(-0.5 * (np.square(miss) + np.square(unlike))).astype(np.float32)
