@@ -199,8 +199,8 @@ def has_landmarks(config: ModelConfig) -> bool:
 
 
 def is_tracked(config: ModelConfig) -> bool:
-    """Whether its keypoints follow the optical flow in driving pictures."""
-    return isinstance(config, CodebookConfig) and config.keypoints.tracked
+    """Whether keypoints of it follow the optical flow in driving pictures."""
+    return isinstance(config, CodebookConfig) and bool(config.keypoints.tracked)
 
 
 def uses_mesh(config: ModelConfig) -> bool:

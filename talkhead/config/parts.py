@@ -21,6 +21,7 @@ Depth = Annotated[int, Range(0, 64)]
 Halvings = Annotated[int, Range(1, 8)]
 NumCodes = Annotated[int, Range(1, 65536)]
 _Scale = Annotated[int, Range(0, 7)]
+_Keypoint = Annotated[int, Range(0, 127)]
 Scales = Annotated[tuple[_Scale, ...], Range(0, 8)]
 Positive = Annotated[float, Range(1e-6, 1e6)]
 Weight = Annotated[float, Range(0, 1e6)]
@@ -32,8 +33,8 @@ class KeypointConfig:
 
     landmarks: the first keypoints are points of a head, those of `motion.head_pose.POINTS`. Not so
         as published; training with landmark files to the end makes it so.
-    tracked: in the driving picture they follow the optical flow from a reference picture of the
-        same person, see `models.tracking`. Not so as published.
+    tracked: which of them, in driving pictures, follow the optical flow from a reference picture of
+        the same person, see `models.tracking`. As published, none.
     """
 
     num_keypoints: Annotated[int, Range(1, 128)] = 15
@@ -43,7 +44,7 @@ class KeypointConfig:
     num_blocks: Halvings = 5
     temperature: Positive = 0.1
     landmarks: bool = False
-    tracked: bool = False
+    tracked: Annotated[tuple[_Keypoint, ...], Range(0, 128)] = ()
 
     def __post_init__(self) -> None:
         if self.landmarks and self.num_keypoints < HEAD_POINTS:

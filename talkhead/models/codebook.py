@@ -24,7 +24,7 @@ from talkhead.models.grid import (
 )
 from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
-from talkhead.models.tracking import RADIUS, track
+from talkhead.models.tracking import RADIUS, part, track
 from talkhead.structs import (
     NOWHERE,
     DenseMotion,
@@ -81,9 +81,15 @@ class CodebookModel(nn.Module):
     def track(
         self, found: Keypoints, reference: Keypoints, places: Tensor, trust: Tensor
     ) -> Keypoints:
-        """Keypoints that follow the optical flow from a reference picture, see `tracking`."""
-        radii = RADIUS * (0.5 / self.dense_motion.prior_precision).sqrt().to(places.device)
-        return track(found, reference, places, trust, radii)
+        """Keypoints of which some follow the flow from a reference picture, see `tracking`."""
+        which = list(self.config.keypoints.tracked)
+        radii = RADIUS * (0.5 / self.dense_motion.prior_precision[which]).sqrt()
+        led = track(part(found, which), part(reference, which), places, trust, radii)
+        assert found.jacobian is not None
+        assert led.jacobian is not None
+        value, jacobian = found.value.float().clone(), found.jacobian.float().clone()
+        value[:, which], jacobian[:, which] = led.value, led.jacobian
+        return replace(found, value=value, jacobian=jacobian)
 
     def read_mesh(self, found: Keypoints, mesh: Tensor | None) -> Keypoints:
         """Keypoints (of a detector, say), the first of them replaced by those of their meshes.

@@ -28,6 +28,7 @@ from talkhead.topology import (
 
 PLACES = 64  # along an opening and as many across, between which its motion is interpolated
 THINNEST = 1e-5  # what two curves are apart at least, in distances between the corners
+GAZE = 1.25  # times as far as a mesh says, irises turn: it sees them nearer to the middle
 MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the corners
 
 
@@ -126,11 +127,16 @@ class Opening:
 
     def _turned(self, source: Tensor, driving: Tensor, along: Tensor, iris: int) -> Tensor:
         """Where along the source's eye the driving eye's places (B, P) are, iris upon iris."""
-        edges = []
+        places, radii = [], []
         for mesh in (driving, source):
             points = self._frame(mesh)(mesh[:, iris : iris + 1 + IRIS_RIM])
-            radius = (points[:, 1:] - points[:, :1]).norm(dim=-1).mean(1)
-            edges.append(torch.stack([points[:, 0, 0] - radius, points[:, 0, 0] + radius], dim=1))
+            radii.append((points[:, 1:] - points[:, :1]).norm(dim=-1).mean(1))
+            places.append(points[:, 0, 0])
+        places[0] = places[1] + GAZE * (places[0] - places[1])
+        edges = [
+            torch.stack([place - radius, place + radius], dim=1)
+            for place, radius in zip(places, radii, strict=True)
+        ]
         both = torch.cat(edges, dim=1)
         first = (both.amin(1, keepdim=True) - MARGIN).clamp(max=0)
         last = (both.amax(1, keepdim=True) + MARGIN).clamp(min=1)

@@ -35,6 +35,7 @@ def track(
     assert found.jacobian is not None
     assert reference.jacobian is not None
     start = reference.value.float().expand_as(found.value)
+    radii = radii.to(places.device)
     offsets = identity_grid(LOOKS, LOOKS, device=radii.device).flatten(0, 1) * 2  # in radii
     near = offsets * radii[:, None, None]  # (K, n, 2)
     looks = found.value.float()[:, :, None] + near
@@ -56,6 +57,12 @@ def track(
         value=torch.where(sane[..., 0], moved, found.value.float()),
         jacobian=torch.where(sane, matmul_2x2(back, reference.jacobian), found.jacobian.float()),
     )
+
+
+def part(keypoints: Keypoints, which: list[int]) -> Keypoints:
+    """Some of the keypoints, with their jacobians."""
+    assert keypoints.jacobian is not None
+    return Keypoints(keypoints.value[:, which], keypoints.jacobian[:, which])
 
 
 def _fit(offsets: Tensor, weight: Tensor, miss: Tensor, full: Tensor) -> Tensor:

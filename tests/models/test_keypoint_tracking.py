@@ -17,7 +17,7 @@ from talkhead.inference.engine import Engine
 from talkhead.inference.tracker import Tracker
 from talkhead.models import build
 from talkhead.models.grid import identity_grid
-from talkhead.models.tracking import track
+from talkhead.models.tracking import part, track
 from talkhead.structs import Keypoints
 from talkhead.training.compute import Compute
 from talkhead.training.distributed import ProcessGroup
@@ -97,7 +97,7 @@ def tracked(config: ModelConfig) -> CodebookConfig:
     count = config.keypoints.num_keypoints
     return replace(
         config,
-        keypoints=replace(config.keypoints, tracked=True),
+        keypoints=replace(config.keypoints, tracked=tuple(range(count))),
         dense_motion=replace(config.dense_motion, prior_sigmas=(0.4,) * count),
     )
 
@@ -169,3 +169,20 @@ def test_tracking_needs_a_codebook_model_that_says_how_far_to_look() -> None:
     for wrong in (blind, replace(fomm, keypoints=config.keypoints)):
         with pytest.raises(TalkheadError, match=r"keypoints\.tracked needs"):
             build(wrong)
+
+
+@pytest.mark.parametrize("wrong", [(0, 0), (0, 99)])
+def test_tracked_keypoints_are_named_once_and_there(wrong: tuple[int, ...]) -> None:
+    config = tracked(mini_config("codebook"))
+    with pytest.raises(TalkheadError, match="name each once"):
+        build(replace(config, keypoints=replace(config.keypoints, tracked=wrong)))
+
+
+def test_keypoints_that_are_not_tracked_stay_as_they_were_found() -> None:
+    config = tracked(mini_config("codebook"))
+    model = build(replace(config, keypoints=replace(config.keypoints, tracked=(1, 3))))
+    reference, _, found = (part(each, [0, 1, 2, 3]) for each in moved())
+    led = model.track(found, reference, flow(), torch.ones(2, SIZE, SIZE))
+    same = (led.value == found.value).all(-1).all(0)
+    assert same.tolist() == [True, False, True, False]
+    assert torch.equal(led.jacobian[:, [0, 2]], found.jacobian[:, [0, 2]])
