@@ -34,6 +34,9 @@ _LITE_SIGMAS = (
     *(0.25, 0.25, 0.15, 0.15, 0.15),  # shoulders, hair: not taught by landmarks
 )
 
+# Outline of the face, shoulders and hair; what opens and closes is left to the detector.
+_LITE_TRACKED = (*range(6), *range(15, 20))
+
 # The full structure at a size that two CPU cores can run; the bundled default.
 _LITE = CodebookConfig(
     channels=(96, 48, 32),
@@ -64,10 +67,12 @@ PRESETS: dict[str, ModelConfig] = {
     "codebook-mmc": replace(_FULL, appearance_codebook=_NO_APPEARANCE),
     "codebook-mmc-sac": replace(_FULL, appearance_codebook=AppearanceCodebookConfig(scales=(0,))),
     "codebook-lite": _LITE,
-    # The same with motion and maps of a face mesh, and more that is drawn, from coarse features on.
+    # The same with motion and maps of a face mesh and keypoints that follow the optical flow, and
+    # more that is drawn, from coarse features on.
     "codebook-mesh": replace(
         _LITE,
         channels=(128, 48, 32),
+        keypoints=replace(_LITE.keypoints, tracked=_LITE_TRACKED),
         detail_skips=True,
         shade_source=True,
         mesh=MeshConfig(keypoints=False, refine=True),

@@ -28,7 +28,7 @@ from talkhead.topology import (
 
 PLACES = 64  # along an opening and as many across, between which its motion is interpolated
 THINNEST = 1e-5  # what two curves are apart at least, in distances between the corners
-GAZE = 1.25  # times as far as a mesh says, irises turn: it sees them nearer to the middle
+EYES = 1.25  # times as far as a mesh says, lids open and irises turn: it sees less of both
 MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the corners
 
 
@@ -74,7 +74,10 @@ class Opening:
         0 on the outermost.
         """
         frame = self._frame(driving)
-        rings = [frame(driving[:, torch.tensor(half)]) for half in (self.above, self.below)]
+        rings = [
+            self._wider(frame(driving[:, torch.tensor(half)]), source, half)
+            for half in (self.above, self.below)
+        ]
         outermost = torch.cat([half[:, 0] for half in rings], dim=1)
         low, high = outermost.amin(1)[:, None], outermost.amax(1)[:, None]  # B 1 2
         steps = torch.linspace(0, 1, PLACES, device=driving.device)[:, None]
@@ -91,6 +94,14 @@ class Opening:
         within = 2 * (places - low[:, None]) / (high - low)[:, None].clamp(min=THINNEST) - 1
         found = sample_at(table.transpose(1, 2), within.flatten(1, 2)).unflatten(1, (size, size))
         return found[..., :2], found[..., 2]
+
+    def _wider(self, ring: Tensor, source: Tensor, half: tuple[tuple[int, ...], ...]) -> Tensor:
+        """Half rings (B, rings, n, 2) of a driving eye, opened or shut further, by `EYES`."""
+        if self.iris is None:
+            return ring
+        own = self._frame(source)(source[:, torch.tensor(half)])
+        factor = ring.new_tensor([[1.0, EYES if i else 1.0] for i in range(len(half))])
+        return own + factor[:, None] * (ring - own)
 
     def _frame(self, mesh: Tensor) -> Frame:
         return Frame.of(*self._corners(mesh))
@@ -132,7 +143,7 @@ class Opening:
             points = self._frame(mesh)(mesh[:, iris : iris + 1 + IRIS_RIM])
             radii.append((points[:, 1:] - points[:, :1]).norm(dim=-1).mean(1))
             places.append(points[:, 0, 0])
-        places[0] = places[1] + GAZE * (places[0] - places[1])
+        places[0] = places[1] + EYES * (places[0] - places[1])
         edges = [
             torch.stack([place - radius, place + radius], dim=1)
             for place, radius in zip(places, radii, strict=True)

@@ -14,7 +14,7 @@ from talkhead.faces.regions import Region
 from talkhead.io.image import read_image
 from talkhead.models.grid import identity_grid, sample_at
 from talkhead.models.mesh import refine
-from talkhead.models.openings import GAZE, LEFT, OPENINGS, RIGHT, Opening, piecewise
+from talkhead.models.openings import EYES, LEFT, OPENINGS, RIGHT, Opening, piecewise
 from talkhead.structs import NOWHERE, Keypoints
 from talkhead.topology import IRIS_RIM
 
@@ -98,7 +98,7 @@ def test_an_iris_that_turns_keeps_its_shape(eye: Opening, face: Tensor) -> None:
     motion, _ = eye.motion(face, driving, SIZE)
     centre = driving[:, iris[:1]]
     found = sample_at(motion, centre) - centre
-    assert torch.allclose(found[0, 0, 0], -GAZE * way[0], atol=PIXEL / 4)
+    assert torch.allclose(found[0, 0, 0], -EYES * way[0], atol=PIXEL / 4)
     across = torch.tensor([[[-1.0, 0], [1, 0]]]) * 1.5 * PIXEL
     ends = sample_at(motion, centre + across)[0, :, 0]
     assert ends[1] - ends[0] == pytest.approx(3 * PIXEL, rel=0.2)
@@ -118,3 +118,15 @@ def test_between_knots_values_are_linear_beyond_them_they_stay_and_at_one_place_
     x = torch.tensor([-1.0, 0.5, 0.999, 1.001, 1.5, 3])
     expected = torch.tensor([0, 1, 1.998, 4.001, 4.5, 5])
     assert torch.allclose(piecewise(x, knots, values)[:, 0], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("eye", [LEFT, RIGHT])
+def test_lids_open_further_than_a_mesh_says(eye: Opening, face: Tensor) -> None:
+    """The middle of the lower lid shows where the source has it once it is lowered by a pixel."""
+    lid = eye.below[-1][len(eye.below[-1]) // 2]
+    driving, way = face.clone(), 2 * PIXEL
+    driving[:, list({p for half in eye.below for p in half[1:-1]}), 1] += way
+    motion, _ = eye.motion(face, driving, SIZE)
+    further = torch.tensor([[[0.0, EYES * way]]])
+    found = sample_at(motion, face[:, [lid]] + further)
+    assert (found - face[:, [lid]]).norm() < PIXEL / 2
