@@ -83,7 +83,7 @@ class CodebookModel(nn.Module):
     ) -> Keypoints:
         """Keypoints of which some follow the flow from a reference picture, see `tracking`."""
         which = list(self.config.keypoints.tracked)
-        radii = RADIUS * (0.5 / self.dense_motion.prior_precision[which]).sqrt()
+        radii = RADIUS * (0.5 / self.dense_motion.prior_precision[which].float()).sqrt()
         led = track(part(found, which), part(reference, which), places, trust, radii)
         assert found.jacobian is not None
         assert led.jacobian is not None

@@ -28,7 +28,7 @@ from talkhead.topology import (
 
 PLACES = 64  # along an opening and as many across, between which its motion is interpolated
 THINNEST = 1e-5  # what two curves are apart at least, in distances between the corners
-EYES = 1.25  # times as far as a mesh says, lids open and irises turn: it sees less of both
+EYES = 1.3  # times as far as a mesh says, lids open and irises turn: it sees less of both
 MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the corners
 
 
