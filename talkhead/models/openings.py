@@ -137,13 +137,17 @@ class Opening:
         return torch.cat(heights, dim=1), torch.cat(origins, dim=1)
 
     def _turned(self, source: Tensor, driving: Tensor, along: Tensor, iris: int) -> Tensor:
-        """Where along the source's eye the driving eye's places (B, P) are, iris upon iris."""
+        """Where along the source's eye the driving eye's places (B, P) are, iris upon iris.
+
+        Irises go further than the mesh says as long as they stay between the corners.
+        """
         places, radii = [], []
         for mesh in (driving, source):
             points = self._frame(mesh)(mesh[:, iris : iris + 1 + IRIS_RIM])
             radii.append((points[:, 1:] - points[:, :1]).norm(dim=-1).mean(1))
             places.append(points[:, 0, 0])
-        places[0] = places[1] + EYES * (places[0] - places[1])
+        seen, further = places[0], places[1] + EYES * (places[0] - places[1])
+        places[0] = further.clamp(seen.minimum(radii[0]), seen.maximum(1 - radii[0]))
         edges = [
             torch.stack([place - radius, place + radius], dim=1)
             for place, radius in zip(places, radii, strict=True)

@@ -130,3 +130,20 @@ def test_lids_open_further_than_a_mesh_says(eye: Opening, face: Tensor) -> None:
     further = torch.tensor([[[0.0, EYES * way]]])
     found = sample_at(motion, face[:, [lid]] + further)
     assert (found - face[:, [lid]]).norm() < PIXEL / 2
+
+
+@pytest.mark.parametrize("eye", [LEFT, RIGHT])
+def test_an_iris_at_the_corner_goes_no_further(eye: Opening, face: Tensor) -> None:
+    """Beside an iris that a mesh sees at its corner, the white is still the source's."""
+    assert eye.iris is not None
+    iris = list(range(eye.iris, eye.iris + 1 + IRIS_RIM))
+    left, right = face[:, eye.above[-1][0]], face[:, eye.above[-1][-1]]
+    radius = (face[:, iris[1:]] - face[:, iris[:1]]).norm(dim=-1).mean()
+    driving = face.clone()
+    way = left[:, 0] + radius - face[:, iris[0], 0]
+    driving[:, iris, 0] += way
+    motion, _ = eye.motion(face, driving, SIZE)
+    centre = driving[:, iris[:1]]
+    found = sample_at(motion, centre) - centre
+    assert found[0, 0, 0].item() == pytest.approx(-way.item(), abs=PIXEL)
+    assert (right - left).norm() > 4 * PIXEL
