@@ -50,7 +50,7 @@ class Tracker:
             own = seen[number : number + 1]
             flow = optical_flow([(self._last.grey, grey)], self._size)
             carried = self._model.track(own, self._last.keypoints, *flow)
-            led.append(mean(carried, own, FRESH))
+            led.append(_mixed(carried, own, FRESH))
             self._last = Look(grey, led[-1])
         return replace(
             found,
@@ -59,7 +59,7 @@ class Tracker:
         )
 
 
-def mean(first: Keypoints, second: Keypoints, share: float) -> Keypoints:
+def _mixed(first: Keypoints, second: Keypoints, share: float) -> Keypoints:
     """Of two sets of keypoints with jacobians: `share` of it the second, the mesh the first's."""
     assert first.jacobian is not None
     assert second.jacobian is not None

@@ -122,7 +122,7 @@ def test_between_knots_values_are_linear_beyond_them_they_stay_and_at_one_place_
 
 @pytest.mark.parametrize("eye", [LEFT, RIGHT])
 def test_lids_open_further_than_a_mesh_says(eye: Opening, face: Tensor) -> None:
-    """The middle of the lower lid shows where the source has it once it is lowered by a pixel."""
+    """The lower lid's middle, lowered by two pixels, is drawn lower still."""
     lid = eye.below[-1][len(eye.below[-1]) // 2]
     driving, way = face.clone(), 2 * PIXEL
     driving[:, list({p for half in eye.below for p in half[1:-1]}), 1] += way
@@ -130,6 +130,8 @@ def test_lids_open_further_than_a_mesh_says(eye: Opening, face: Tensor) -> None:
     further = torch.tensor([[[0.0, EYES * way]]])
     found = sample_at(motion, face[:, [lid]] + further)
     assert (found - face[:, [lid]]).norm() < PIXEL / 2
+    seen = sample_at(motion, face[:, [lid]] + torch.tensor([[[0.0, way]]]))
+    assert (face[:, [lid]] - seen)[0, 0, 1] > PIXEL / 4  # where the mesh has the lid is eye yet
 
 
 @pytest.mark.parametrize("eye", [LEFT, RIGHT])
@@ -137,7 +139,7 @@ def test_an_iris_at_the_corner_goes_no_further(eye: Opening, face: Tensor) -> No
     """Beside an iris that a mesh sees at its corner, the white is still the source's."""
     assert eye.iris is not None
     iris = list(range(eye.iris, eye.iris + 1 + IRIS_RIM))
-    left, right = face[:, eye.above[-1][0]], face[:, eye.above[-1][-1]]
+    left = face[:, eye.above[-1][0]]
     radius = (face[:, iris[1:]] - face[:, iris[:1]]).norm(dim=-1).mean()
     driving = face.clone()
     way = left[:, 0] + radius - face[:, iris[0], 0]
@@ -145,5 +147,5 @@ def test_an_iris_at_the_corner_goes_no_further(eye: Opening, face: Tensor) -> No
     motion, _ = eye.motion(face, driving, SIZE)
     centre = driving[:, iris[:1]]
     found = sample_at(motion, centre) - centre
-    assert found[0, 0, 0].item() == pytest.approx(-way.item(), abs=PIXEL)
-    assert (right - left).norm() > 4 * PIXEL
+    assert found[0, 0, 0].item() == pytest.approx(-way.item(), abs=PIXEL / 2)
+    assert (EYES - 1) * abs(way) > PIXEL  # what it would go further else

@@ -170,7 +170,8 @@ class Recipe:
     equivariance_kernel: distance inside the thin-plate kernel: "l1" [F, M, C] or "l2" [T].
     attention:    extra weight of pixels at mouth and eyes, where landmarks say where they are.
     disocclusion_weight: extra weight of the parts of a face that the source hides, by landmarks.
-    mesh_dropout: chance that a pair is shown without its meshes, where the model uses them.
+    mesh_dropout: chance that a pair is shown without its meshes, where the model uses them, and as
+                  great a chance that its keypoints do not follow the optical flow.
     open_occlusion: logit at which all occlusion maps begin, so that features of the source reach
                   the decoder from the start; 0: as they are built or given.
     seed_codes:   fill the codebooks with encoded data before the first step.
