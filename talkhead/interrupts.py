@@ -16,7 +16,7 @@ ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 PATIENCE = 10.0  # seconds that saving may take before a further signal ends the program at once
-AGAIN = 0.002  # seconds after which a signal that came too early is sent once more
+AGAIN = 0.002  # seconds after which a signal that came too early is sent again
 
 
 class Interrupted(KeyboardInterrupt):
@@ -46,6 +46,7 @@ class EndInOrder:
     def __init__(self) -> None:
         self.number: int | None = None
         self._came = 0.0
+        self._repeats = False
 
     def install(self) -> None:
         """Handle every ending signal that is not ignored, as `nohup` has it for SIGHUP."""
@@ -57,12 +58,22 @@ class EndInOrder:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Raise Interrupted for the first signal."""
         if self.number is None and _is_called_from_c(frame):
-            threading.Timer(AGAIN, signal.raise_signal, [number]).start()
+            if not self._repeats:  # starting a thread waits, and signals come meanwhile
+                self._repeats = True
+                threading.Thread(target=self._repeat, args=(number,), daemon=True).start()
         elif self.number is None:
             self.number, self._came = number, time.monotonic()
             raise Interrupted(number)
         elif time.monotonic() - self._came > PATIENCE:
             os._exit(128 + number)
+
+    def _repeat(self, number: int) -> None:
+        """Send a signal that came too early again, until it has taken effect."""
+        while True:
+            time.sleep(AGAIN)
+            if self.number is not None:
+                return  # whoever handles it next may not be ready for one more
+            signal.raise_signal(number)
 
 
 def _is_called_from_c(frame: FrameType | None) -> bool:
