@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 # Settings of a recipe that only landmark files can serve, where they are not 0 or null.
 NEED_LANDMARKS = (
     "attention",
+    "close_ups",
     "augmentation.portrait_pairs",
     "augmentation.turned",
     "augmentation.close_mouth",

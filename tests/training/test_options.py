@@ -30,6 +30,7 @@ def test_landmarks_help_whichever_way_a_recipe_was_chosen(clips: Path, tmp_path:
     assert by_name.attention > 0
     for setting in (
         "recipe.attention=5",
+        "recipe.close_ups=0.5",
         "recipe.disocclusion_weight=5",
         "recipe.weights.landmark_flow=8",
         "recipe.rescale_jacobians=true",

@@ -14,9 +14,11 @@ from talkhead.faces.mesh import FaceMesh478
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel, shadow
 from talkhead.models.grid import sample_at
-from talkhead.topology import MESH_POINTS
+from talkhead.structs import NOWHERE
+from talkhead.topology import LEFT_EYE, MESH_POINTS, MOUTH_CORNERS, OUTER_LIPS, RIGHT_EYE
 from talkhead.training.losses.mesh_judge import MARGIN, MeshJudge, face_grid, openings
-from talkhead.training.losses.objective import Objective, total
+from talkhead.training.losses.objective import Objective, close_up, total
+from talkhead.training.losses.perceptual import EfficientNetDistance
 from talkhead.training.phases.pretrain_keypoints import fit_teacher
 from talkhead.training.recipes.recipe import LandmarkStart, LossWeights, Recipe
 
@@ -147,3 +149,64 @@ def test_with_skips_of_detail_the_level_of_finer_features_does_not_reach_the_pic
         lifted = [replace(step, compensated=step.compensated + 5) for step in finer]
         before, after = (model._decode(state, (coarse, *x), ())[0] for x in (finer, lifted))
     assert torch.allclose(before, after, atol=1e-4) == detail
+
+
+@pytest.mark.parametrize(
+    ("mouth", "points", "share"),
+    [(True, OUTER_LIPS, 2.0), (False, (*LEFT_EYE, *RIGHT_EYE), 1.4)],
+)
+def test_close_ups_show_mouths_or_eyes(mouth: bool, points: tuple[int, ...], share: float) -> None:
+    meshes = torch.from_numpy(mesh(2)) * 0.8 + torch.tensor([0.1, -0.05])
+    grid = close_up(meshes, SIZE, mouth)
+    shown = meshes[:, list(points)]
+    low, high = shown.amin(1), shown.amax(1)
+    assert torch.allclose(grid.mean((1, 2)), (low + high) / 2, atol=1e-5)
+    width = (grid[:, -1, -1] - grid[:, 0, 0]).amax(-1)
+    assert torch.allclose(width, share * (high - low).amax(-1), atol=1e-5)
+    if mouth:
+        across = meshes[:, MOUTH_CORNERS[1]] - meshes[:, MOUTH_CORNERS[0]]
+        assert bool((width >= 2 * across[:, 0].abs() - 1e-5).all())
+
+
+def test_a_picture_without_a_face_has_no_close_up() -> None:
+    meshes = torch.from_numpy(mesh(2)).clone()
+    meshes[1] = NOWHERE
+    whole = F.affine_grid(torch.eye(2, 3)[None], [1, 1, SIZE, SIZE], align_corners=True)
+    grid = close_up(meshes, SIZE, mouth=True)
+    assert torch.allclose(grid[1:], whole, atol=1e-5)
+    assert float((grid[0] - whole[0]).abs().max()) > 0.1
+
+
+class MeanDifference(EfficientNetDistance):
+    """In place of the network: the pictures themselves are its features."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def forward(self, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (image - target).square().mean()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_close_ups_ask_nothing_of_what_lies_beside_eyes_and_mouth(share: float) -> None:
+    recipe = Recipe("test", batch_size=2, weights=LossWeights(perceptual=1.0), close_ups=share)
+    model, batch = blending_model(), toy_batch(recipe, landmarks=True)
+    outputs = model.reconstruct(batch.source, batch.driving)
+    image = outputs.image.detach().requires_grad_()
+    objective = Objective(recipe, MeanDifference())
+    torch.manual_seed(0)
+    for _ in range(8):  # of mouths and of eyes
+        objective(model, batch, replace(outputs, image=image), 0.0)["perceptual"].backward()
+    assert image.grad is not None
+    asked = image.grad.abs().sum(1) > 0
+    faces = torch.zeros_like(asked)
+    for mouth in (True, False):
+        grid = close_up(batch.driving_landmarks, SIZE, mouth)
+        places = ((grid + 1) / 2 * (SIZE - 1)).flatten(1, 2)
+        low, high = places.amin(1).floor().long() - 1, places.amax(1).ceil().long() + 1
+        for row in range(2):
+            (x0, y0), (x1, y1) = low[row].clamp(min=0).tolist(), high[row].tolist()
+            faces[row, y0 : y1 + 1, x0 : x1 + 1] = True
+    assert bool(asked[faces].any())
+    assert not bool(faces.all())
+    assert bool((asked & ~faces).any()) == (share == 0)

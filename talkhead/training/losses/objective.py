@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from talkhead.models import Network
-from talkhead.structs import Keypoints, TrainOutputs
+from talkhead.models.grid import identity_grid, warp
+from talkhead.structs import Keypoints, TrainOutputs, known
 from talkhead.topology import (
     HEAD_GROUPS,
     INNER_LIPS,
@@ -51,6 +52,7 @@ ATTENDED = (  # centres of `attention_map`
 )
 # Of a full supervision, in units of the keypoint distance [own experiments].
 LANDMARK_SUPERVISION_WEIGHT = 10.0
+MOUTH_AROUND, EYES_AROUND = 2.0, 1.4  # sides of their close-ups, over their width
 JUDGED = 4  # one of so many pictures is shown to the face mesh: it is slow
 DENSE_SHARE = 0.5  # of the landmark flow's weight for the motion before compensation
 
@@ -113,30 +115,34 @@ class Objective:
         # Networks are slow: of two pictures they judge either, at twice the weight.
         turn = own is not None and coin()
         look = 1.0 if own is None else 2.0
-        terms = self._compare(outputs.image, batch.driving, attention, 0.0 if turn else look)
+        terms = self._compare(outputs.image, batch, attention, 0.0 if turn else look)
         if own is not None:
-            compared = self._compare(own, batch.driving, attention, look if turn else 0.0)
+            compared = self._compare(own, batch, attention, look if turn else 0.0)
             terms["own"] = weights.own * total(compared)
         if self.judge is not None:
             seen, share = (own, weights.own) if turn and own is not None else (outputs.image, 1.0)
             terms |= self._judge_face(self.judge, seen, batch, share * look)
         if weights.coarse and outputs.coarse_image is not None:
             look = 1.0 if own is None else 0.0
-            coarse = self._compare(outputs.coarse_image, batch.driving, attention, look)
+            coarse = self._compare(outputs.coarse_image, batch, attention, look)
             terms["coarse"] = weights.coarse * total(coarse)
         return terms
 
     def _compare(
-        self, image: Tensor, target: Tensor, attention: Tensor, look: float
+        self, image: Tensor, batch: Batch, attention: Tensor, look: float
     ) -> dict[str, Tensor]:
         """All terms of a picture; `look` multiplies the perceptual network's, 0: it rests."""
-        weights, network = self.recipe.weights, self.perceptual
+        weights, network, target = self.recipe.weights, self.perceptual, batch.driving
         image = image.contiguous()  # pooling takes twice as long where channels are neighbours
         terms: dict[str, Tensor] = {}
         if weights.pixel:
             terms["pixel"] = weights.pixel * (image - target).abs().mean()
         if network is not None and look and weights.perceptual:
-            terms["perceptual"] = weights.perceptual * (look * network(image, target))
+            shown = (image, target)
+            if torch.rand(()) < self.recipe.close_ups:
+                grid = close_up(batch.driving_landmarks, image.shape[-1], coin())
+                shown = (warp(image.float(), grid), warp(target, grid))
+            terms["perceptual"] = weights.perceptual * (look * network(*shown))
         instead = 0.0 if isinstance(network, PerceptualPyramid) else weights.perceptual
         measures: dict[str, Callable[[], Tensor]] = {
             "pyramid": lambda: losses.pyramid_l1(image, target, attention),
@@ -242,6 +248,20 @@ def mask_choice(outputs: TrainOutputs, batch: Batch) -> Tensor:
     factor = batch.driving.shape[-1] // outputs.dense.mask.shape[-1]
     source, driving = (F.avg_pool2d(x, factor) for x in (batch.source, batch.driving))
     return losses.mask_choice(outputs, source, driving)
+
+
+def close_up(meshes: Tensor, size: int, mouth: bool) -> Tensor:
+    """Where to sample pictures, (B, size, size, 2), to show the mouths, or eyes, of (B, 478, 2).
+
+    Whole pictures where there is no mesh.
+    """
+    points = meshes[:, list(OUTER_LIPS if mouth else (*LEFT_EYE, *RIGHT_EYE))]
+    low, high = points.amin(1), points.amax(1)
+    half = (high - low).amax(-1) * (MOUTH_AROUND if mouth else EYES_AROUND) / 2
+    seen = known(meshes)[:, None]
+    middle = torch.where(seen, (low + high) / 2, 0)[:, None, None]
+    half = torch.where(seen[:, 0], half, 1)[:, None, None, None]
+    return middle + identity_grid(size, size, device=meshes.device) * half
 
 
 def coin() -> bool:

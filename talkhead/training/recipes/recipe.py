@@ -169,6 +169,8 @@ class Recipe:
     equivariance_bend: standard deviation of thin-plate weights; `_affine` of the affine part.
     equivariance_kernel: distance inside the thin-plate kernel: "l1" [F, M, C] or "l2" [T].
     attention:    extra weight of pixels at mouth and eyes, where landmarks say where they are.
+    close_ups:    chance that the perceptual network is shown the mouths or the eyes of a batch,
+                  enlarged, in place of whole pictures (needs landmark files).
     disocclusion_weight: extra weight of the parts of a face that the source hides, by landmarks.
     mesh_dropout: chance that a pair is shown without its meshes, where the model uses them, and as
                   great a chance that its keypoints do not follow the optical flow.
@@ -206,6 +208,7 @@ class Recipe:
     equivariance_bend: float = 0.005
     equivariance_kernel: Literal["l1", "l2"] = "l1"
     attention: float = 0.0
+    close_ups: float = 0.0
     disocclusion_weight: float = 0.0
     mesh_dropout: float = 0.1
     open_occlusion: float = 0.0
