@@ -216,6 +216,8 @@ class Decoder(nn.Module):
         self.maps = nn.ModuleList(
             nn.Conv2d(num_maps, width, 3, padding=1) for width in channels if num_maps
         )
+        for layer in self.maps.parameters():  # weights without it go on as they were
+            nn.init.zeros_(layer)
         self.middle = attentive_blocks(coarsest, groups)
         self.coarse = nn.Sequential(
             ResBlock(coarsest, coarsest, groups),

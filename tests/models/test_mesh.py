@@ -57,6 +57,8 @@ def mesh_model() -> CodebookModel:
     model = build(replace(CODEBOOK, mesh=MeshConfig()))
     assert isinstance(model, CodebookModel)
     model.adopt_face(mean_face(one_mesh()))
+    for each in model.decoder.maps.parameters():
+        torch.nn.init.normal_(each)
     return model.eval()
 
 
@@ -136,6 +138,26 @@ def test_maps_are_full_inside_empty_outside_and_soft_on_the_border() -> None:
     pixel = (2 / 64) ** 2
     assert face.sum() * pixel == pytest.approx(math.pi * 0.7**2, rel=0.02)
     assert bool(((face > 0) & (face < 1)).any())
+
+
+def test_a_decoder_begins_to_use_maps_from_nothing_and_can_learn_to() -> None:
+    torch.manual_seed(0)
+    config = replace(CODEBOOK, mesh=MeshConfig(keypoints=False, motion=False))
+    model, images = build(config), torch.rand(2, 3, SIZE, SIZE)
+    before = build(replace(config, mesh=MeshConfig(keypoints=False, motion=False, maps=False)))
+    assert isinstance(model, CodebookModel)
+    assert isinstance(before, CodebookModel)
+    before.load_state_dict(
+        {name: x for name, x in model.state_dict().items() if not name.startswith("decoder.maps.")}
+    )
+    meshes = (one_mesh(), one_mesh(1))
+    drawn = [m.reconstruct(images[:1], images[1:], meshes=meshes).image for m in (model, before)]
+    assert torch.equal(*drawn)
+    drawn[0].square().sum().backward()
+    for layer in model.decoder.maps:
+        assert isinstance(layer, torch.nn.Conv2d)
+        assert layer.weight.grad is not None
+        assert layer.weight.grad.abs().max() > 0
 
 
 def test_keypoints_are_read_from_the_mesh_and_from_the_detector_where_there_is_none() -> None:
