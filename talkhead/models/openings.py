@@ -28,7 +28,7 @@ from talkhead.topology import (
 
 PLACES = 64  # along an opening and as many across, between which its motion is interpolated
 THINNEST = 1e-5  # what two curves are apart at least, in distances between the corners
-EYES = 1.3  # times as far as a mesh says, lids open and irises turn: it sees less of both
+LIDS, IRISES = 1.5, 1.3  # times as far as a mesh says, they open and turn: it sees less of both
 MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the corners
 
 
@@ -96,11 +96,11 @@ class Opening:
         return found[..., :2], found[..., 2]
 
     def _wider(self, ring: Tensor, source: Tensor, half: tuple[tuple[int, ...], ...]) -> Tensor:
-        """Half rings (B, rings, n, 2) of a driving eye, opened or shut further, by `EYES`."""
+        """Half rings (B, rings, n, 2) of a driving eye, opened or shut further, by `LIDS`."""
         if self.iris is None:
             return ring
         own = self._frame(source)(source[:, torch.tensor(half)])
-        factor = ring.new_tensor([[1.0, EYES if i else 1.0] for i in range(len(half))])
+        factor = ring.new_tensor([[1.0, LIDS if i else 1.0] for i in range(len(half))])
         return own + factor[:, None] * (ring - own)
 
     def _frame(self, mesh: Tensor) -> Frame:
@@ -146,7 +146,7 @@ class Opening:
             points = self._frame(mesh)(mesh[:, iris : iris + 1 + IRIS_RIM])
             radii.append((points[:, 1:] - points[:, :1]).norm(dim=-1).mean(1))
             places.append(points[:, 0, 0])
-        seen, further = places[0], places[1] + EYES * (places[0] - places[1])
+        seen, further = places[0], places[1] + IRISES * (places[0] - places[1])
         places[0] = further.clamp(seen.minimum(radii[0]), seen.maximum(1 - radii[0]))
         edges = [
             torch.stack([place - radius, place + radius], dim=1)

@@ -19,7 +19,7 @@ from talkhead.structs import Keypoints
 
 LOOKS = 7  # places a side at which the flow is read around a keypoint, out to two radii
 RADIUS = 0.4  # of these places, over `prior_sigmas`
-TIES = (0.15, 0.15, 0.15)  # to the detector's own map: of its linear part, and of its place
+TIES = (0.2, 0.2, 0.2)  # to the detector's own map: of its linear part, and of its place
 LARGEST_CHANGE = 4.0  # of the area by the fitted map over the detector's, or its inverse
 
 

@@ -14,7 +14,7 @@ from talkhead.faces.regions import Region
 from talkhead.io.image import read_image
 from talkhead.models.grid import identity_grid, sample_at
 from talkhead.models.mesh import refine
-from talkhead.models.openings import EYES, LEFT, OPENINGS, RIGHT, Opening, piecewise
+from talkhead.models.openings import IRISES, LEFT, LIDS, OPENINGS, RIGHT, Opening, piecewise
 from talkhead.structs import NOWHERE, Keypoints
 from talkhead.topology import IRIS_RIM
 
@@ -98,7 +98,7 @@ def test_an_iris_that_turns_keeps_its_shape(eye: Opening, face: Tensor) -> None:
     motion, _ = eye.motion(face, driving, SIZE)
     centre = driving[:, iris[:1]]
     found = sample_at(motion, centre) - centre
-    assert torch.allclose(found[0, 0, 0], -EYES * way[0], atol=PIXEL / 4)
+    assert torch.allclose(found[0, 0, 0], -IRISES * way[0], atol=PIXEL / 4)
     across = torch.tensor([[[-1.0, 0], [1, 0]]]) * 1.5 * PIXEL
     ends = sample_at(motion, centre + across)[0, :, 0]
     assert ends[1] - ends[0] == pytest.approx(3 * PIXEL, rel=0.2)
@@ -127,7 +127,7 @@ def test_lids_open_further_than_a_mesh_says(eye: Opening, face: Tensor) -> None:
     driving, way = face.clone(), 2 * PIXEL
     driving[:, list({p for half in eye.below for p in half[1:-1]}), 1] += way
     motion, _ = eye.motion(face, driving, SIZE)
-    further = torch.tensor([[[0.0, EYES * way]]])
+    further = torch.tensor([[[0.0, LIDS * way]]])
     found = sample_at(motion, face[:, [lid]] + further)
     assert (found - face[:, [lid]]).norm() < PIXEL / 2
     seen = sample_at(motion, face[:, [lid]] + torch.tensor([[[0.0, way]]]))
@@ -148,4 +148,4 @@ def test_an_iris_at_the_corner_goes_no_further(eye: Opening, face: Tensor) -> No
     centre = driving[:, iris[:1]]
     found = sample_at(motion, centre) - centre
     assert found[0, 0, 0].item() == pytest.approx(-way.item(), abs=PIXEL / 2)
-    assert (EYES - 1) * abs(way) > PIXEL  # what it would go further else
+    assert (IRISES - 1) * abs(way) > PIXEL  # what it would go further else
