@@ -139,7 +139,7 @@ class Objective:
             terms["pixel"] = weights.pixel * (image - target).abs().mean()
         if network is not None and look and weights.perceptual:
             shown = (image, target)
-            if torch.rand(()) < self.recipe.close_ups:
+            if coin(self.recipe.close_ups):
                 grid = close_up(batch.driving_landmarks, image.shape[-1], coin())
                 shown = (warp(image.float(), grid), warp(target, grid))
             terms["perceptual"] = weights.perceptual * (look * network(*shown))
@@ -264,9 +264,9 @@ def close_up(meshes: Tensor, size: int, mouth: bool) -> Tensor:
     return middle + identity_grid(size, size, device=meshes.device) * half
 
 
-def coin() -> bool:
+def coin(chance: float = 0.5) -> bool:
     """True or false at random."""
-    return bool(torch.rand(()) < 0.5)
+    return bool(torch.rand(()) < chance)
 
 
 def weighted(weights: LossWeights, found: dict[str, Tensor]) -> dict[str, Tensor]:
