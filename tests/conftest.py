@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from talkhead.inference.engine import Engine
 
 # Tests run side by side: each has one core, and so have the processes that it starts.
@@ -40,6 +42,20 @@ def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "toy.safetensors"
     checkpoint.save(path, build(TOY), checkpoint.Provenance("untrained, for tests", "MIT"))
     return path
+
+
+@pytest.fixture(scope="session")
+def face() -> Tensor:
+    """(1, 478, 2), the mesh of the example portrait, whose face fills a third of its crop."""
+    import torch
+
+    from talkhead.faces.landmarker import Landmarker
+    from talkhead.faces.regions import Region
+    from talkhead.io.image import read_image
+
+    portrait = Path(__file__).parents[1] / "examples" / "portrait.jpg"
+    points = Landmarker().refine([read_image(portrait)], [Region(224, 124, 165)])[0]
+    return (torch.from_numpy(points[None, :, :2]).float() - torch.tensor([224.0, 124.0])) / 165
 
 
 @pytest.fixture(scope="session")

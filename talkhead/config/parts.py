@@ -111,13 +111,15 @@ class MeshConfig:
     keypoints: the first are read from it, not from the detector. motion: its own motion is one
     more candidate of the dense motion. maps: the decoder sees where face, mouth, eyes and irises
     are to be. refine: around lips, lids and irises the final deformation is the mesh's own, exact
-    where lids and lips meet, at the size of the finest features.
+    where lids and lips meet, at the size of the finest features. mouth: a network of its own draws
+    the inside of the mouth.
     """
 
     keypoints: bool = True
     motion: bool = True
     maps: bool = True
     refine: bool = False
+    mouth: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from talkhead.models.grid import (
 )
 from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
+from talkhead.models.mouth import MouthPainter
 from talkhead.models.tracking import RADIUS, part, track
 from talkhead.structs import (
     NOWHERE,
@@ -63,6 +64,7 @@ class CodebookModel(nn.Module):
             out_channels=3 + config.blend_source * (1 + 3 * config.shade_source),
             num_maps=MAPS if config.mesh is not None and config.mesh.maps else 0,
         )
+        self.mouth = MouthPainter() if config.mesh is not None and config.mesh.mouth else None
         self._refines = config.mesh is not None and config.mesh.refine
         if config.mesh is not None and config.mesh.keypoints:
             self.register_buffer("mean_face", torch.zeros(MESH_POINTS, 2))
@@ -131,19 +133,19 @@ class CodebookModel(nn.Module):
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         """The source moved to the driving keypoints: (B, 3, H, W) in [0, 1]."""
-        state, steps, maps = self._move(state, driving)
-        return self._leave(mixed(*self._decode(state, steps, maps))).clamp(0, 1)
+        return self.render_parts(state, driving).image
 
     def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
         """The same, with where it came from."""
-        state, steps, maps = self._move(state, driving)
+        state, driving, steps = self._move(state, driving)
         size = (self.config.image_size,) * 2
+        image, _, kept = self._draw(state, steps, driving)
         occlusion = resize(steps[-1].occlusion, size).float()
-        own, shown, keep = self._decode(state, steps, maps)
+        if self.mouth is not None:
+            image, painted = self.mouth.paint(image, state, steps[-1].motion, driving)
+            kept, occlusion = kept * (1 - painted), occlusion * (1 - painted)
         flow = pixel_flow(resize_grid(self._shown(steps), size))
-        kept = torch.zeros_like(occlusion) if keep is None else keep.float()
-        image = torch.lerp(self._leave(own), self._leave(shown), kept).clamp(0, 1)
-        return RenderParts(image, flow, kept, occlusion)
+        return RenderParts(self._leave(image).clamp(0, 1), flow, kept.float(), occlusion)
 
     def reconstruct(
         self,
@@ -157,20 +159,20 @@ class CodebookModel(nn.Module):
         """A training step's forward pass on images in [0, 1] of one person, (B, 3, H, W) each.
 
         `coarse` also decodes the auxiliary image from the coarsest feature alone. meshes: of source
-        and driving image, where they are known. flow: places and trust, as `track` takes them.
+        and driving image, where they are known. flow: places and trust, as `track` takes them. The
+        painter of mouths, which is taught alone, rests here.
         """
         state = self.encode_source(source, meshes[0])
         keypoints = self.detect(driving, meshes[1])
         if flow is not None:
             keypoints = self.track(keypoints, state.keypoints, *flow)
-        maps = self._maps(keypoints)
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
         steps = self.compensate(state, dense, keypoints)
         motion = steps[-1].motion
-        own, shown, keep = self._decode(state, steps, maps)
+        image, own, _ = self._draw(state, steps, keypoints)
         return TrainOutputs(
-            image=self._leave(mixed(own, shown, keep)),
-            coarse_image=self._leave(self._decode_coarse(steps, maps)) if coarse else None,
+            image=self._leave(image),
+            coarse_image=self._leave(self._decode_coarse(steps, keypoints)) if coarse else None,
             warped_source=self._leave(warp(state.image, motion)),
             source=state.keypoints,
             driving=keypoints,
@@ -192,29 +194,18 @@ class CodebookModel(nn.Module):
             assert self.dense_motion.mask.bias is not None
             self.dense_motion.mask.bias[-1] = 0
 
-    @torch.no_grad()
-    def open_occlusion(self, logit: float) -> None:
-        """Let all occlusion maps, before compensation and after, start at one logit, in place."""
-        layers = [self.dense_motion.occlusion]
-        if self.motion is not None:
-            layers.append(self.motion.head.occlusion2)
-        for layer in layers:
-            assert layer.bias is not None
-            nn.init.zeros_(layer.weight)
-            nn.init.constant_(layer.bias, logit)
-
     def shallow_features(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the appearance codes are learned from, of driving images (B, 3, H, W) in [0, 1]."""
         return self.encoder.shallow(self._working(self._enter(images)))
 
     def _move(
         self, state: SourceState, driving: Keypoints
-    ) -> tuple[SourceState, tuple[ScaleStep, ...], tuple[Tensor, ...]]:
-        """The state, repeated for every driving frame, all scales moved, and the face's maps."""
+    ) -> tuple[SourceState, Keypoints, tuple[ScaleStep, ...]]:
+        """The state, repeated for every driving frame, keypoints with meshes, all scales moved."""
         state = state.expand(len(driving)) if len(state.image) != len(driving) else state
         driving = self._follow_mesh(state.keypoints, driving)
         dense = self.dense_motion(state.small, state.keypoints, driving)
-        return state, self.compensate(state, dense, driving), self._maps(driving)
+        return state, driving, self.compensate(state, dense, driving)
 
     def compensate(
         self, state: SourceState, dense: DenseMotion, driving: Keypoints
@@ -257,33 +248,31 @@ class CodebookModel(nn.Module):
             maps.insert(0, F.avg_pool2d(maps[0], 2))
         return tuple(each.to(self.encoder.stem.weight.dtype) for each in maps)
 
-    def _decode(
-        self, state: SourceState, steps: tuple[ScaleStep, ...], maps: tuple[Tensor, ...]
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The decoder's own picture, the source that is shown, and the source's share of the image.
-
-        Without `blend_source` there is but the decoder's own.
-        """
+    def _draw(
+        self, state: SourceState, steps: tuple[ScaleStep, ...], driving: Keypoints
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The image, what the decoder drew of it, and the share of the source that is shown."""
         coarse, *finer = (step.compensated for step in steps)
         if self.config.detail_skips:
             finer = [feature - shadow(feature) for feature in finer]
-        drawn = resize(self.decoder(coarse, finer, maps), (self.config.image_size,) * 2)
-        own = drawn[:, :3]
+        decoded = self.decoder(coarse, finer, self._maps(driving))
+        decoded = resize(decoded, (self.config.image_size,) * 2)
+        own = decoded[:, :3]
         if not self.config.blend_source:
-            return own, own, None
-        shown = warp(state.image, self._shown(steps))
+            return own, own, torch.zeros_like(own[:, :1])
+        shown, kept = warp(state.image, self._shown(steps)), torch.sigmoid(decoded[:, 3:4])
         if self.config.shade_source:
-            shown = shown + drawn[:, 4:]
-        return own, shown, torch.sigmoid(drawn[:, 3:4])
+            shown = shown + decoded[:, 4:]
+        return kept * shown + (1 - kept) * own, own, kept
 
     def _shown(self, steps: tuple[ScaleStep, ...]) -> Tensor:
         """The final deformation; of a source that is shown the rim goes on, not grey."""
         motion = steps[-1].motion
         return motion.clamp(-1, 1) if self.config.blend_source else motion
 
-    def _decode_coarse(self, steps: tuple[ScaleStep, ...], maps: tuple[Tensor, ...]) -> Tensor:
+    def _decode_coarse(self, steps: tuple[ScaleStep, ...], driving: Keypoints) -> Tensor:
         nothing = [None] * (len(steps) - 1)
-        coarse = self.decoder(steps[0].compensated, nothing, maps)[:, :3]
+        coarse = self.decoder(steps[0].compensated, nothing, self._maps(driving))[:, :3]
         return resize(coarse, (self.config.image_size,) * 2)
 
     def quantize_motion(self, steps: tuple[ScaleStep, ...]) -> dict[int, Quantized]:
@@ -342,11 +331,6 @@ class CodebookModel(nn.Module):
     @staticmethod
     def _leave(images: Tensor) -> Tensor:
         return images.float() * 0.5 + 0.5
-
-
-def mixed(own: Tensor, shown: Tensor, keep: Tensor | None) -> Tensor:
-    """The image of what is drawn and what is shown, by the share of the latter."""
-    return own if keep is None else keep * shown + (1 - keep) * own
 
 
 def shadow(features: Tensor) -> Tensor:

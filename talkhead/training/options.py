@@ -107,6 +107,9 @@ class TrainOptions(Options):
     keypoint_steps: Annotated[
         Index, Option("Steps that first train the keypoints alone on landmarks.", LEARNING)
     ] = 0
+    mouth_steps: Annotated[
+        Index, Option("Steps that first train what draws the inside of mouths.", LEARNING)
+    ] = 0
     perceptual: Annotated[
         PerceptualNetwork,
         Option("Network of the perceptual loss. auto: vgg, else efficientnet-lite0.", MODEL),

@@ -71,8 +71,11 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
     if wanted:
         check_landmarks(model_config)
         model_config = name_keypoints(model_config, recipe)
-    elif options.keypoint_steps or options.portraits:
-        raise TalkheadError("--keypoint-steps and --portraits need --landmarks auto (or a folder)")
+        check_mouth(options, model_config)
+    elif options.keypoint_steps or options.mouth_steps or options.portraits:
+        raise TalkheadError(
+            "--keypoint-steps, --mouth-steps and --portraits need --landmarks auto (or a folder)"
+        )
     elif uses_mesh(model_config):
         raise TalkheadError(
             "model.mesh needs --landmarks auto (or a folder), or --set model.mesh=null"
@@ -122,6 +125,16 @@ def check_landmarks(config: ModelConfig) -> None:
         raise TalkheadError(
             f"landmarks teach {taught} keypoints and start {free} more, the model has "
             f"{keypoints.num_keypoints}; add --set model.keypoints.num_keypoints={taught}"
+        )
+
+
+def check_mouth(options: TrainOptions, config: ModelConfig) -> None:
+    """Whether there is a painter of mouths to be taught; raises TalkheadError if not."""
+    mesh = getattr(config, "mesh", None)
+    if options.mouth_steps and not (mesh and mesh.mouth):
+        how = "model.mesh.mouth=true" if mesh else """'model.mesh={"mouth": true}'"""
+        raise TalkheadError(
+            f"--mouth-steps needs a codebook model that draws mouths: add --set {how}"
         )
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from talkhead import config
@@ -25,6 +26,7 @@ from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
+from talkhead.training.data.pairs import Pairs
 from talkhead.training.distributed import ProcessGroup, may_restart, process_group
 from talkhead.training.folder import clear_run, run_folder
 from talkhead.training.loop.logging import RunLog, open_screen
@@ -45,12 +47,14 @@ from talkhead.training.losses.objective import Objective
 from talkhead.training.losses.perceptual import load_perceptual
 from talkhead.training.options import TrainOptions
 from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
+from talkhead.training.phases.open_occlusion import open_occlusion
 from talkhead.training.phases.pretrain_keypoints import (
     fit_teacher,
     keypoint_recipe,
     teach_keypoints,
     with_landmarks_only,
 )
+from talkhead.training.phases.pretrain_mouth import PAIRS, cut_mouths, teach_mouth
 from talkhead.training.phases.rescale_jacobians import rescale_jacobians
 from talkhead.training.phases.sharpen import sharpen
 from talkhead.training.plan import Run, choose_compute, plan, with_own_landmarks
@@ -207,11 +211,13 @@ def start(
     recipe = trainer.recipe
     if options.keypoint_steps and teacher is not None:
         pretrain_keypoints(options, trainer, batches, teacher, progress)
+    if options.mouth_steps:
+        pretrain_mouth(options, trainer, batches, progress)
     if "mean_face" in new and teacher is not None:
         assert isinstance(trainer.model, CodebookModel)
         trainer.model.adopt_face(teacher.offsets)
     if recipe.open_occlusion and isinstance(trainer.model, CodebookModel):
-        trainer.model.open_occlusion(recipe.open_occlusion)
+        open_occlusion(trainer.model, recipe.open_occlusion)
     unseeded = [name for name in CODEBOOKS if f"{name}.codebook.codes" in new]
     if recipe.seed_codes and unseeded:
         generator = torch.Generator().manual_seed(options.seed)
@@ -247,6 +253,31 @@ def pretrain_keypoints(
         *(trainer.model, teacher, pictures, trainer.compute, processes),
         options.keypoint_steps,
         how.keypoint_rate,
+        report,
+    )
+
+
+def pretrain_mouth(
+    options: TrainOptions, trainer: Trainer, batches: Batches, progress: Progress | None
+) -> None:
+    """Teach what draws the inside of mouths before anything else is learned."""
+    model, processes = trainer.model, trainer.processes
+    assert isinstance(model, CodebookModel)
+    assert model.mouth is not None
+    library = with_landmarks_only(batches.library, None)
+    rng = np.random.default_rng([options.seed, processes.rank])
+    shown = progress if processes.is_main else None
+
+    def report(done: int, steps: int, error: float) -> None:
+        log.info("mouths %d/%d: L1 %.4f", done, steps, error)
+        if shown:
+            shown("teaching mouths", done, steps)
+
+    mouths = cut_mouths(Pairs(library, batches.portraits, PAIRS), model.mouth, rng, shown)
+    teach_mouth(
+        *(model.mouth, mouths, trainer.objective.perceptual, trainer.compute, processes),
+        options.mouth_steps,
+        rng,
         report,
     )
 

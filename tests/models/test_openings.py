@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from talkhead.faces.landmarker import Landmarker
-from talkhead.faces.regions import Region
-from talkhead.io.image import read_image
 from talkhead.models.grid import identity_grid, sample_at
 from talkhead.models.mesh import refine
 from talkhead.models.openings import IRISES, LEFT, LIDS, OPENINGS, RIGHT, Opening, piecewise
 from talkhead.structs import NOWHERE, Keypoints
 from talkhead.topology import IRIS_RIM
 
-PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"
 SIZE = 256
 PIXEL = 2 / (SIZE - 1)
-
-
-@pytest.fixture(scope="module")
-def face() -> Tensor:
-    """(1, 478, 2), the mesh of a portrait whose face fills a third of its crop."""
-    points = Landmarker().refine([read_image(PORTRAIT)], [Region(224, 124, 165)])[0]
-    return torch.from_numpy(((points[None, :, :2] - (224, 124)) / 165).astype(np.float32))
 
 
 def wide(face: Tensor, opening: Opening) -> Tensor:

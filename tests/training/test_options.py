@@ -157,7 +157,9 @@ def test_weights_say_that_their_keypoints_are_landmarks_where_they_stay_so(tmp_p
     assert not has_landmarks(plan(replace(given, settings=released))[0])
 
 
-@pytest.mark.parametrize("script", ["train_small.sh", "train_lite.sh", "train_mesh.sh"])
+@pytest.mark.parametrize(
+    "script", ["train_small.sh", "train_lite.sh", "train_mesh.sh", "train_mouth.sh"]
+)
 def test_the_settings_of_example_scripts_are_still_accepted(script: str) -> None:
     text = (Path(__file__).parents[2] / "examples" / script).read_text().replace("\\\n", " ")
     commands = [

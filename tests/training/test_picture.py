@@ -19,6 +19,7 @@ from talkhead.topology import LEFT_EYE, MESH_POINTS, MOUTH_CORNERS, OUTER_LIPS, 
 from talkhead.training.losses.mesh_judge import MARGIN, MeshJudge, face_grid, openings
 from talkhead.training.losses.objective import Objective, close_up, total
 from talkhead.training.losses.perceptual import EfficientNetDistance
+from talkhead.training.phases.open_occlusion import open_occlusion
 from talkhead.training.phases.pretrain_keypoints import fit_teacher
 from talkhead.training.recipes.recipe import LandmarkStart, LossWeights, Recipe
 
@@ -64,7 +65,7 @@ def test_occlusion_begins_open_whatever_it_was() -> None:
     model, batch = blending_model(), toy_batch(Recipe("test", batch_size=2))
     with torch.no_grad():
         model.dense_motion.occlusion.weight.normal_()
-        model.open_occlusion(2.0)
+        open_occlusion(model, 2.0)
         state = model.encode_source(batch.source)
         driving = model.detect(batch.driving)
         dense = model.dense_motion(state.small, state.keypoints, driving)
@@ -147,7 +148,7 @@ def test_with_skips_of_detail_the_level_of_finer_features_does_not_reach_the_pic
         dense = model.dense_motion(state.small, state.keypoints, driving)
         coarse, *finer = model.compensate(state, dense, driving)
         lifted = [replace(step, compensated=step.compensated + 5) for step in finer]
-        before, after = (model._decode(state, (coarse, *x), ())[0] for x in (finer, lifted))
+        before, after = (model._draw(state, (coarse, *x), driving)[1] for x in (finer, lifted))
     assert torch.allclose(before, after, atol=1e-4) == detail
 
 

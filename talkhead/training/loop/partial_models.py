@@ -41,7 +41,7 @@ class MotionOnly(nn.Module):
             model.config,
             blend_source=False,
             shade_source=False,
-            mesh=model.config.mesh and replace(model.config.mesh, maps=False),
+            mesh=model.config.mesh and replace(model.config.mesh, maps=False, mouth=False),
             appearance_codebook=AppearanceCodebookConfig(scales=()),
         )
         with torch.device("meta"):  # every part is replaced

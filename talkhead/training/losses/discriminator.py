@@ -1,6 +1,8 @@
-"""The discriminators of the published recipes: patches alone, and patches beside keypoints."""
+"""The discriminators of the published recipes, and one for mouths."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +74,27 @@ class KeypointDiscriminator(nn.Module):
             x = block(x)
             features.append(x)
         return self.out(x), features
+
+
+class MouthDiscriminator(nn.Module):
+    """Squares around mouths (B, 3, S, S) in [-1, 1] -> logits (B, 1, S / 8, S / 8).
+
+    It sees maps of what is where (B, maps, S, S) beside the colours [own experiments].
+    """
+
+    def __init__(self, maps: int, channels: int = 32) -> None:
+        super().__init__()
+        widths = (3 + maps, channels, 2 * channels, 3 * channels)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [_normalised(nn.Conv2d(before, after, 4, stride=2, padding=1))]
+            layers += [nn.LeakyReLU(SLOPE)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
+
+    def forward(self, squares: Tensor, maps: Tensor) -> Tensor:
+        """Logits, positive for what is real."""
+        logits: Tensor = self.layers(torch.cat([squares, maps], dim=1))
+        return logits
 
 
 def _normalised(layer: nn.Conv2d) -> nn.Module:

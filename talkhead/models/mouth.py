@@ -1,0 +1,166 @@
+"""The inside of a mouth: teeth, tongue and dark, drawn where lips part that were closed before.
+
+No deformation can show what the source does not: between lips that open it stretches lips. A small
+network sees the mouth of the source, how the deformation bends it, and where the driving lips are
+to be, all in squares around the mouths, and draws what lies between them [own experiments].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from talkhead.models.autoencoder import (
+    AttentionBlock,
+    Downsample,
+    ResBlock,
+    Upsample,
+    group_norm,
+    swish,
+)
+from talkhead.models.grid import identity_grid, sample, sample_at, warp
+from talkhead.models.mesh import fill
+from talkhead.structs import Keypoints, SourceState, known
+from talkhead.topology import INNER_LIPS, MOUTH_CORNERS, OUTER_LIPS
+
+SIZE = 80  # of the squares: as fine as mouths are in pictures of 256 pixels
+AROUND = 1.3  # side of a square, in the larger of width and height of the lips
+WIDTHS, GROUPS = (16, 32, 48, 64), 8  # of the features, fine to coarse
+THINNEST = 1e-4  # side of a square at least, in grid units
+SEEN = 9  # channels: source (3), bent source (3), inside of both mouths, lips of the driving one
+DRIVING_INSIDE = 7  # which of them it is
+PLAIN = 0.2  # change, of the 2 from black to white, that leaves nothing of the source's own detail
+
+
+@dataclass(frozen=True)
+class Square:
+    """Squares around mouths, upright to the line between the corners.
+
+    centre: (B, 2), in grid units. half: (B,), half a side. right: (B, 2), of length 1.
+    """
+
+    centre: Tensor
+    half: Tensor
+    right: Tensor
+
+    @classmethod
+    def around(cls, mesh: Tensor) -> Square:
+        """The mouths of meshes (B, 478, 2)."""
+        mesh = mesh[..., :2].float()
+        left, right = (mesh[:, corner] for corner in MOUTH_CORNERS)
+        unit = F.normalize(right - left, dim=-1, eps=THINNEST)
+        lips = _turned(mesh[:, list(OUTER_LIPS)], unit)
+        low, high = lips.amin(1), lips.amax(1)
+        half = (AROUND / 2 * (high - low).amax(-1)).clamp(min=THINNEST)
+        return cls(
+            _turned((low + high)[:, None] / 2, unit * unit.new_tensor([1, -1]))[:, 0], half, unit
+        )
+
+    def inside(self, points: Tensor) -> Tensor:
+        """Points (B, n, 2) of the picture in the square, -1 and 1 at its border pixels."""
+        return _turned(points - self.centre[:, None], self.right) / self.half[:, None, None]
+
+    def places(self, size: int) -> Tensor:
+        """Where in the picture the square's pixels lie, (B, size, size, 2)."""
+        grid = identity_grid(size, size, device=self.half.device).flatten(0, 1)
+        back = _turned(
+            grid.expand(len(self.half), -1, -1), self.right * self.right.new_tensor([1, -1])
+        )
+        found = self.centre[:, None] + self.half[:, None, None] * back
+        return found.unflatten(1, (size, size))
+
+
+def _turned(points: Tensor, right: Tensor) -> Tensor:
+    """Points (B, n, 2) turned so that `right` (B, 2) becomes (1, 0)."""
+    down = torch.stack([-right[:, 1], right[:, 0]], dim=-1)
+    return points @ torch.stack([right, down], dim=-1)
+
+
+class MouthPainter(nn.Module):
+    """Draws the insides of mouths: a U-net over `SIZE` x `SIZE` pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, *_ = WIDTHS
+        self.stem = nn.Conv2d(SEEN, first, 3, padding=1)
+        pairs = list(pairwise(WIDTHS))
+        self.before = nn.ModuleList(ResBlock(width, width, GROUPS) for width in WIDTHS[:-1])
+        self.downs = nn.ModuleList(
+            nn.Sequential(Downsample(fine), nn.Conv2d(fine, coarse, 1)) for fine, coarse in pairs
+        )
+        self.middle = nn.Sequential(
+            ResBlock(WIDTHS[-1], WIDTHS[-1], GROUPS),
+            AttentionBlock(WIDTHS[-1], GROUPS),
+            ResBlock(WIDTHS[-1], WIDTHS[-1], GROUPS),
+        )
+        self.ups = nn.ModuleList(Upsample(coarse) for _, coarse in reversed(pairs))
+        self.after = nn.ModuleList(
+            ResBlock(coarse + fine, fine, GROUPS) for fine, coarse in reversed(pairs)
+        )
+        self.norm = group_norm(first, GROUPS)
+        self.out = nn.Conv2d(first, 3, 3, padding=1)
+        for parameter in self.out.parameters():  # it begins as the bent source
+            nn.init.zeros_(parameter)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """(B, 9, S, S) -> what to add to the bent source, (B, 3, S, S)."""
+        x, skips = self.stem(seen), []
+        for before, down in zip(self.before, self.downs, strict=True):
+            skips.append(before(x))
+            x = down(skips[-1])
+        x = self.middle(x)
+        for up, after in zip(self.ups, self.after, strict=True):
+            x = after(torch.cat([up(x), skips.pop()], dim=1))
+        return self.out(swish(self.norm(x)))
+
+    def look(self, image: Tensor, motion: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+        """What `forward` sees, of a source image (B, 3, H, W) in [-1, 1] and its final deformation.
+
+        source, driving: meshes (B, 478, 2).
+        """
+        squares = Square.around(source), Square.around(driving)
+        bent = sample_at(motion, squares[1].places(SIZE).flatten(1, 2)).unflatten(1, (SIZE, SIZE))
+        own, moved = (sample(image, grid, True) for grid in (squares[0].places(SIZE), bent))
+        maps = [
+            fill(square.inside(mesh[:, list(ring), :2].float()), SIZE)[:, None]
+            for square, mesh, ring in (
+                (squares[0], source, INNER_LIPS),
+                (squares[1], driving, INNER_LIPS),
+                (squares[1], driving, OUTER_LIPS),
+            )
+        ]
+        return torch.cat([own, moved, *(each.to(image.dtype) for each in maps)], dim=1)
+
+    def paint(
+        self, image: Tensor, state: SourceState, motion: Tensor, driving: Keypoints
+    ) -> tuple[Tensor, Tensor]:
+        """An image (B, 3, H, W) in [-1, 1] with its mouth drawn; how far it is not the source.
+
+        The second is (B, 1, H, W) in [0, 1]. motion: the final deformation. Where meshes are not
+        known the image stays as it is.
+        """
+        if state.keypoints.mesh is None or driving.mesh is None:
+            return image, torch.zeros_like(image[:, :1])
+        size = (image.shape[-2], image.shape[-1])
+        seen = self.look(state.image, motion, state.keypoints.mesh, driving.mesh)
+        both = known(state.keypoints.mesh) * known(driving.mesh)
+        share = opened(seen) * both[:, None, None, None]
+        places = Square.around(driving.mesh).inside(
+            identity_grid(*size, device=image.device).flatten(0, 1).expand(len(image), -1, -1)
+        )
+        squares = torch.cat([self(seen).float() * share, share], dim=1)
+        laid = sample(squares, places.unflatten(1, size), align_corners=True)
+        added, share = laid[:, :3], laid[:, 3:]
+        painted = (1 - share) * image + share * warp(state.image, motion) + added
+        return painted, (added.abs().mean(1, keepdim=True) / PLAIN).clamp(max=1)
+
+
+def opened(seen: Tensor) -> Tensor:
+    """Where mouths may be drawn, (B, 1, S, S): between the driving lips and a little on them."""
+    between, lips = seen[:, DRIVING_INSIDE:].float().split(1, dim=1)
+    wider = F.avg_pool2d(F.max_pool2d(between, 5, 1, 2), 3, 1, 1)
+    return torch.minimum(wider, lips)
