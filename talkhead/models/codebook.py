@@ -142,7 +142,7 @@ class CodebookModel(nn.Module):
         image, _, kept = self._draw(state, steps, driving)
         occlusion = resize(steps[-1].occlusion, size).float()
         if self.mouth is not None:
-            image, painted = self.mouth.paint(image, state, steps[-1].motion, driving)
+            image, painted = self.mouth.paint(image, state, self._shown(steps), driving)
             kept, occlusion = kept * (1 - painted), occlusion * (1 - painted)
         flow = pixel_flow(resize_grid(self._shown(steps), size))
         return RenderParts(self._leave(image).clamp(0, 1), flow, kept.float(), occlusion)

@@ -120,11 +120,12 @@ class MouthPainter(nn.Module):
     def look(self, image: Tensor, motion: Tensor, source: Tensor, driving: Tensor) -> Tensor:
         """What `forward` sees, of a source image (B, 3, H, W) in [-1, 1] and its final deformation.
 
-        source, driving: meshes (B, 478, 2).
+        source, driving: meshes (B, 478, 2). Beyond the image its rim goes on.
         """
         squares = Square.around(source), Square.around(driving)
-        bent = sample_at(motion, squares[1].places(SIZE).flatten(1, 2)).unflatten(1, (SIZE, SIZE))
-        own, moved = (sample(image, grid, True) for grid in (squares[0].places(SIZE), bent))
+        before, after = (square.places(SIZE).clamp(-1, 1) for square in squares)
+        bent = sample_at(motion, after.flatten(1, 2)).unflatten(1, (SIZE, SIZE)).clamp(-1, 1)
+        own, moved = (sample(image, grid, True) for grid in (before, bent))
         maps = [
             fill(square.inside(mesh[:, list(ring), :2].float()), SIZE)[:, None]
             for square, mesh, ring in (

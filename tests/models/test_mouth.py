@@ -140,3 +140,10 @@ def test_a_model_paints_mouths_and_says_that_they_are_not_the_source(face: Tenso
     trained = model.reconstruct(images[:1], images[1:], meshes=(face, wide))
     trained.image.sum().backward()
     assert all(parameter.grad is None for parameter in model.mouth.parameters())
+
+
+def test_beyond_the_picture_its_rim_goes_on(face: Tensor) -> None:
+    lowered = face + torch.tensor([0.0, 0.95]) - face[:, [LOWER_LIP]]
+    white, still = torch.ones(1, 3, PICTURE, PICTURE), identity_grid(PICTURE, PICTURE)[None]
+    seen = MouthPainter().look(white, still, lowered, lowered)
+    assert torch.allclose(seen[:, :6], torch.ones(1, 6, SIZE, SIZE), atol=1e-5)
