@@ -153,14 +153,15 @@ class CodebookModel(nn.Module):
         driving: Tensor,
         *,
         coarse: bool = True,
+        detail: float = 1.0,
         meshes: tuple[Tensor | None, Tensor | None] = (None, None),
         flow: tuple[Tensor, Tensor] | None = None,
     ) -> TrainOutputs:
         """A training step's forward pass on images in [0, 1] of one person, (B, 3, H, W) each.
 
-        `coarse` also decodes the auxiliary image from the coarsest feature alone. meshes: of source
-        and driving image, where they are known. flow: places and trust, as `track` takes them. The
-        painter of mouths, which is taught alone, rests here.
+        `coarse` also decodes the auxiliary image from the coarsest feature alone. detail: how far
+        `detail_skips` apply. meshes: of source and driving image, where they are known. flow:
+        places and trust, as `track` takes them. The painter of mouths, taught alone, rests here.
         """
         state = self.encode_source(source, meshes[0])
         keypoints = self.detect(driving, meshes[1])
@@ -169,7 +170,7 @@ class CodebookModel(nn.Module):
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
         steps = self.compensate(state, dense, keypoints)
         motion = steps[-1].motion
-        image, own, _ = self._draw(state, steps, keypoints)
+        image, own, _ = self._draw(state, steps, keypoints, detail)
         return TrainOutputs(
             image=self._leave(image),
             coarse_image=self._leave(self._decode_coarse(steps, keypoints)) if coarse else None,
@@ -249,12 +250,16 @@ class CodebookModel(nn.Module):
         return tuple(each.to(self.encoder.stem.weight.dtype) for each in maps)
 
     def _draw(
-        self, state: SourceState, steps: tuple[ScaleStep, ...], driving: Keypoints
+        self,
+        state: SourceState,
+        steps: tuple[ScaleStep, ...],
+        driving: Keypoints,
+        detail: float = 1.0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The image, what the decoder drew of it, and the share of the source that is shown."""
         coarse, *finer = (step.compensated for step in steps)
         if self.config.detail_skips:
-            finer = [feature - shadow(feature) for feature in finer]
+            finer = [feature - detail * shadow(feature) for feature in finer]
         decoded = self.decoder(coarse, finer, self._maps(driving))
         decoded = resize(decoded, (self.config.image_size,) * 2)
         own = decoded[:, :3]

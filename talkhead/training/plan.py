@@ -150,6 +150,11 @@ def check_recipe(recipe: Recipe, config: ModelConfig) -> None:
     """Contradictions between model and recipe, as TalkheadErrors."""
     if recipe.motion_only and "motion_only" not in config.abilities:
         raise TalkheadError("motion_only needs a codebook model with a motion codebook")
+    if recipe.detail_ramp and not getattr(config, "detail_skips", False):
+        raise TalkheadError(
+            "recipe.detail_ramp needs a codebook model with finer features to ramp: add --set "
+            "model.detail_skips=true"
+        )
     if recipe.sharpen and "sharpen" not in config.abilities:
         raise TalkheadError(
             "recipe.sharpen needs a codebook model that shows the source: add --set "

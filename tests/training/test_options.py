@@ -44,6 +44,7 @@ def test_landmarks_help_whichever_way_a_recipe_was_chosen(clips: Path, tmp_path:
     [
         ("codebook", {"settings": ("recipe.motion_only=true",)}, "adversary"),
         ("codebook", {"settings": ("recipe.sharpen=1",)}, "blend_source=true"),
+        ("codebook", {"settings": ("recipe.detail_ramp=0.3",)}, "detail_skips=true"),
         ("tpsmm", {"recipe": "lite"}, "mask_choice"),
         ("codebook-lite", {"settings": ("model.keypoints.num_keypoints=15",)}, "20 entries for 15"),
         ("codebook-lite", {"steps": 0}, "steps must be a whole number, 1 or more"),

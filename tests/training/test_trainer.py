@@ -44,6 +44,36 @@ def test_every_published_recipe_takes_a_step_and_all_its_terms_are_finite(family
     assert sum(changed) > 0.8 * len(changed)
 
 
+def test_only_what_shall_learn_does_and_the_rest_stays_to_the_last_number() -> None:
+    recipe = replace(RECIPES["codebook"], batch_size=2, learned=("decoder.", "appearance."))
+    recipe = replace(recipe, adversarial=None)
+    one = trainer(recipe)
+    before = {name: value.clone() for name, value in one.model.state_dict().items()}
+    one.train_step(toy_batch(recipe), step=0, progress=0.2)
+    after = one.model.state_dict()
+    changed = {name.split(".")[0] for name, x in after.items() if not torch.equal(x, before[name])}
+    assert changed == {"decoder", "appearance"}  # and no running mean of a batch norm
+
+
+@pytest.mark.parametrize(("ramp", "told"), [(0.0, [1.0, 1.0, 1.0]), (0.5, [0.0, 0.5, 1.0])])
+def test_skips_of_detail_come_gradually_where_a_recipe_says_so(
+    ramp: float, told: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(RECIPES["codebook"], batch_size=2, adversarial=None, detail_ramp=ramp)
+    one = trainer(recipe)
+    heard = []
+    monkeypatch.setattr(
+        one,
+        "_reconstruct",
+        lambda *images, detail=1.0, **rest: (
+            heard.append(detail) or one.model.reconstruct(*images, detail=detail, **rest)
+        ),
+    )
+    for progress in (0.0, 0.25, 0.75):
+        one.train_step(toy_batch(recipe), step=0, progress=progress)
+    assert heard == told
+
+
 def test_one_batch_overfits() -> None:
     recipe = Recipe(
         "test",

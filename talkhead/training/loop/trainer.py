@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from talkhead.config import is_tracked, uses_mesh
 from talkhead.errors import TalkheadError, is_out_of_memory
@@ -57,8 +57,14 @@ class Trainer:
         self.recipe, self.objective, self.seed = recipe, objective, seed
         self.compute, self.processes = compute, processes
         model = model.to(compute.device).train()
-        if not recipe.keypoint_rate:  # batch norms rest, too
-            model.keypoint_detector.eval().requires_grad_(False)
+        if not recipe.keypoint_rate:
+            model.keypoint_detector.requires_grad_(False)
+        for name, parameter in model.named_parameters():
+            if recipe.learned and not name.startswith(recipe.learned):
+                parameter.requires_grad_(False)
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not learns(module):
+                module.eval()
         for parameter in model.parameters():  # convolutions run faster so; a few have five axes
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -147,6 +153,8 @@ class Trainer:
     def _forward(self, batch: Batch, progress: float) -> TrainOutputs:
         coarse = self.recipe.weights.coarse > 0
         how = self.model.training_arguments(progress, coarse) if self._whole else {}
+        if self.recipe.detail_ramp and self._whole:
+            how["detail"] = min(1.0, progress / self.recipe.detail_ramp)
         if meshes := self._meshes(batch):
             how["meshes"] = meshes
         if flow := self._flow(batch):
@@ -200,6 +208,11 @@ class Trainer:
                 f"{culprit} has not been finite for {MAX_SKIPPED} steps; go on from "
                 "the last checkpoint, if there is one, with a lower recipe.learning_rate or --bf16"
             )
+
+
+def learns(module: nn.Module) -> bool:
+    """Whether any parameter of a module is to be learned."""
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:

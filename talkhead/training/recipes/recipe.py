@@ -174,6 +174,9 @@ class Recipe:
     disocclusion_weight: extra weight of the parts of a face that the source hides, by landmarks.
     mesh_dropout: chance that a pair is shown without its meshes, where the model uses them, and as
                   great a chance that its keypoints do not follow the optical flow.
+    detail_ramp:  share of the run over which a model gets used to its `detail_skips`; 0: none.
+        Weights that were trained without them go on from there only so.
+    learned:      beginnings of the names of the parameters that learn; empty: all do.
     open_occlusion: logit at which all occlusion maps begin, so that features of the source reach
                   the decoder from the start; 0: as they are built or given.
     seed_codes:   fill the codebooks with encoded data before the first step.
@@ -211,6 +214,8 @@ class Recipe:
     close_ups: float = 0.0
     disocclusion_weight: float = 0.0
     mesh_dropout: float = 0.1
+    detail_ramp: float = 0.0
+    learned: tuple[str, ...] = ()
     open_occlusion: float = 0.0
     seed_codes: bool = False
     revive_codes: float = 0.0
