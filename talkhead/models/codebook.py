@@ -22,7 +22,7 @@ from talkhead.models.grid import (
     to_flow,
     warp,
 )
-from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown
+from talkhead.models.mesh import MAPS, MeshKeypoints, eyes_shown, face_maps, refine, unknown
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.models.mouth import MouthPainter
 from talkhead.models.tracking import RADIUS, part, track
@@ -266,6 +266,9 @@ class CodebookModel(nn.Module):
         if not self.config.blend_source:
             return own, own, torch.zeros_like(own[:, :1])
         shown, kept = warp(state.image, self._shown(steps)), torch.sigmoid(decoded[:, 3:4])
+        if self._refines:
+            eyes = eyes_shown(state.keypoints, driving, steps[-1].motion.shape[1])
+            kept = kept + resize(eyes.to(kept.dtype), (self.config.image_size,) * 2) * (1 - kept)
         if self.config.shade_source:
             shown = shown + decoded[:, 4:]
         return kept * shown + (1 - kept) * own, own, kept

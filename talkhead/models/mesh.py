@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid
-from talkhead.models.openings import OPENINGS
+from talkhead.models.openings import LEFT, OPENINGS, RIGHT
 from talkhead.structs import NOWHERE, Keypoints, known
 from talkhead.topology import (
     HEAD_GROUPS,
@@ -178,6 +178,24 @@ def refine(motion: Tensor, source: Keypoints, driving: Keypoints, size: int) -> 
             exact, share = opening.motion(before, after, size)
             fine = torch.lerp(fine, exact, (seen * share)[..., None])
     return fine
+
+
+def eyes_shown(source: Keypoints, driving: Keypoints, size: int) -> Tensor:
+    """Where open eyes of the source are shown as they are bent, (B, 1, size, size) in [0, 1].
+
+    Their motion is exact, and all that a decoder does there is to blur them: above eyes that open
+    wide, to grey. Lids that shut further than half of the source's opening are left to it, as is
+    a face without a mesh [own experiments].
+    """
+    if source.mesh is None or driving.mesh is None:
+        return driving.value.new_zeros(len(driving), 1, size, size)
+    before, after = source.mesh[..., :2].float(), driving.mesh[..., :2].float()
+    seen = known(before) * known(after)
+    shares = [
+        eye.motion(before, after, size)[1] * (seen * eye.open_share(before, after))[:, None, None]
+        for eye in (LEFT, RIGHT)
+    ]
+    return torch.maximum(*shares)[:, None]
 
 
 def _carried(values: Tensor, points: Tensor, size: int) -> Tensor:

@@ -97,6 +97,14 @@ class Opening:
         found = sample_at(table.transpose(1, 2), within.flatten(1, 2)).unflatten(1, (size, size))
         return found[..., :2], found[..., 2]
 
+    def open_share(self, source: Tensor, driving: Tensor) -> Tensor:
+        """How far a driving mesh is as open as the source's, (B,): 0 at half of that, 1 at most."""
+        above, below = torch.tensor(self.above[-1]), torch.tensor(self.below[-1])
+        before, after = (
+            (mesh[:, below] - mesh[:, above]).norm(dim=-1).mean(1) for mesh in (source, driving)
+        )
+        return (2 * after / before.clamp(min=THINNEST) - 1).clamp(0, 1)
+
     def _wider(self, ring: Tensor, source: Tensor, half: tuple[tuple[int, ...], ...]) -> Tensor:
         """Half rings (B, rings, n, 2) of a driving eye, opened or shut further, by `LIDS`."""
         if self.iris is None:

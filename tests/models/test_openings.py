@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from talkhead.models.grid import identity_grid, sample_at
-from talkhead.models.mesh import refine
+from talkhead.models.mesh import eyes_shown, refine
 from talkhead.models.openings import IRISES, LEFT, LIDS, OPENINGS, RIGHT, Opening, piecewise
 from talkhead.structs import NOWHERE, Keypoints
-from talkhead.topology import IRIS_RIM
+from talkhead.topology import CHIN, FOREHEAD, IRIS_RIM, OUTER_LIPS
 
 SIZE = 256
 PIXEL = 2 / (SIZE - 1)
@@ -135,3 +137,20 @@ def test_an_iris_at_the_corner_goes_no_further(eye: Opening, face: Tensor) -> No
     found = sample_at(motion, centre) - centre
     assert found[0, 0, 0].item() == pytest.approx(-way.item(), abs=PIXEL / 2)
     assert (IRISES - 1) * abs(way) > PIXEL  # what it would go further else
+
+
+def test_open_eyes_are_shown_and_lids_that_shut_are_left_to_the_decoder(face: Tensor) -> None:
+    still = Keypoints(torch.zeros(1, 15, 2), None, face)
+    whole = eyes_shown(still, still, SIZE)
+    assert whole.shape == (1, 1, SIZE, SIZE)
+    for opening in (LEFT, RIGHT):
+        places = inside(opening, face)
+        assert sample_at(whole.permute(0, 2, 3, 1), places).min() > 0.9
+        closed = eyes_shown(still, replace(still, mesh=shut(face, opening)), SIZE)
+        assert sample_at(closed.permute(0, 2, 3, 1), places).max() < 0.05
+    far = face[:, [OUTER_LIPS[0], FOREHEAD, CHIN]]
+    assert sample_at(whole.permute(0, 2, 3, 1), far).abs().max() == 0
+    nowhere = replace(still, mesh=torch.full_like(face, NOWHERE))
+    for other in (nowhere, replace(still, mesh=None)):
+        assert eyes_shown(still, other, SIZE).abs().max() == 0
+        assert eyes_shown(other, still, SIZE).abs().max() == 0
