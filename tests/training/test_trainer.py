@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from miniatures import FAMILIES
-from toys import CODEBOOK, MODELS, toy_batch, toy_library
+from toys import CODEBOOK, MODELS, SIZE, toy_batch, toy_library
 
 from talkhead.errors import TalkheadError
 from talkhead.models import build
@@ -16,6 +16,7 @@ from talkhead.structs import Keypoints
 from talkhead.training.compute import Compute
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.loop.trainer import Trainer
+from talkhead.training.loop.validation import Validation
 from talkhead.training.losses.objective import Objective, keypoint_distance
 from talkhead.training.phases.codebooks import code_use, revive_codes, seed_codes
 from talkhead.training.phases.pretrain_keypoints import fit_teacher
@@ -53,6 +54,16 @@ def test_only_what_shall_learn_does_and_the_rest_stays_to_the_last_number() -> N
     after = one.model.state_dict()
     changed = {name.split(".")[0] for name, x in after.items() if not torch.equal(x, before[name])}
     assert changed == {"decoder", "appearance"}  # and no running mean of a batch norm
+
+
+def test_what_does_not_learn_rests_after_a_validation_too() -> None:
+    recipe = replace(RECIPES["codebook"], adversarial=None, learned=("decoder.",), ema=0.0)
+    one = trainer(recipe)
+    before = [module.training for module in one.model.modules()]
+    assert set(before) == {True, False}
+    images, meshes = torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8), torch.zeros(1, 478, 2)
+    Validation(images, images + 9, meshes, meshes)(one.model, one.compute, recipe)
+    assert [module.training for module in one.model.modules()] == before
 
 
 @pytest.mark.parametrize(("ramp", "told"), [(0.0, [1.0, 1.0, 1.0]), (0.5, [0.0, 0.5, 1.0])])

@@ -53,7 +53,7 @@ class Validation:
     @torch.inference_mode()
     def __call__(self, model: Network, compute: Compute, recipe: Recipe) -> tuple[Score, Tensor]:
         """Score a model, and what it drew for the first pairs."""
-        training = model.training
+        modes = [(module, module.training) for module in model.modules()]
         model.eval()
         stage = partial_model(model, recipe)
         drawn = []
@@ -64,7 +64,8 @@ class Validation:
             with compute.autocast():
                 image = _draw(model, stage, pair, meshes)
             drawn.append(image.float().clamp(0, 1).cpu())
-        model.train(training)
+        for module, training in modes:  # a part that does not learn rests in training, too
+            module.training = training
         images = torch.cat(drawn)
         wanted, still = self.driving.float() / 255, self.source.float() / 255
         error = (images - wanted).square().mean((1, 2, 3)).clamp(min=1e-10)
