@@ -33,6 +33,10 @@ WIDTHS, GROUPS = (16, 32, 48, 64), 8  # of the features, fine to coarse
 THINNEST = 1e-4  # side of a square at least, in grid units
 SEEN = 9  # channels: source (3), bent source (3), inside of both mouths, lips of the driving one
 DRIVING_INSIDE = 7  # which of them it is
+NARROW, WIDE = (
+    0.075,
+    0.13,
+)  # gaps of lips, over the mouth's width, from which on it is drawn, wholly
 PLAIN = 0.2  # change, of the 2 from black to white, that leaves nothing of the source's own detail
 
 
@@ -149,7 +153,7 @@ class MouthPainter(nn.Module):
         size = (image.shape[-2], image.shape[-1])
         seen = self.look(state.image, motion, state.keypoints.mesh, driving.mesh)
         both = known(state.keypoints.mesh) * known(driving.mesh)
-        share = opened(seen) * both[:, None, None, None]
+        share = opened(seen) * (both * parted(driving.mesh))[:, None, None, None]
         places = Square.around(driving.mesh).inside(
             identity_grid(*size, device=image.device).flatten(0, 1).expand(len(image), -1, -1)
         )
@@ -158,6 +162,18 @@ class MouthPainter(nn.Module):
         added, share = laid[:, :3], laid[:, 3:]
         painted = (1 - share) * image + share * warp(state.image, motion) + added
         return painted, (added.abs().mean(1, keepdim=True) / PLAIN).clamp(max=1)
+
+
+def parted(mesh: Tensor) -> Tensor:
+    """Whether lips of meshes (B, 478, 2) are apart, (B,) from 0 to 1: by the median of their gaps.
+
+    Mouths that are nearly shut, or open at one point alone as moved meshes may be, stay as they are
+    bent: what would be drawn there is a spot [own experiments].
+    """
+    ring = mesh[:, list(INNER_LIPS), :2].float()
+    gaps = (ring[:, 1:10] - ring[:, 11:].flip(1)).norm(dim=-1)
+    width = (ring[:, 10] - ring[:, 0]).norm(dim=-1).clamp(min=THINNEST)
+    return ((gaps.median(1).values / width - NARROW) / (WIDE - NARROW)).clamp(0, 1)
 
 
 def opened(seen: Tensor) -> Tensor:

@@ -79,6 +79,14 @@ def test_lips_that_are_shut_stay_as_they_are(face: Tensor, painter: MouthPainter
     assert paint(painter, face, parted(face, 0.0)).max() < 0.05
 
 
+def test_lips_that_part_at_one_point_alone_stay_as_they_are(
+    face: Tensor, painter: MouthPainter
+) -> None:
+    wedge = parted(face, 0.0)
+    wedge[:, LOWER_LIP, 1] += 0.06
+    assert paint(painter, face, wedge).max() == 0
+
+
 def test_an_untaught_painter_shows_the_bent_source(face: Tensor) -> None:
     painted = paint(MouthPainter(), face, parted(face, 0.12))
     assert painted.max() == 0.5
