@@ -133,19 +133,31 @@ class CodebookModel(nn.Module):
 
     def render(self, state: SourceState, driving: Keypoints) -> Tensor:
         """The source moved to the driving keypoints: (B, 3, H, W) in [0, 1]."""
-        return self.render_parts(state, driving).image
+        state, driving, steps = self._move(state, driving)
+        image, _, _ = self._picture(state, steps, driving)
+        return self._leave(image).clamp(0, 1)
 
     def render_parts(self, state: SourceState, driving: Keypoints) -> RenderParts:
         """The same, with where it came from."""
         state, driving, steps = self._move(state, driving)
         size = (self.config.image_size,) * 2
-        image, _, kept = self._draw(state, steps, driving)
-        occlusion = resize(steps[-1].occlusion, size).float()
-        if self.mouth is not None:
-            image, painted = self.mouth.paint(image, state, self._shown(steps), driving)
-            kept, occlusion = kept * (1 - painted), occlusion * (1 - painted)
-        flow = pixel_flow(resize_grid(self._shown(steps), size))
-        return RenderParts(self._leave(image).clamp(0, 1), flow, kept.float(), occlusion)
+        image, kept, painted = self._picture(state, steps, driving)
+        return RenderParts(
+            self._leave(image).clamp(0, 1),
+            pixel_flow(resize_grid(self._shown(steps), size)),
+            (kept * (1 - painted)).float(),
+            resize(steps[-1].occlusion, size).float() * (1 - painted),
+        )
+
+    def _picture(
+        self, state: SourceState, steps: tuple[ScaleStep, ...], driving: Keypoints
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The image with its mouth painted, and the shares (B, 1, H, W) of source and of paint."""
+        image, _, kept = self._draw(state, steps, driving, self._maps(driving))
+        if self.mouth is None:
+            return image, kept, torch.zeros_like(kept)
+        image, painted = self.mouth.paint(image, state, self._shown(steps), driving)
+        return image, kept, painted
 
     def reconstruct(
         self,
@@ -167,13 +179,16 @@ class CodebookModel(nn.Module):
         keypoints = self.detect(driving, meshes[1])
         if flow is not None:
             keypoints = self.track(keypoints, state.keypoints, *flow)
-        dense = self.dense_motion(state.small, state.keypoints, keypoints)
+        dense, maps = (
+            self.dense_motion(state.small, state.keypoints, keypoints),
+            self._maps(keypoints),
+        )
         steps = self.compensate(state, dense, keypoints)
         motion = steps[-1].motion
-        image, own, _ = self._draw(state, steps, keypoints, detail)
+        image, own, _ = self._draw(state, steps, keypoints, maps, detail)
         return TrainOutputs(
             image=self._leave(image),
-            coarse_image=self._leave(self._decode_coarse(steps, keypoints)) if coarse else None,
+            coarse_image=self._leave(self._decode_coarse(steps, maps)) if coarse else None,
             warped_source=self._leave(warp(state.image, motion)),
             source=state.keypoints,
             driving=keypoints,
@@ -254,13 +269,14 @@ class CodebookModel(nn.Module):
         state: SourceState,
         steps: tuple[ScaleStep, ...],
         driving: Keypoints,
+        maps: tuple[Tensor, ...],
         detail: float = 1.0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The image, what the decoder drew of it, and the share of the source that is shown."""
         coarse, *finer = (step.compensated for step in steps)
         if self.config.detail_skips:
             finer = [feature - detail * shadow(feature) for feature in finer]
-        decoded = self.decoder(coarse, finer, self._maps(driving))
+        decoded = self.decoder(coarse, finer, maps)
         decoded = resize(decoded, (self.config.image_size,) * 2)
         own = decoded[:, :3]
         if not self.config.blend_source:
@@ -278,9 +294,9 @@ class CodebookModel(nn.Module):
         motion = steps[-1].motion
         return motion.clamp(-1, 1) if self.config.blend_source else motion
 
-    def _decode_coarse(self, steps: tuple[ScaleStep, ...], driving: Keypoints) -> Tensor:
+    def _decode_coarse(self, steps: tuple[ScaleStep, ...], maps: tuple[Tensor, ...]) -> Tensor:
         nothing = [None] * (len(steps) - 1)
-        coarse = self.decoder(steps[0].compensated, nothing, self._maps(driving))[:, :3]
+        coarse = self.decoder(steps[0].compensated, nothing, maps)[:, :3]
         return resize(coarse, (self.config.image_size,) * 2)
 
     def quantize_motion(self, steps: tuple[ScaleStep, ...]) -> dict[int, Quantized]:

@@ -63,7 +63,7 @@ class Trainer:
             if recipe.learned and not name.startswith(recipe.learned):
                 parameter.requires_grad_(False)
         for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not learns(module):
+            if isinstance(module, nn.BatchNorm2d) and not learns(module):
                 module.eval()
         for parameter in model.parameters():  # convolutions run faster so; a few have five axes
             if parameter.ndim == 4:

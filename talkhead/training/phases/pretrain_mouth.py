@@ -20,7 +20,7 @@ from talkhead.models.grid import sample
 from talkhead.models.mesh import mesh_motion, refine
 from talkhead.models.mouth import SIZE, MouthPainter, Square, opened
 from talkhead.progress import Progress
-from talkhead.structs import Keypoints
+from talkhead.structs import Keypoints, map_tensors
 from talkhead.training.compute import Compute
 from talkhead.training.data import augment
 from talkhead.training.data.landmark_teacher import openings
@@ -64,7 +64,8 @@ class Mouths:
         seen, wanted = (
             kept[chosen].to(device).float() / LEVELS for kept in (self.seen, self.wanted)
         )
-        change = augment.stack([augment.draw(rng, LIGHT) for _ in range(BATCH)], LIGHT)
+        drawn = augment.stack([augment.draw(rng, LIGHT) for _ in range(BATCH)], LIGHT)
+        change = map_tensors(drawn, lambda tensor: tensor.to(device))
         pictures = torch.stack([seen[:, :3], seen[:, 3:6], wanted], dim=1) / 2 + 0.5
         pictures = augment.recolour(pictures, change) * 2 - 1
         whole = torch.cat([*pictures.unbind(1), seen[:, 6:]], dim=1)
@@ -132,7 +133,7 @@ def teach_mouth(
     """Train a painter alone; it ends with the average of its weights.
 
     What it draws is laid into the driving picture, and judged there. `report` gets (step, steps,
-    L1 within mouths, of 1).
+    L1 within mouths, of the 2 from black to white).
     """
     discriminator = MouthDiscriminator(maps=mouths.seen.shape[1] - 6).to(compute.device)
     optimizer = torch.optim.Adam(painter.parameters(), lr=RATE, betas=(0.9, 0.99))
@@ -170,7 +171,7 @@ def teach_mouth(
 
 
 def _distance(laid: Tensor, wanted: Tensor, share: Tensor) -> list[Tensor]:
-    """L1 within mouths, of 1, and that of the derivatives."""
+    """L1 within mouths, of the 2 from black to white, and that of the derivatives."""
     error = laid - wanted
     area = 3 * share.sum() + 1
     edges = (error.diff(dim=dim).abs().sum() for dim in (-1, -2))
