@@ -65,6 +65,7 @@ class ProcessGroup:
             values = values / self.size
         return values
 
+    @torch.no_grad()
     def copy_from_main(self, tensors: Iterable[Tensor]) -> None:
         """Give every process the first one's values."""
         if self.size > 1:

@@ -14,6 +14,7 @@ from copies import copy
 from toys import codebook_options
 
 from talkhead import checkpoint, config
+from talkhead.training.distributed import ProcessGroup
 from talkhead.training.options import TrainOptions
 from talkhead.training.train import train
 
@@ -56,3 +57,11 @@ def test_two_processes_learn_what_one_learns(
     # may differ by up to three steps; nearly all must agree, to a hundredth of the way they went.
     assert (begun - ended).abs().max() < STEPS * 2e-3
     assert (begun - ended).abs().mean() < 0.01 * STEPS * 1e-3
+
+
+def test_parameters_of_the_first_process_reach_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.distributed.broadcast", lambda tensor, source: tensor.fill_(3))
+    codes = torch.nn.Parameter(torch.zeros(2, 3))  # learns, as codes that are revived do
+    ProcessGroup(rank=1, size=2).copy_from_main([codes])
+    assert (codes == 3).all()
+    assert codes.requires_grad
