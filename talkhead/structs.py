@@ -283,6 +283,7 @@ class ScaleStep:
     occlusion:   (B, 1, h, w) in [0, 1].
     warped:      (B, C, S, S), source feature, warped and occluded.
     compensated: (B, C, S, S), the same after appearance compensation (`warped` itself if none).
+    eyes:        (B, 1, h, w) in [0, 1], where eyes are shown as they are bent; None: nowhere.
     """
 
     motion: Tensor
@@ -291,6 +292,23 @@ class ScaleStep:
     occlusion: Tensor
     warped: Tensor
     compensated: Tensor
+    eyes: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a codebook model draws of its steps, in its own value range.
+
+    image: (B, 3, H, W), own and bent mixed.
+    own:   (B, 3, H, W), what the decoder drew of it.
+    bent:  (B, 3, H, W), the source as it is deformed; None where a model does not blend it.
+    kept:  (B, 1, H, W) in [0, 1], the share of it that is shown.
+    """
+
+    image: Tensor
+    own: Tensor
+    bent: Tensor | None
+    kept: Tensor
 
 
 @dataclass(frozen=True)

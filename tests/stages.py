@@ -81,7 +81,7 @@ def codebook_stages(model: CodebookModel, source: Tensor, driving: Tensor) -> di
         "encoder_block5": state.features[2],
         "encoder_block2": state.features[3],
         "motion_0": dense.deformation,
-        "image": model._draw(state, steps, keypoints, ())[1],
+        "image": model._draw(state, steps, ()).own,
         "image_train": train.image * 2 - 1,
         "image_lr": train.coarse_image * 2 - 1,
     }

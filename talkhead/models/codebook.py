@@ -22,13 +22,14 @@ from talkhead.models.grid import (
     to_flow,
     warp,
 )
-from talkhead.models.mesh import MAPS, MeshKeypoints, eyes_shown, face_maps, refine, unknown
+from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.models.mouth import MouthPainter
 from talkhead.models.tracking import RADIUS, part, track
 from talkhead.structs import (
     NOWHERE,
     DenseMotion,
+    Drawing,
     Keypoints,
     Quantized,
     RenderParts,
@@ -153,11 +154,11 @@ class CodebookModel(nn.Module):
         self, state: SourceState, steps: tuple[ScaleStep, ...], driving: Keypoints
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The image with its mouth painted, and the shares (B, 1, H, W) of source and of paint."""
-        image, _, kept = self._draw(state, steps, driving, self._maps(driving))
-        if self.mouth is None:
-            return image, kept, torch.zeros_like(kept)
-        image, painted = self.mouth.paint(image, state, self._shown(steps), driving)
-        return image, kept, painted
+        drawn = self._draw(state, steps, self._maps(driving))
+        if self.mouth is None or drawn.bent is None:
+            return drawn.image, drawn.kept, torch.zeros_like(drawn.kept)
+        image, painted = self.mouth.paint(drawn, state, self._shown(steps), driving)
+        return image, drawn.kept, painted
 
     def reconstruct(
         self,
@@ -185,9 +186,9 @@ class CodebookModel(nn.Module):
         )
         steps = self.compensate(state, dense, keypoints)
         motion = steps[-1].motion
-        image, own, _ = self._draw(state, steps, keypoints, maps, detail)
+        drawn = self._draw(state, steps, maps, detail)
         return TrainOutputs(
-            image=self._leave(image),
+            image=self._leave(drawn.image),
             coarse_image=self._leave(self._decode_coarse(steps, maps)) if coarse else None,
             warped_source=self._leave(warp(state.image, motion)),
             source=state.keypoints,
@@ -195,7 +196,7 @@ class CodebookModel(nn.Module):
             dense=dense,
             motion=motion,
             losses=self._motion_losses(dense, steps) | self._appearance_losses(driving),
-            own_image=self._leave(own) if self.config.blend_source else None,
+            own_image=self._leave(drawn.own) if self.config.blend_source else None,
         )
 
     def training_arguments(self, progress: float, coarse: bool) -> dict[str, Any]:
@@ -233,7 +234,7 @@ class CodebookModel(nn.Module):
             keypoint_query = self.motion.encode_keypoints(dense.heatmap.to(state.small.dtype))
         steps = []
         for scale, feature in enumerate(state.features):
-            residual = embedding = None
+            residual = embedding = eyes = None
             if keypoint_query is not None and scale in self.config.motion_codebook.scales:
                 assert self.motion is not None
                 flow = to_flow(motion).to(feature.dtype)
@@ -245,13 +246,15 @@ class CodebookModel(nn.Module):
                 # parity: the previous occlusion enters as a probability, not as a logit.
                 occlusion = torch.sigmoid(occlusion + logits.float())
             if self._refines and scale == len(state.features) - 1:
-                motion = refine(motion, state.keypoints, driving, feature.shape[-1])
+                motion, eyes = refine(motion, state.keypoints, driving, feature.shape[-1])
             size = (feature.shape[-2], feature.shape[-1])
             warped = warp(feature, motion) * resize(occlusion, size).to(feature.dtype)
             compensated = warped
             if self.appearance is not None and scale in self.config.appearance_codebook.scales:
                 compensated = self.appearance(warped, motion, scale)
-            steps.append(ScaleStep(motion, residual, embedding, occlusion, warped, compensated))
+            steps.append(
+                ScaleStep(motion, residual, embedding, occlusion, warped, compensated, eyes)
+            )
         return tuple(steps)
 
     def _maps(self, driving: Keypoints) -> tuple[Tensor, ...]:
@@ -268,11 +271,10 @@ class CodebookModel(nn.Module):
         self,
         state: SourceState,
         steps: tuple[ScaleStep, ...],
-        driving: Keypoints,
         maps: tuple[Tensor, ...],
         detail: float = 1.0,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The image, what the decoder drew of it, and the share of the source that is shown."""
+    ) -> Drawing:
+        """The decoder's picture, mixed with the source that is shown."""
         coarse, *finer = (step.compensated for step in steps)
         if self.config.detail_skips:
             finer = [feature - detail * shadow(feature) for feature in finer]
@@ -280,14 +282,12 @@ class CodebookModel(nn.Module):
         decoded = resize(decoded, (self.config.image_size,) * 2)
         own = decoded[:, :3]
         if not self.config.blend_source:
-            return own, own, torch.zeros_like(own[:, :1])
-        shown, kept = warp(state.image, self._shown(steps)), torch.sigmoid(decoded[:, 3:4])
-        if self._refines:
-            eyes = eyes_shown(state.keypoints, driving, steps[-1].motion.shape[1])
+            return Drawing(own, own, None, torch.zeros_like(own[:, :1]))
+        bent, kept = warp(state.image, self._shown(steps)), torch.sigmoid(decoded[:, 3:4])
+        if (eyes := steps[-1].eyes) is not None:
             kept = kept + resize(eyes.to(kept.dtype), (self.config.image_size,) * 2) * (1 - kept)
-        if self.config.shade_source:
-            shown = shown + decoded[:, 4:]
-        return kept * shown + (1 - kept) * own, own, kept
+        shown = bent + decoded[:, 4:] if self.config.shade_source else bent
+        return Drawing(kept * shown + (1 - kept) * own, own, bent, kept)
 
     def _shown(self, steps: tuple[ScaleStep, ...]) -> Tensor:
         """The final deformation; of a source that is shown the rim goes on, not grey."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid
-from talkhead.models.openings import LEFT, OPENINGS, RIGHT
+from talkhead.models.openings import OPENINGS
 from talkhead.structs import NOWHERE, Keypoints, known
 from talkhead.topology import (
     HEAD_GROUPS,
@@ -155,14 +155,21 @@ def mesh_motion(source: Tensor, driving: Tensor, size: tuple[int, int]) -> tuple
     return motion.unflatten(1, size), logit.unflatten(1, size)
 
 
-def refine(motion: Tensor, source: Keypoints, driving: Keypoints, size: int) -> Tensor:
+def refine(
+    motion: Tensor, source: Keypoints, driving: Keypoints, size: int
+) -> tuple[Tensor, Tensor | None]:
     """A deformation (B, h, w, 2) at another size, that of the meshes around lips, lids and irises.
 
     Grids of dense motion are too coarse to close a lid or to turn an eye. Where a mesh is not known
     the deformation is only resized.
+
+    The second (B, 1, size, size) in [0, 1] is where open eyes of the source are to be shown as they
+    are bent. Their motion is exact, and all that a decoder does there is to blur them: above eyes
+    that open wide, to grey. Lids that shut further than half of the source's opening are left to
+    it, as is a face without a mesh [own experiments].
     """
     if source.mesh is None or driving.mesh is None:
-        return resize_grid(motion, (size, size))
+        return resize_grid(motion, (size, size)), None
     with torch.autocast(motion.device.type, enabled=False):
         before, after = source.mesh[..., :2].float(), driving.mesh[..., :2].float()
         seen = (known(before) * known(after))[:, None, None]
@@ -174,28 +181,14 @@ def refine(motion: Tensor, source: Keypoints, driving: Keypoints, size: int) -> 
         share = seen * share.unflatten(1, places.shape[:2])
         moved = places + _carried(before - after, after, len(places))
         fine = resize_grid(torch.lerp(motion, moved, share[..., None]), (size, size))
+        eyes = []
         for opening in OPENINGS:
             exact, share = opening.motion(before, after, size)
-            fine = torch.lerp(fine, exact, (seen * share)[..., None])
-    return fine
-
-
-def eyes_shown(source: Keypoints, driving: Keypoints, size: int) -> Tensor:
-    """Where open eyes of the source are shown as they are bent, (B, 1, size, size) in [0, 1].
-
-    Their motion is exact, and all that a decoder does there is to blur them: above eyes that open
-    wide, to grey. Lids that shut further than half of the source's opening are left to it, as is
-    a face without a mesh [own experiments].
-    """
-    if source.mesh is None or driving.mesh is None:
-        return driving.value.new_zeros(len(driving), 1, size, size)
-    before, after = source.mesh[..., :2].float(), driving.mesh[..., :2].float()
-    seen = known(before) * known(after)
-    shares = [
-        eye.motion(before, after, size)[1] * (seen * eye.open_share(before, after))[:, None, None]
-        for eye in (LEFT, RIGHT)
-    ]
-    return torch.maximum(*shares)[:, None]
+            share = seen * share
+            fine = torch.lerp(fine, exact, share[..., None])
+            if opening.iris is not None:
+                eyes.append(share * opening.open_share(before, after)[:, None, None])
+    return fine, torch.maximum(*eyes)[:, None]
 
 
 def _carried(values: Tensor, points: Tensor, size: int) -> Tensor:

@@ -22,9 +22,9 @@ from talkhead.models.autoencoder import (
     group_norm,
     swish,
 )
-from talkhead.models.grid import identity_grid, sample, sample_at, warp
+from talkhead.models.grid import identity_grid, sample, sample_at
 from talkhead.models.mesh import fill
-from talkhead.structs import Keypoints, SourceState, known
+from talkhead.structs import Drawing, Keypoints, SourceState, known
 from talkhead.topology import INNER_LIPS, MOUTH_CORNERS, OUTER_LIPS
 
 SIZE = 80  # of the squares: as fine as mouths are in pictures of 256 pixels
@@ -141,26 +141,30 @@ class MouthPainter(nn.Module):
         return torch.cat([own, moved, *(each.to(image.dtype) for each in maps)], dim=1)
 
     def paint(
-        self, image: Tensor, state: SourceState, motion: Tensor, driving: Keypoints
+        self, drawn: Drawing, state: SourceState, motion: Tensor, driving: Keypoints
     ) -> tuple[Tensor, Tensor]:
-        """An image (B, 3, H, W) in [-1, 1] with its mouth drawn; how far it is not the source.
+        """The image (B, 3, H, W) with its mouth drawn, and how far that is not the source.
 
         The second is (B, 1, H, W) in [0, 1]. motion: the final deformation. Where meshes are not
         known the image stays as it is.
         """
-        if state.keypoints.mesh is None or driving.mesh is None:
-            return image, torch.zeros_like(image[:, :1])
+        image, untouched = drawn.image, torch.zeros_like(drawn.kept)
+        if drawn.bent is None or state.keypoints.mesh is None or driving.mesh is None:
+            return image, untouched
+        both = known(state.keypoints.mesh) * known(driving.mesh)
+        wanted = both * parted(driving.mesh)
+        if wanted.device.type == "cpu" and not bool(wanted.any()):  # a GPU would be waited for
+            return image, untouched
         size = (image.shape[-2], image.shape[-1])
         seen = self.look(state.image, motion, state.keypoints.mesh, driving.mesh)
-        both = known(state.keypoints.mesh) * known(driving.mesh)
-        share = opened(seen) * (both * parted(driving.mesh))[:, None, None, None]
+        share = opened(seen) * wanted[:, None, None, None]
         places = Square.around(driving.mesh).inside(
             identity_grid(*size, device=image.device).flatten(0, 1).expand(len(image), -1, -1)
         )
         squares = torch.cat([self(seen).float() * share, share], dim=1)
         laid = sample(squares, places.unflatten(1, size), align_corners=True)
         added, share = laid[:, :3], laid[:, 3:]
-        painted = (1 - share) * image + share * warp(state.image, motion) + added
+        painted = (1 - share) * image + share * drawn.bent + added
         return painted, (added.abs().mean(1, keepdim=True) / PLAIN).clamp(max=1)
 
 

@@ -29,7 +29,11 @@ from talkhead.topology import (
     UPPER_LIP,
 )
 
-LIDS = (0.0, 0.085)  # how far the lids of an eye are apart, in heights of the face
+# How far the lids of an eye are apart, in heights of the face: at least, as a rule, and at most. A
+# source's lids open as far as the rule, or `WIDER` times as far as they are: narrow eyes that are
+# pulled further open turn tall and black [own experiments].
+LIDS = (0.0, 0.05, 0.085)
+WIDER = 1.5
 EYES = (  # all that moves with an eye, its iris, its ring, and the middles of its lids
     (LEFT_EYE_REFINED, slice(LEFT_IRIS, RIGHT_IRIS), LEFT_EYE, UPPER_LIDS[0], LOWER_LIDS[0]),
     (RIGHT_EYE_REFINED, slice(RIGHT_IRIS, MESH_POINTS), RIGHT_EYE, UPPER_LIDS[1], LOWER_LIDS[1]),
@@ -41,9 +45,10 @@ _ELSEWHERE = {
     *range(LEFT_IRIS, MESH_POINTS),
 }
 MOUTH = tuple(point for point in range(MESH_POINTS) if point not in _ELSEWHERE)
-# What opens and closes: its points, the middles of its upper and lower edge, and its bounds.
+# What opens and closes: its points, the middles of its upper and lower edge, and its bounds. Lips
+# open as far as lips do, whatever the source's are.
 GAPS = (
-    (MOUTH, UPPER_LIP, LOWER_LIP, OPENING),
+    (MOUTH, UPPER_LIP, LOWER_LIP, (*OPENING, OPENING[1])),
     *((ring, upper, lower, LIDS) for _, _, ring, upper, lower in EYES),
 )
 
@@ -98,7 +103,8 @@ class MeshExpression:
         for points, upper, lower, bounds in GAPS:
             own = place[:, lower] - place[:, upper]
             gap = own + moved[:, lower] - moved[:, upper]
-            least, most = (bound * self._height for bound in bounds)
+            least, usual, most = (bound * self._height for bound in bounds)
+            most = torch.minimum(most, torch.maximum(usual, WIDER * own))
             part = list(points)
             below = place[0, part] > (place[0, lower] + place[0, upper]) / 2
             at = points.index(upper), points.index(lower)

@@ -31,3 +31,12 @@ def test_in_float32_it_is_the_librarys_own():
     library = nn.GroupNorm(2, 4)
     for ours, theirs in zip(gradients(norm, x, dy), gradients(library, x, dy), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_it_learns_from_what_needs_no_gradient_also_with_the_channels_last():
+    norm = GroupNorm(2, 4)
+    x, dy = torch.randn(2, 4, 6, 6), torch.randn(2, 4, 6, 6)
+    _, *expected = gradients(nn.GroupNorm(2, 4), x, dy)
+    norm(x.contiguous(memory_format=torch.channels_last)).backward(dy)
+    for ours, theirs in zip((norm.weight.grad, norm.bias.grad), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

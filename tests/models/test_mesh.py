@@ -97,7 +97,9 @@ def test_around_lids_and_lips_a_refined_deformation_is_that_of_the_mesh() -> Non
     driving = source.clone()
     driving[:, list(LEFT_EYE), 1] += 0.02  # a lid, less than a place of the coarse grid
     still = identity_grid(64, 64)[None]
-    refined = refine(still, Keypoints(source, None, source), Keypoints(driving, None, driving), 65)
+    refined, _ = refine(
+        still, Keypoints(source, None, source), Keypoints(driving, None, driving), 65
+    )
     moved = refined - identity_grid(65, 65)
     assert torch.allclose(moved[0, 32, 32], torch.tensor([0.0, -0.02]), atol=1e-3)
     assert moved[0, 32, :12].abs().max() < 1e-4  # far from every lid and lip

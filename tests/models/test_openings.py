@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from talkhead.models.grid import identity_grid, sample_at
-from talkhead.models.mesh import eyes_shown, refine
+from talkhead.models.mesh import refine
 from talkhead.models.openings import IRISES, LEFT, LIDS, OPENINGS, RIGHT, Opening, piecewise
 from talkhead.structs import NOWHERE, Keypoints
 from talkhead.topology import CHIN, FOREHEAD, IRIS_RIM, OUTER_LIPS
@@ -96,8 +96,9 @@ def test_an_iris_that_turns_keeps_its_shape(eye: Opening, face: Tensor) -> None:
 
 def test_where_a_mesh_is_not_known_a_deformation_is_only_resized(face: Tensor) -> None:
     still, nothing = identity_grid(64, 64)[None], torch.full_like(face, NOWHERE)
-    for pair in ((face, nothing), (nothing, face), (nothing, nothing)):
-        refined = refine(still, *(Keypoints(mesh, None, mesh) for mesh in pair), 128)
+    for pair in ((face, nothing), (nothing, face), (nothing, nothing), (face, None), (None, face)):
+        refined, eyes = refine(still, *(Keypoints(mesh, None, mesh) for mesh in pair), 128)
+        assert eyes is None or eyes.abs().max() == 0
         assert torch.allclose(refined[0], identity_grid(128, 128), atol=1e-6)
 
 
@@ -140,17 +141,15 @@ def test_an_iris_at_the_corner_goes_no_further(eye: Opening, face: Tensor) -> No
 
 
 def test_open_eyes_are_shown_and_lids_that_shut_are_left_to_the_decoder(face: Tensor) -> None:
-    still = Keypoints(torch.zeros(1, 15, 2), None, face)
-    whole = eyes_shown(still, still, SIZE)
+    still, grid = Keypoints(torch.zeros(1, 15, 2), None, face), identity_grid(SIZE, SIZE)[None]
+    _, whole = refine(grid, still, still, SIZE)
+    assert whole is not None
     assert whole.shape == (1, 1, SIZE, SIZE)
     for opening in (LEFT, RIGHT):
         places = inside(opening, face)
         assert sample_at(whole.permute(0, 2, 3, 1), places).min() > 0.9
-        closed = eyes_shown(still, replace(still, mesh=shut(face, opening)), SIZE)
+        _, closed = refine(grid, still, replace(still, mesh=shut(face, opening)), SIZE)
+        assert closed is not None
         assert sample_at(closed.permute(0, 2, 3, 1), places).max() < 0.05
     far = face[:, [OUTER_LIPS[0], FOREHEAD, CHIN]]
     assert sample_at(whole.permute(0, 2, 3, 1), far).abs().max() == 0
-    nowhere = replace(still, mesh=torch.full_like(face, NOWHERE))
-    for other in (nowhere, replace(still, mesh=None)):
-        assert eyes_shown(still, other, SIZE).abs().max() == 0
-        assert eyes_shown(other, still, SIZE).abs().max() == 0

@@ -333,6 +333,16 @@ def test_a_meshs_lips_and_lids_close_no_further_than_they_are_open() -> None:
         assert float((moved[0, lower] - moved[0, upper]) @ down) == pytest.approx(0, abs=1e-4)
 
 
+def test_narrow_eyes_open_half_as_far_again_and_closed_ones_as_far_as_eyes_do() -> None:
+    height = float((face_mesh()[0, CHIN] - face_mesh()[0, FOREHEAD]).norm())
+    for own, most in ((0.04, 1.5 * 0.04), (0.01, 0.05), (0.07, 0.085), (0.1, 0.1)):
+        source, wide = (face_mesh(0.02, lids * height) for lids in (own, own + 0.06))
+        moved = mesh_drawn(source, wide)
+        for upper, lower in zip(UPPER_LIDS, LOWER_LIDS, strict=True):
+            gap = float((moved[0, lower] - moved[0, upper]) @ mesh_axis(source)) / height
+            assert gap == pytest.approx(most, abs=2e-3), own
+
+
 def mesh_axis(mesh: Tensor) -> Tensor:
     axis = mesh[0, CHIN] - mesh[0, FOREHEAD]
     return axis / axis.norm()

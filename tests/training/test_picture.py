@@ -148,8 +148,8 @@ def test_with_skips_of_detail_the_level_of_finer_features_does_not_reach_the_pic
         dense = model.dense_motion(state.small, state.keypoints, driving)
         coarse, *finer = model.compensate(state, dense, driving)
         lifted = [replace(step, compensated=step.compensated + 5) for step in finer]
-        before, after = (model._draw(state, (coarse, *x), driving, ())[1] for x in (finer, lifted))
-        half = model._draw(state, (coarse, *finer), driving, (), detail=0.5)[1]
+        before, after = (model._draw(state, (coarse, *x), ()).own for x in (finer, lifted))
+        half = model._draw(state, (coarse, *finer), (), detail=0.5).own
     assert torch.allclose(before, after, atol=1e-4) == detail
     assert torch.equal(before, half) != detail
 

@@ -115,7 +115,7 @@ def _squares(pair: Pair, painter: MouthPainter) -> tuple[Tensor, Tensor]:
     source, driving = meshes.split(1)
     coarse, _ = mesh_motion(source, driving, (COARSE, COARSE))
     before, after = (Keypoints(mesh, None, mesh) for mesh in (source, driving))
-    motion = refine(coarse, before, after, REFINED)
+    motion, _ = refine(coarse, before, after, REFINED)
     seen = painter.look(images[:1], motion, source, driving)
     return seen, sample(images[1:], Square.around(driving).places(SIZE), align_corners=True)
 
