@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from talkhead.motion.head_pose import POINTS, HeadView, look
+from talkhead.motion.head_pose import POINTS, HeadView, head_points, look
 from talkhead.structs import Keypoints, Strengths, known
-from talkhead.topology import HEAD_GROUPS, LOWER_LIDS, UPPER_LIDS
+from talkhead.topology import LOWER_LIDS, UPPER_LIDS
 
 CHIN, LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW = 1, 7, 8, 9, 10
 LEFT_CORNER, RIGHT_CORNER, UPPER_LIP, LOWER_LIP = 11, 12, 13, 14
@@ -72,16 +72,17 @@ class Expression:
         """Keypoints to be drawn -> the same, changed; what need not change is left exactly."""
         count = len(POINTS)
         view, shape = look(moved.value)
-        drawn = view if self._head == 1 else self._view.towards(view, self._head)
+        drawn, left = self._view.towards(view, self._head)
         wanted = self._limited(shape + self._extra * (shape - self._shape))
-        shift = (wanted - shape) @ drawn.camera.mT
-        if self._head != 1:
-            shift = shift + drawn.project(shape) - view.project(shape)
-        rest = (self._head - 1) * (moved.value - self._source.value)[:, count:]
+        shift = drawn.project(wanted) - view.project(shape)
+        more = _finite(self._head * left - 1)  # of what moves with the head
+        rest = more * (moved.value - self._source.value)[:, count:]
         value = moved.value + torch.cat([_finite(shift), rest], dim=1)
-        return replace(moved, value=value, jacobian=self._tilt(moved, view, drawn))
+        return replace(moved, value=value, jacobian=self._tilt(moved, view, drawn, more))
 
-    def _tilt(self, moved: Keypoints, view: HeadView, drawn: HeadView) -> Tensor | None:
+    def _tilt(
+        self, moved: Keypoints, view: HeadView, drawn: HeadView, more: Tensor
+    ) -> Tensor | None:
         """The jacobians, changed likewise."""
         mine, theirs, local = self._local, self._anchor_local, local_maps(moved, view)
         own, count = self._source.jacobian, len(POINTS)
@@ -95,11 +96,9 @@ class Expression:
             changed = wanted[:, point, 1, 1]
             changed = changed + growth * (changed - height)
             wanted[:, point, 1, 1] = bounded(changed, height, *bounds)
-        change = drawn.camera[:, None] @ (wanted - local)
-        if self._head != 1:
-            change = change + (drawn.camera - view.camera)[:, None] @ local
+        change = drawn.camera[:, None] @ wanted - view.camera[:, None] @ local
         assert moved.jacobian is not None
-        rest = (self._head - 1) * (moved.jacobian - own)[:, count:]
+        rest = more[..., None] * (moved.jacobian - own)[:, count:]
         return moved.jacobian + torch.cat([_finite(change), rest], dim=1)
 
     def _limited(self, shape: Tensor) -> Tensor:
@@ -137,8 +136,7 @@ def gaps(mesh: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     if mesh is None or not bool(known(mesh).all()):
         return None, None
     mesh = mesh[..., :2].float()
-    points = torch.stack([mesh[:, list(group)].mean(1) for group in HEAD_GROUPS], dim=1)
-    view, shape = look(points)
+    view, shape = look(head_points(mesh))
     lids = mesh[:, list(LOWER_LIDS)] - mesh[:, list(UPPER_LIDS)]
     return _opening(shape[..., 1]), (lids @ inverse(view.camera).mT)[..., 1]
 

@@ -7,12 +7,15 @@ a head the keypoints are, the difference can be told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from talkhead.topology import HEAD_GROUPS
 
 # The keypoints that training with landmarks teaches, in its order (`topology.HEAD_GROUPS`), on
 # the mean of 1030 face meshes of 47 people: x to the right, y down, z away from the viewer, in
@@ -34,6 +37,7 @@ POINTS = (
     (0.000, 0.197, -0.085),  # upper inner lip
     (0.000, 0.236, -0.076),  # lower inner lip
 )
+FREE, MOST = math.radians(20), math.radians(35)  # of turns that can be drawn, see `within_reach`
 RIGIDITY = (1.0, 0.3, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -81,13 +85,25 @@ class HeadView:
         seen = torch.cat([shape, depth], dim=-1) @ self.rotation[:, :2].mT
         return self.middle + self.size[:, None, None] * seen
 
-    def towards(self, other: HeadView, share: float) -> HeadView:
-        """From this view a share of the way to another, or beyond."""
-        return HeadView(
-            self.middle + share * (other.middle - self.middle),
-            self.size * (other.size / self.size) ** share,
-            self.rotation @ rotation_power(self.rotation.mT @ other.rotation, share),
-        )
+    def towards(self, other: HeadView, share: float) -> tuple[HeadView, Tensor]:
+        """From this view a share of the way to another, or beyond; see `within_reach`.
+
+        The second (B, 1, 1) is how much of the turn is left.
+        """
+        if share != 1:
+            other = HeadView(
+                self.middle + share * (other.middle - self.middle),
+                self.size * (other.size / self.size) ** share,
+                self.rotation @ rotation_power(self.rotation.mT @ other.rotation, share),
+            )
+        turn, left = within_reach(other.rotation @ self.rotation.mT)
+        rotation = torch.where(left < 1, turn @ self.rotation, other.rotation)
+        return replace(other, rotation=rotation), left
+
+
+def head_points(mesh: Tensor) -> Tensor:
+    """The points of `POINTS`, (B, 15, 2), in face meshes (B, 478, 2 or 3)."""
+    return torch.stack([mesh[:, list(group), :2].mean(1) for group in HEAD_GROUPS], dim=1)
 
 
 def look(value: Tensor) -> tuple[HeadView, Tensor]:
@@ -104,12 +120,44 @@ def look(value: Tensor) -> tuple[HeadView, Tensor]:
 def rotation_power(rotation: Tensor, power: float) -> Tensor:
     """Rotations (B, 3, 3) about the same axes by `power` times their angles, under half a turn."""
     skew = (rotation - rotation.mT) / 2  # sin(angle) times the axis
-    sine = skew.square().sum((1, 2)).div(2).sqrt()
+    axis = torch.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], dim=1)
+    sine = axis.norm(dim=1)
     cosine = (rotation.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2
-    angle = power * torch.atan2(sine, cosine)
-    axis = skew / sine.clamp(min=1e-9)[:, None, None]
-    turned = angle.sin()[:, None, None] * axis + (1 - angle.cos())[:, None, None] * axis @ axis
-    return torch.eye(3, dtype=rotation.dtype) + turned
+    return rotation_about(axis / sine.clamp(min=1e-9)[:, None], power * torch.atan2(sine, cosine))
+
+
+def within_reach(rotation: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotations (B, 3, 3) of a source's head that turn it less far from its own view.
+
+    Further than `FREE` a head turns by less and less more, up to `MOST`: a picture knows nothing
+    of the side that comes into view, and faces that are bent further are broad, with their mouths
+    beside them [own experiments]. How heads lie in the picture is left alone. The second (B, 1, 1)
+    is how much of the turn is left: 1 where nothing changes.
+    """
+    angle = turned_by(rotation)
+    excess = ((angle - FREE) / (MOST - FREE)).clamp(min=0)
+    left = torch.where(excess > 0, (FREE + (MOST - FREE) * excess.tanh()) / angle, 1)
+    # The turn about an axis in the picture's plane, of which a part is taken back.
+    axis = F.normalize(torch.stack([-rotation[:, 1, 2], rotation[:, 0, 2]], dim=1), dim=1)
+    axis = F.pad(axis, (0, 1))
+    back = rotation_about(axis, (left - 1) * angle)
+    left = left[:, None, None]
+    return torch.where(left < 1, back @ rotation, rotation), left
+
+
+def turned_by(rotation: Tensor) -> Tensor:
+    """How far rotations (B, 3, 3) turn heads out of the picture's plane, (B,) in radians."""
+    return torch.atan2(rotation[:, :2, 2].norm(dim=1), rotation[:, 2, 2])
+
+
+def rotation_about(axis: Tensor, angle: Tensor) -> Tensor:
+    """Rotations (B, 3, 3) by angles (B,) about axes (B, 3) of length 1 (Rodrigues)."""
+    x, y, z = axis.unbind(1)
+    zero = torch.zeros_like(x)
+    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).unflatten(1, (3, 3))
+    turned = angle.sin()[:, None, None] * skew
+    turned = turned + (1 - angle.cos())[:, None, None] * skew @ skew
+    return torch.eye(3, dtype=axis.dtype) + turned
 
 
 def _centred_points(like: Tensor) -> tuple[Tensor, Tensor]:

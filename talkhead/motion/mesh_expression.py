@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from talkhead.motion.expression import OPENING, bounded, gap_change
-from talkhead.motion.head_pose import rotation_power
+from talkhead.motion.head_pose import rotation_power, within_reach
 from talkhead.motion.mesh_transfer import align, middle
 from talkhead.structs import Strengths, known
 from talkhead.topology import (
@@ -75,14 +75,12 @@ class MeshExpression:
         """Meshes to be drawn -> the same, changed; what need not change is left exactly."""
         head, centre = self._strengths.head, middle(self._source)
         rotation, growth, shift = align(self._source, moved)
-        change = (moved - centre - shift) @ rotation / growth - (self._source - centre)
+        start = self._source - centre
+        change = (moved - centre - shift) @ rotation / growth - start
         wanted = self._limited(change + self._stronger(change))
-        if head == 1:
-            drawn = moved + growth * (wanted - change) @ rotation.mT
-        else:
-            face = self._source - centre + wanted
-            turned = face @ rotation_power(rotation, head).mT
-            drawn = growth**head * turned + centre + head * shift
+        turn, _ = within_reach(rotation if head == 1 else rotation_power(rotation, head))
+        face = growth**head * (start + wanted) @ turn.mT - growth * (start + change) @ rotation.mT
+        drawn = moved + (face + (head - 1) * shift)
         return torch.where(known(moved)[:, None, None], drawn, moved)
 
     def _stronger(self, change: Tensor) -> Tensor:

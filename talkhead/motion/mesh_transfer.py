@@ -6,11 +6,17 @@ and starts anywhere. Unknown ones have all points at `NOWHERE`.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from talkhead.structs import NOWHERE, known
+from talkhead.motion.head_pose import head_points, turned_by
+from talkhead.structs import NOWHERE, Keypoints, known
 from talkhead.topology import RIGID_POINTS
+
+# Turns from which on, and from which on wholly, keypoints of a head are led by its mesh.
+LED_FROM, LED_WHOLLY = math.radians(10), math.radians(25)
 
 
 class MeshTransfer:
@@ -38,6 +44,26 @@ class MeshTransfer:
         # The driver's rotation happens about axes of the picture, whoever's head it is.
         moved = growth * face @ rotation.mT + centre + self._scale * shift
         return torch.where(known(driving)[:, None, None], moved, NOWHERE)
+
+
+def led(moved: Keypoints, source: Keypoints) -> Tensor:
+    """Places (B, K, 2) of a source's keypoints that are moved with their mesh, led by it.
+
+    Keypoints turn a mean head, and at 40 degrees lie up to 20 of 256 pixels beside the mesh, which
+    is the source's own: noses are pressed against cheeks. But a mesh trembles, so that keypoints
+    are followed where a head turns little from the source's view [own experiments].
+    """
+    assert moved.mesh is not None
+    assert source.mesh is not None
+    mesh = source.mesh.float()
+    rotation, _, _ = align(mesh, moved.mesh)
+    share = ((turned_by(rotation) - LED_FROM) / (LED_WHOLLY - LED_FROM)).clamp(0, 1)
+    share = torch.where(known(moved.mesh), share, 0)[:, None, None]
+    places = head_points(moved.mesh) - head_points(mesh)
+    places = places + source.value[:, : places.shape[1]].float()
+    value = moved.value.clone()
+    value[:, : places.shape[1]].lerp_(places, share)
+    return value
 
 
 def align(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:

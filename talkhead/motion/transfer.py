@@ -17,7 +17,7 @@ from talkhead.errors import TalkheadError
 from talkhead.motion.expression import Expression
 from talkhead.motion.head_pose import HeadRotation
 from talkhead.motion.mesh_expression import MeshExpression
-from talkhead.motion.mesh_transfer import MeshTransfer
+from talkhead.motion.mesh_transfer import MeshTransfer, led
 from talkhead.structs import PLAIN, Keypoints, Strengths, known
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,10 @@ class Transfer:
             jacobian = driving.jacobian @ self._tilt
         if driving.mesh is not None and self._mesh is not None:
             mesh = self._mesh(driving.mesh)
-        return Keypoints(value, jacobian, mesh)
+        moved = Keypoints(value, jacobian, mesh)
+        if mesh is not None and self.landmarks:
+            moved = replace(moved, value=led(moved, self.source))
+        return moved
 
     @cached_property
     def scale(self) -> float:

@@ -11,7 +11,16 @@ from miniatures import mini, mini_config
 from talkhead.config import HEAD_POINTS, KeypointConfig
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
-from talkhead.motion.head_pose import POINTS, RIGIDITY, HeadRotation, poses
+from talkhead.motion.head_pose import (
+    FREE,
+    MOST,
+    POINTS,
+    RIGIDITY,
+    HeadRotation,
+    poses,
+    turned_by,
+    within_reach,
+)
 from talkhead.motion.transfer import Transfer
 from talkhead.structs import Keypoints
 from talkhead.topology import HEAD_GROUPS
@@ -55,6 +64,23 @@ def test_a_face_that_moves_hardly_changes_its_pose():
     moved[:, 11:] += torch.tensor([0.03, 0.05])  # the mouth
     _, rotations = poses(moved)
     assert torch.allclose(rotations[0], rotation(10), atol=1e-6)
+
+
+def test_a_turn_goes_no_further_than_can_be_drawn_and_stays_a_turn_about_its_axis():
+    small = rotation(15, -8, 40)[None]
+    kept, left = within_reach(small)
+    assert torch.equal(kept, small)
+    assert left == 1
+    before = FREE
+    for yaw in (25, 40, 60, 90):
+        large = rotation(yaw)[None]
+        kept, left = within_reach(rotation(0, 0, 70) @ large)  # the head lies, too
+        angle = turned_by(kept)
+        assert before < angle < MOST
+        assert left.item() == pytest.approx(angle.item() / math.radians(yaw), rel=1e-4)
+        upright = rotation(math.degrees(angle.item()))
+        assert torch.allclose(kept[0], rotation(0, 0, 70) @ upright, atol=1e-5)
+        before = angle
 
 
 def test_a_portrait_from_the_side_turns_on_as_a_head_does():
