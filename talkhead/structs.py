@@ -210,12 +210,15 @@ class SourceState:
     image:     (B, 3, H, W) in the model's own value range.
     small:     (B, 3, h, w), the anti-aliased image at the motion grid's size.
     features:  encoder maps, coarse to fine.
+    sharpness: (B,) from 0 to 1, how far a model that shows the warped source prefers it to what it
+               draws itself; None: as it was trained, which is 0.
     """
 
     keypoints: Keypoints
     image: Tensor
     small: Tensor
     features: tuple[Tensor, ...]
+    sharpness: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> SourceState:
         """Apply one function to every tensor."""
@@ -224,6 +227,7 @@ class SourceState:
             change(self.image),
             change(self.small),
             tuple(change(feature) for feature in self.features),
+            None if self.sharpness is None else change(self.sharpness),
         )
 
     def expand(self, batch: int) -> SourceState:
@@ -283,7 +287,8 @@ class ScaleStep:
     occlusion:   (B, 1, h, w) in [0, 1].
     warped:      (B, C, S, S), source feature, warped and occluded.
     compensated: (B, C, S, S), the same after appearance compensation (`warped` itself if none).
-    eyes:        (B, 1, h, w) in [0, 1], where eyes are shown as they are bent; None: nowhere.
+    eyes:        (B, 2, h, w) in [0, 1], where open eyes are shown as they are bent, and where shut
+                 ones are left to the decoder; None: nowhere.
     """
 
     motion: Tensor

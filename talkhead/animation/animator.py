@@ -249,13 +249,14 @@ def reenact(
     engine: Engine,
     motion: TransferMode = "relative",
     strengths: Strengths = PLAIN,
+    sharpness: float = RenderSettings.sharpness,
 ) -> Iterator[np.ndarray]:
     """For those who have their own reader: square faces in, the moved source out, in order.
 
     source, frames: uint8 RGB (S, S, 3) with S = engine.image_size; see `crop.cut`. Relative motion
     is measured from the first frame. Frames are drawn in batches of engine.batch_size.
     """
-    encoded = engine.encode(source)
+    encoded = engine.encode(source, sharpness)
     transfer, tracker = None, engine.tracker()
     for batch in batches(frames, engine.batch_size):
         keypoints = engine.detect(batch, tracker)

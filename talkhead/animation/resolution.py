@@ -96,7 +96,7 @@ def fit_source(source: Portrait, engine: Engine, max_side: int) -> Portrait:
         scale = photo.shape[1] / width
         crop = replace(crop, x=crop.x * scale, y=crop.y * scale, side=crop.side * scale)
         # Anew: the model's picture and the photo must not differ by half a pixel.
-        encoded = engine.encode(cut(photo, crop, engine.image_size))
+        encoded = engine.encode(cut(photo, crop, engine.image_size), encoded.sharpness)
         log.warning(
             "%s is %dx%d; frames are made %dx%d, see --max-side",
             *(source.path.name, width, height, photo.shape[1], photo.shape[0]),

@@ -90,6 +90,14 @@ class RenderSettings(Options):
             PICTURE,
         ),
     ] = "auto"
+    sharpness: Annotated[
+        Share,
+        Option(
+            "Prefer the photo's own pixels where the model is unsure: 1 sharp, 0 smooth, as "
+            "trained.",
+            PICTURE,
+        ),
+    ] = 1.0
     max_side: Annotated[
         Side, Option("Longest side of a photo with --paste-back; larger ones shrink.", PICTURE)
     ] = 1920

@@ -148,10 +148,30 @@ class Engine:
         return torch.nan_to_num(mesh, nan=NOWHERE)
 
     @torch.inference_mode()
-    def encode(self, picture: np.ndarray) -> EncodedSource:
-        """All that does not depend on the driver, once per source."""
+    def encode(self, picture: np.ndarray, sharpness: float = 0.0) -> EncodedSource:
+        """All that does not depend on the driver, once per source.
+
+        sharpness: from 0 to 1, how far the source's own pixels are preferred where the model is
+        unsure of them; 0 draws as the weights were trained, and others than those that blend the
+        source draw so anyway.
+        """
         state = self._model.encode_source(self.to_tensor([picture]), **self._meshes([picture]))
+        if sharpness and self.blends:
+            state = replace(state, sharpness=torch.tensor([sharpness], device=self.device))
         return EncodedSource(picture, state, picture)
+
+    @property
+    def blends(self) -> bool:
+        """Whether these weights show the warped source itself where they trust it."""
+        return "sharpen" in self._model.config.abilities
+
+    def require_blending(self) -> None:
+        """Raise TalkheadError unless pictures of these weights can be sharper or smoother."""
+        if not self.blends:
+            raise TalkheadError(
+                f"these weights ({self.family}) draw every pixel anew, so there is nothing to "
+                "prefer; leave out --sharpness"
+            )
 
     @torch.inference_mode()
     def add_detail(self, source: EncodedSource, picture: np.ndarray | PhotoWindow) -> EncodedSource:
@@ -280,6 +300,7 @@ class Engine:
                 self._warned = True
             picture = [source.picture]
             state = self._single.encode_source(self.to_tensor(picture), **self._meshes(picture))
+            state = replace(state, sharpness=source.state.sharpness)
             if source.detail is None:
                 images = self._single.render(state, driving)
                 levels, finite = to_levels(images), torch.isfinite(images).all()
@@ -339,6 +360,11 @@ class EncodedSource:
     state: SourceState
     shown: np.ndarray
     detail: SourceDetail | None = None
+
+    @property
+    def sharpness(self) -> float:
+        """As `Engine.encode` was told."""
+        return 0.0 if self.state.sharpness is None else float(self.state.sharpness)
 
     @property
     def keypoints(self) -> Keypoints:

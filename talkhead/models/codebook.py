@@ -283,9 +283,17 @@ class CodebookModel(nn.Module):
         own = decoded[:, :3]
         if not self.config.blend_source:
             return Drawing(own, own, None, torch.zeros_like(own[:, :1]))
-        bent, kept = warp(state.image, self._shown(steps)), torch.sigmoid(decoded[:, 3:4])
+        bent, logit = warp(state.image, self._shown(steps)), decoded[:, 3:4]
+        opened = shut = torch.zeros_like(logit)
         if (eyes := steps[-1].eyes) is not None:
-            kept = kept + resize(eyes.to(kept.dtype), (self.config.image_size,) * 2) * (1 - kept)
+            eyes = resize(eyes.to(logit.dtype), (self.config.image_size,) * 2)
+            opened, shut = eyes[:, :1], eyes[:, 1:]
+        if state.sharpness is not None:
+            # Of lids that shut, bent pixels still show some of the eye: half as much of them.
+            sharper = SHARPEST * state.sharpness[:, None, None, None].to(logit.dtype)
+            logit = logit + sharper * (1 - shut / 2)
+        kept = torch.sigmoid(logit)
+        kept = kept + opened * (1 - kept)
         shown = bent + decoded[:, 4:] if self.config.shade_source else bent
         return Drawing(kept * shown + (1 - kept) * own, own, bent, kept)
 
@@ -363,4 +371,5 @@ def shadow(features: Tensor) -> Tensor:
     return F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+SHARPEST = 2.5  # added to the logit of showing the warped source, at a sharpness of 1
 BLEND_START = 2.0  # logit of showing the warped source, before training: 0.88

@@ -163,10 +163,10 @@ def refine(
     Grids of dense motion are too coarse to close a lid or to turn an eye. Where a mesh is not known
     the deformation is only resized.
 
-    The second (B, 1, size, size) in [0, 1] is where open eyes of the source are to be shown as they
-    are bent. Their motion is exact, and all that a decoder does there is to blur them: above eyes
-    that open wide, to grey. Lids that shut further than half of the source's opening are left to
-    it, as is a face without a mesh [own experiments].
+    The second (B, 2, size, size) in [0, 1] is where open eyes of the source are to be shown as they
+    are bent, and where shut ones are not. The motion of open eyes is exact, and all that a decoder
+    does there is to blur them: above eyes that open wide, to grey. Lids that shut further than half
+    of the source's opening are left to it, as is a face without a mesh [own experiments].
     """
     if source.mesh is None or driving.mesh is None:
         return resize_grid(motion, (size, size)), None
@@ -187,8 +187,10 @@ def refine(
             share = seen * share
             fine = torch.lerp(fine, exact, share[..., None])
             if opening.iris is not None:
-                eyes.append(share * opening.open_share(before, after)[:, None, None])
-    return fine, torch.maximum(*eyes)[:, None]
+                open_share = opening.open_share(before, after)
+                both = torch.stack([open_share, 1 - open_share], dim=1)
+                eyes.append(share[:, None] * both[..., None, None])
+    return fine, torch.maximum(*eyes)
 
 
 def _carried(values: Tensor, points: Tensor, size: int) -> Tensor:

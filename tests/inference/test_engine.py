@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from miniatures import mini, mini_config
 
 from talkhead.errors import TalkheadError
 from talkhead.inference.batch_size import best_batch
@@ -144,3 +146,15 @@ def test_picture_that_is_not_finite_is_drawn_again_when_it_is_looked_at(
     monkeypatch.setattr(engine, "precision", torch.float32)
     with pytest.raises(TalkheadError, match="no numbers"):
         engine.render(source, keypoints)
+
+
+def test_only_weights_that_blend_the_source_can_be_sharper(toy_weights: Path) -> None:
+    plain, picture = Engine.load(toy_weights, "cpu"), np.zeros((64, 64, 3), np.uint8)
+    assert plain.encode(picture, sharpness=0.5).sharpness == 0
+    with pytest.raises(TalkheadError, match="leave out --sharpness"):
+        plain.require_blending()
+    blending = Engine(mini(replace(mini_config("codebook"), blend_source=True)), CPU)
+    blending.require_blending()
+    picture = np.zeros((blending.image_size,) * 2 + (3,), np.uint8)
+    assert blending.encode(picture, sharpness=0.5).sharpness == 0.5
+    assert blending.encode(picture).sharpness == 0

@@ -201,3 +201,18 @@ def test_disentanglement_needs_its_network():
     model = mini(replace(mini_config("tpsmm"), avd=True))
     with torch.inference_mode():
         assert model.disentangle(keypoints[:1], keypoints).value.shape == (2, 6, 2)
+
+
+def test_the_sharper_a_picture_is_to_be_the_more_of_the_source_it_shows():
+    model = mini(replace(mini_config("codebook"), blend_source=True))
+    nn.init.zeros_(model.decoder.out.weight)
+    nn.init.zeros_(model.decoder.out.bias[:4])  # half the source, half grey
+    with torch.inference_mode():
+        state = model.encode_source(pictures(1))
+        kept = [
+            model.render_parts(replace(state, sharpness=sharpness), state.keypoints).kept.mean()
+            for sharpness in (None, torch.zeros(1), torch.full((1,), 0.5), torch.ones(1))
+        ]
+    assert kept[0] == kept[1] == 0.5
+    assert kept[1] + 0.2 < kept[2]
+    assert kept[2] + 0.1 < kept[3] < 1

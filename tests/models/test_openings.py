@@ -144,12 +144,14 @@ def test_open_eyes_are_shown_and_lids_that_shut_are_left_to_the_decoder(face: Te
     still, grid = Keypoints(torch.zeros(1, 15, 2), None, face), identity_grid(SIZE, SIZE)[None]
     _, whole = refine(grid, still, still, SIZE)
     assert whole is not None
-    assert whole.shape == (1, 1, SIZE, SIZE)
+    assert whole.shape == (1, 2, SIZE, SIZE)
     for opening in (LEFT, RIGHT):
         places = inside(opening, face)
-        assert sample_at(whole.permute(0, 2, 3, 1), places).min() > 0.9
+        assert sample_at(whole.permute(0, 2, 3, 1), places)[..., 0].min() > 0.9
         _, closed = refine(grid, still, replace(still, mesh=shut(face, opening)), SIZE)
         assert closed is not None
-        assert sample_at(closed.permute(0, 2, 3, 1), places).max() < 0.05
+        shown, left = sample_at(closed.permute(0, 2, 3, 1), places).unbind(-1)
+        assert shown.max() < 0.05
+        assert left.min() > 0.9
     far = face[:, [OUTER_LIPS[0], FOREHEAD, CHIN]]
     assert sample_at(whole.permute(0, 2, 3, 1), far).abs().max() == 0
