@@ -301,22 +301,6 @@ class ScaleStep:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """What a codebook model draws of its steps, in its own value range.
-
-    image: (B, 3, H, W), own and bent mixed.
-    own:   (B, 3, H, W), what the decoder drew of it.
-    bent:  (B, 3, H, W), the source as it is deformed; None where a model does not blend it.
-    kept:  (B, 1, H, W) in [0, 1], the share of it that is shown.
-    """
-
-    image: Tensor
-    own: Tensor
-    bent: Tensor | None
-    kept: Tensor
-
-
-@dataclass(frozen=True)
 class TrainOutputs:
     """What a training step is judged by.
 

@@ -204,6 +204,12 @@ class DecoderLevel(nn.Module):
         return self.after(x)
 
 
+def shadow(features: Tensor) -> Tensor:
+    """What is left of features (B, C, h, w) after halving and doubling their size."""
+    half = F.avg_pool2d(features, 2)
+    return F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 class Decoder(nn.Module):
     """Compensated features, coarse to fine -> image (B, out_channels, H, W), unbounded."""
 

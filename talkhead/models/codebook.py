@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from talkhead.config import CodebookConfig
-from talkhead.models.autoencoder import Decoder, Encoder
+from talkhead.models.autoencoder import Decoder, Encoder, shadow
+from talkhead.models.blending import BLEND_START, Blended, blend
 from talkhead.models.compensation import AppearanceCompensator, MotionCompensator
 from talkhead.models.grid import (
     displacement,
@@ -29,7 +30,6 @@ from talkhead.models.tracking import RADIUS, part, track
 from talkhead.structs import (
     NOWHERE,
     DenseMotion,
-    Drawing,
     Keypoints,
     Quantized,
     RenderParts,
@@ -180,10 +180,8 @@ class CodebookModel(nn.Module):
         keypoints = self.detect(driving, meshes[1])
         if flow is not None:
             keypoints = self.track(keypoints, state.keypoints, *flow)
-        dense, maps = (
-            self.dense_motion(state.small, state.keypoints, keypoints),
-            self._maps(keypoints),
-        )
+        dense = self.dense_motion(state.small, state.keypoints, keypoints)
+        maps = self._maps(keypoints)
         steps = self.compensate(state, dense, keypoints)
         motion = steps[-1].motion
         drawn = self._draw(state, steps, maps, detail)
@@ -252,9 +250,8 @@ class CodebookModel(nn.Module):
             compensated = warped
             if self.appearance is not None and scale in self.config.appearance_codebook.scales:
                 compensated = self.appearance(warped, motion, scale)
-            steps.append(
-                ScaleStep(motion, residual, embedding, occlusion, warped, compensated, eyes)
-            )
+            found = motion, residual, embedding, occlusion, warped, compensated, eyes
+            steps.append(ScaleStep(*found))
         return tuple(steps)
 
     def _maps(self, driving: Keypoints) -> tuple[Tensor, ...]:
@@ -273,29 +270,17 @@ class CodebookModel(nn.Module):
         steps: tuple[ScaleStep, ...],
         maps: tuple[Tensor, ...],
         detail: float = 1.0,
-    ) -> Drawing:
+    ) -> Blended:
         """The decoder's picture, mixed with the source that is shown."""
         coarse, *finer = (step.compensated for step in steps)
         if self.config.detail_skips:
             finer = [feature - detail * shadow(feature) for feature in finer]
         decoded = self.decoder(coarse, finer, maps)
         decoded = resize(decoded, (self.config.image_size,) * 2)
-        own = decoded[:, :3]
         if not self.config.blend_source:
-            return Drawing(own, own, None, torch.zeros_like(own[:, :1]))
-        bent, logit = warp(state.image, self._shown(steps)), decoded[:, 3:4]
-        opened = shut = torch.zeros_like(logit)
-        if (eyes := steps[-1].eyes) is not None:
-            eyes = resize(eyes.to(logit.dtype), (self.config.image_size,) * 2)
-            opened, shut = eyes[:, :1], eyes[:, 1:]
-        if state.sharpness is not None:
-            # Of lids that shut, bent pixels still show some of the eye: half as much of them.
-            sharper = SHARPEST * state.sharpness[:, None, None, None].to(logit.dtype)
-            logit = logit + sharper * (1 - shut / 2)
-        kept = torch.sigmoid(logit)
-        kept = kept + opened * (1 - kept)
-        shown = bent + decoded[:, 4:] if self.config.shade_source else bent
-        return Drawing(kept * shown + (1 - kept) * own, own, bent, kept)
+            return Blended(decoded, decoded, None, torch.zeros_like(decoded[:, :1]))
+        bent = warp(state.image, self._shown(steps))
+        return blend(decoded, bent, steps[-1].eyes, state.sharpness)
 
     def _shown(self, steps: tuple[ScaleStep, ...]) -> Tensor:
         """The final deformation; of a source that is shown the rim goes on, not grey."""
@@ -363,13 +348,3 @@ class CodebookModel(nn.Module):
     @staticmethod
     def _leave(images: Tensor) -> Tensor:
         return images.float() * 0.5 + 0.5
-
-
-def shadow(features: Tensor) -> Tensor:
-    """What is left of features (B, C, h, w) after halving and doubling their size."""
-    half = F.avg_pool2d(features, 2)
-    return F.interpolate(half, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-SHARPEST = 2.5  # added to the logit of showing the warped source, at a sharpness of 1
-BLEND_START = 2.0  # logit of showing the warped source, before training: 0.88

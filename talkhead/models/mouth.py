@@ -22,9 +22,10 @@ from talkhead.models.autoencoder import (
     group_norm,
     swish,
 )
+from talkhead.models.blending import Blended
 from talkhead.models.grid import identity_grid, sample, sample_at
 from talkhead.models.mesh import fill
-from talkhead.structs import Drawing, Keypoints, SourceState, known
+from talkhead.structs import Keypoints, SourceState, known
 from talkhead.topology import INNER_LIPS, MOUTH_CORNERS, OUTER_LIPS
 
 SIZE = 80  # of the squares: as fine as mouths are in pictures of 256 pixels
@@ -141,7 +142,7 @@ class MouthPainter(nn.Module):
         return torch.cat([own, moved, *(each.to(image.dtype) for each in maps)], dim=1)
 
     def paint(
-        self, drawn: Drawing, state: SourceState, motion: Tensor, driving: Keypoints
+        self, drawn: Blended, state: SourceState, motion: Tensor, driving: Keypoints
     ) -> tuple[Tensor, Tensor]:
         """The image (B, 3, H, W) with its mouth drawn, and how far that is not the source.
 

@@ -12,11 +12,12 @@ from toys import CODEBOOK
 
 from talkhead.config import MeshConfig
 from talkhead.models import build
+from talkhead.models.blending import Blended
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.grid import identity_grid, sample_at
 from talkhead.models.mesh import fill
 from talkhead.models.mouth import DRIVING_INSIDE, SEEN, SIZE, MouthPainter, Square, opened
-from talkhead.structs import NOWHERE, Drawing, Keypoints, SourceState
+from talkhead.structs import NOWHERE, Keypoints, SourceState
 from talkhead.topology import INNER_LIPS, LOWER_LIP, MOUTH_CORNERS, OUTER_LIPS
 
 PICTURE = 128
@@ -41,7 +42,7 @@ def paint(painter: MouthPainter, source: Tensor | None, driving: Tensor | None) 
     """A black picture with its mouth painted, (3, S, S) from 0 to 1."""
     keypoints = Keypoints(torch.zeros(1, 15, 2), None, driving)
     black, still = -torch.ones(1, 3, PICTURE, PICTURE), identity_grid(PICTURE, PICTURE)[None]
-    drawn = Drawing(black, black, torch.zeros_like(black), torch.ones_like(black[:, :1]))
+    drawn = Blended(black, black, torch.zeros_like(black), torch.ones_like(black[:, :1]))
     with torch.no_grad():
         painted, changed = painter.paint(drawn, state_of(source), still, keypoints)
     assert bool((changed[painted[:, :1] > 0.1] == 1).all())

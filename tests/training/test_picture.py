@@ -12,7 +12,8 @@ from toys import CODEBOOK, SIZE, mesh, toy_batch, toy_library
 from talkhead.faces.crop_mesh import CENTRE, SHARE
 from talkhead.faces.mesh import FaceMesh478
 from talkhead.models import build
-from talkhead.models.codebook import CodebookModel, shadow
+from talkhead.models.autoencoder import shadow
+from talkhead.models.codebook import CodebookModel
 from talkhead.models.grid import sample_at
 from talkhead.structs import NOWHERE
 from talkhead.topology import LEFT_EYE, MESH_POINTS, MOUTH_CORNERS, OUTER_LIPS, RIGHT_EYE
