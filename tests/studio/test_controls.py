@@ -21,6 +21,7 @@ from talkhead.studio.controls import command_line, controls, impossible, read_se
 
 CHANGED: dict[str, Any] = {
     "motion": "absolute", "adapt_scale": False, "anchor": "first", "smooth": 0.25,
+    "sharpness": 0.25,
     "mouth": 0.5, "eyes": 1.5, "head": 0.0, "gaze": 2.0,
     "crop_source": "1,2,30", "crop_driving": "none", "face": 2, "driving_face": 3,
     "detector": "yunet", "layout": "grid", "paste_back": True, "size": 512, "max_side": 640,
