@@ -37,8 +37,8 @@ POINTS = (
     (0.000, 0.197, -0.085),  # upper inner lip
     (0.000, 0.236, -0.076),  # lower inner lip
 )
-FREE, MOST = math.radians(20), math.radians(35)  # of turns that can be drawn, see `within_reach`
 RIGIDITY = (1.0, 0.3, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.0)
+FREE, MOST = math.radians(20), math.radians(35)  # of turns that can be drawn, see `within_reach`
 
 
 class HeadRotation:
