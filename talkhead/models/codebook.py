@@ -155,7 +155,7 @@ class CodebookModel(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The image with its mouth painted, and the shares (B, 1, H, W) of source and of paint."""
         drawn = self._draw(state, steps, self._maps(driving))
-        if self.mouth is None or drawn.bent is None:
+        if self.mouth is None:
             return drawn.image, drawn.kept, torch.zeros_like(drawn.kept)
         image, painted = self.mouth.paint(drawn, state, self._shown(steps), driving)
         return image, drawn.kept, painted
@@ -250,8 +250,9 @@ class CodebookModel(nn.Module):
             compensated = warped
             if self.appearance is not None and scale in self.config.appearance_codebook.scales:
                 compensated = self.appearance(warped, motion, scale)
-            found = motion, residual, embedding, occlusion, warped, compensated, eyes
-            steps.append(ScaleStep(*found))
+            steps.append(
+                ScaleStep(motion, residual, embedding, occlusion, warped, compensated, eyes)
+            )
         return tuple(steps)
 
     def _maps(self, driving: Keypoints) -> tuple[Tensor, ...]:
@@ -275,8 +276,7 @@ class CodebookModel(nn.Module):
         coarse, *finer = (step.compensated for step in steps)
         if self.config.detail_skips:
             finer = [feature - detail * shadow(feature) for feature in finer]
-        decoded = self.decoder(coarse, finer, maps)
-        decoded = resize(decoded, (self.config.image_size,) * 2)
+        decoded = resize(self.decoder(coarse, finer, maps), (self.config.image_size,) * 2)
         if not self.config.blend_source:
             return Blended(decoded, decoded, None, torch.zeros_like(decoded[:, :1]))
         bent = warp(state.image, self._shown(steps))

@@ -23,7 +23,7 @@ from talkhead.models.autoencoder import (
     swish,
 )
 from talkhead.models.blending import Blended
-from talkhead.models.grid import identity_grid, sample, sample_at
+from talkhead.models.grid import identity_grid, sample, sample_at, warp
 from talkhead.models.mesh import fill
 from talkhead.structs import Keypoints, SourceState, known
 from talkhead.topology import INNER_LIPS, MOUTH_CORNERS, OUTER_LIPS
@@ -150,7 +150,7 @@ class MouthPainter(nn.Module):
         known the image stays as it is.
         """
         image, untouched = drawn.image, torch.zeros_like(drawn.kept)
-        if drawn.bent is None or state.keypoints.mesh is None or driving.mesh is None:
+        if state.keypoints.mesh is None or driving.mesh is None:
             return image, untouched
         both = known(state.keypoints.mesh) * known(driving.mesh)
         wanted = both * parted(driving.mesh)
@@ -165,7 +165,8 @@ class MouthPainter(nn.Module):
         squares = torch.cat([self(seen).float() * share, share], dim=1)
         laid = sample(squares, places.unflatten(1, size), align_corners=True)
         added, share = laid[:, :3], laid[:, 3:]
-        painted = (1 - share) * image + share * drawn.bent + added
+        bent = warp(state.image, motion) if drawn.bent is None else drawn.bent
+        painted = (1 - share) * image + share * bent + added
         return painted, (added.abs().mean(1, keepdim=True) / PLAIN).clamp(max=1)
 
 

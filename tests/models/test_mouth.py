@@ -38,11 +38,14 @@ def state_of(mesh: Tensor | None) -> SourceState:
     return SourceState(Keypoints(nothing, None, mesh), image, image, ())
 
 
-def paint(painter: MouthPainter, source: Tensor | None, driving: Tensor | None) -> Tensor:
-    """A black picture with its mouth painted, (3, S, S) from 0 to 1."""
+def paint(
+    painter: MouthPainter, source: Tensor | None, driving: Tensor | None, blends: bool = True
+) -> Tensor:
+    """A black picture of a grey source with its mouth painted, (3, S, S) from 0 to 1."""
     keypoints = Keypoints(torch.zeros(1, 15, 2), None, driving)
     black, still = -torch.ones(1, 3, PICTURE, PICTURE), identity_grid(PICTURE, PICTURE)[None]
-    drawn = Blended(black, black, torch.zeros_like(black), torch.ones_like(black[:, :1]))
+    bent = torch.zeros_like(black) if blends else None
+    drawn = Blended(black, black, bent, torch.ones_like(black[:, :1]))
     with torch.no_grad():
         painted, changed = painter.paint(drawn, state_of(source), still, keypoints)
     assert bool((changed[painted[:, :1] > 0.1] == 1).all())
@@ -75,6 +78,13 @@ def test_what_lies_between_parted_lips_is_painted_and_nothing_beyond_them(
     assert painted.sum() == pytest.approx(wanted.sum().item(), rel=0.5)  # and a little on the lips
     outer = fill(mesh[:, list(OUTER_LIPS)], PICTURE)[0]
     assert (painted[0, 0] * (outer == 0)).max() < 0.05
+
+
+def test_a_model_that_shows_no_source_paints_its_mouth_alike(
+    face: Tensor, painter: MouthPainter
+) -> None:
+    wide = parted(face, 0.12)
+    assert torch.allclose(paint(painter, face, wide), paint(painter, face, wide, blends=False))
 
 
 def test_lips_that_are_shut_stay_as_they_are(face: Tensor, painter: MouthPainter) -> None:
