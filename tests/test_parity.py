@@ -32,12 +32,13 @@ needs_recordings = pytest.mark.skipif(
 # Pictures of each recorded pair, and how many of the recordings' limits it may be off. The limits
 # were measured on d0; the other pairs magnify rounding more. Against a float64 run of our models
 # the recordings themselves are off by 1.7 limits (tpsmm) and, in the mean, 3.3 (codebook) on
-# `face`, where our float32 is off by 0.5 and 3.9; on a processor that sums in another order
-# (AVX2 alone), where single numbers of d0 are off by 2.3, it is 36 there.
+# `face`, where our float32 is off by 0.5 and 3.9. A single wrong detail costs a hundred. Processors
+# with AVX2 alone sum in another order: single numbers of d0 are off by 2.3 there, and `face` by 36.
+AVX2_ALONE = torch.backends.cpu.get_cpu_capability() == "AVX2"
 PAIRS = {
-    "d0": ("source_u8", "driving0_u8", 3.0),
-    "d1": ("source_u8", "driving1_u8", 5.0),
-    "face": ("face_source_u8", "face_driving_u8", 45.0),
+    "d0": ("source_u8", "driving0_u8", 3.0 if AVX2_ALONE else 1.0),
+    "d1": ("source_u8", "driving1_u8", 3.0 if AVX2_ALONE else 2.0),
+    "face": ("face_source_u8", "face_driving_u8", 45.0 if AVX2_ALONE else 5.0),
 }
 # The same for relative motion, where the first frame is its own anchor and nothing moves. The flow
 # that enters the codebook model is then rounding alone, and its group norms of one channel magnify
@@ -50,11 +51,11 @@ SPECIAL = ("ac_true/image_s4", "style_noise", "image_with_noise_s4")
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_miniatures_still_compute_what_they_did_at_full_parity(family):
-    recorded = np.load(RECORDED)
+    recorded, nearest = np.load(RECORDED), 2e-3 if AVX2_ALONE else 1e-4
     found = mini_stages(family)
     assert list(found) == recorded[f"{family}_names"].tolist()
     for name, expected in zip(found, recorded[f"{family}_values"], strict=True):
-        np.testing.assert_allclose(found[name], expected, rtol=1e-3, atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-3, atol=nearest, err_msg=name)
 
 
 def test_a_recording_of_a_release_equals_a_second_one_and_not_one_of_other_pictures(
