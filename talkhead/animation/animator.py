@@ -254,7 +254,8 @@ def reenact(
     """For those who have their own reader: square faces in, the moved source out, in order.
 
     source, frames: uint8 RGB (S, S, 3) with S = engine.image_size; see `crop.cut`. Relative motion
-    is measured from the first frame. Frames are drawn in batches of engine.batch_size.
+    is measured from the first frame. sharpness: from 0 to 1, see `Engine.encode`. Frames are drawn
+    in batches of engine.batch_size.
     """
     encoded = engine.encode(source, sharpness)
     transfer, tracker = None, engine.tracker()

@@ -38,7 +38,7 @@ POINTS = (
     (0.000, 0.236, -0.076),  # lower inner lip
 )
 RIGIDITY = (1.0, 0.3, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.0)
-FREE, MOST = math.radians(20), math.radians(35)  # of turns that can be drawn, see `within_reach`
+FREE_TURN, LARGEST_TURN = math.radians(20), math.radians(35)  # see `within_reach`
 
 
 class HeadRotation:
@@ -129,14 +129,16 @@ def rotation_power(rotation: Tensor, power: float) -> Tensor:
 def within_reach(rotation: Tensor) -> tuple[Tensor, Tensor]:
     """Rotations (B, 3, 3) of a source's head that turn it less far from its own view.
 
-    Further than `FREE` a head turns by less and less more, up to `MOST`: a picture knows nothing
-    of the side that comes into view, and faces that are bent further are broad, with their mouths
-    beside them [own experiments]. How heads lie in the picture is left alone. The second (B, 1, 1)
-    is how much of the turn is left: 1 where nothing changes.
+    Further than `FREE_TURN` a head turns by less and less more, up to `LARGEST_TURN`: a picture
+    knows nothing of the side that comes into view, and faces that are bent further are broad, with
+    their mouths beside them [own experiments]. How heads lie in the picture is left alone. The
+    second (B, 1, 1) is how much of the turn is left: 1 where nothing changes.
     """
     angle = turned_by(rotation)
-    excess = ((angle - FREE) / (MOST - FREE)).clamp(min=0)
-    left = torch.where(excess > 0, (FREE + (MOST - FREE) * excess.tanh()) / angle, 1)
+    excess = ((angle - FREE_TURN) / (LARGEST_TURN - FREE_TURN)).clamp(min=0)
+    left = torch.where(
+        excess > 0, (FREE_TURN + (LARGEST_TURN - FREE_TURN) * excess.tanh()) / angle, 1
+    )
     # The turn about an axis in the picture's plane, of which a part is taken back.
     axis = F.normalize(torch.stack([-rotation[:, 1, 2], rotation[:, 0, 2]], dim=1), dim=1)
     axis = F.pad(axis, (0, 1))

@@ -17,7 +17,14 @@ from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.motion.anchor import closest_frame
 from talkhead.motion.expression import BROW, DROOP, OPENING, WIDTH, gap_change
-from talkhead.motion.head_pose import MOST, POINTS, head_points, look, rotation_power, turned_by
+from talkhead.motion.head_pose import (
+    LARGEST_TURN,
+    POINTS,
+    head_points,
+    look,
+    rotation_power,
+    turned_by,
+)
 from talkhead.motion.mesh_transfer import align, led
 from talkhead.motion.transfer import Transfer
 from talkhead.structs import NOWHERE, Keypoints, Strengths
@@ -329,7 +336,7 @@ def test_heads_turn_no_further_than_can_be_drawn_and_their_keypoints_as_their_me
     far = 0.9 * mesh @ turn(60).T + torch.tensor([0.1, 0.0, 0.0])
     moved = drawn(source, Keypoints(head_points(far), None, far), source)
     rotation, growth, _ = align(mesh, moved.mesh)
-    assert math.radians(30) < turned_by(rotation) < MOST
+    assert math.radians(30) < turned_by(rotation) < LARGEST_TURN
     assert growth.item() == pytest.approx(0.9, abs=1e-3)
     assert (moved.value - head_points(moved.mesh)).norm(dim=-1).max() < 0.05
 

@@ -12,8 +12,8 @@ from talkhead.config import HEAD_POINTS, KeypointConfig
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.motion.head_pose import (
-    FREE,
-    MOST,
+    FREE_TURN,
+    LARGEST_TURN,
     POINTS,
     RIGIDITY,
     HeadRotation,
@@ -71,12 +71,12 @@ def test_a_turn_goes_no_further_than_can_be_drawn_and_stays_a_turn_about_its_axi
     kept, left = within_reach(small)
     assert torch.equal(kept, small)
     assert left == 1
-    before = FREE
+    before = FREE_TURN
     for yaw in (25, 40, 60, 90):
         large = rotation(yaw)[None]
         kept, left = within_reach(rotation(0, 0, 70) @ large)  # the head lies, too
         angle = turned_by(kept)
-        assert before < angle < MOST
+        assert before < angle < LARGEST_TURN
         assert left.item() == pytest.approx(angle.item() / math.radians(yaw), rel=1e-4)
         upright = rotation(math.degrees(angle.item()))
         assert torch.allclose(kept[0], rotation(0, 0, 70) @ upright, atol=1e-5)
