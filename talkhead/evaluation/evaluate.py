@@ -49,7 +49,12 @@ def evaluate(
     published = read_published(options.published, options.protocol) if options.published else ()
     device = own_device(options.device)
     methods, engines = load_methods(
-        list(options.weights) or [None], device, options.precision, options.batch_size, options.size
+        list(options.weights) or [None],
+        device,
+        options.precision,
+        options.batch_size,
+        options.size,
+        options.sharpness,
     )
     judge = engines[0]
     if options.keypoints is not None:
@@ -83,6 +88,7 @@ def _describe(options: EvaluateOptions, first: str) -> dict[str, Any]:
         **({"list": options.pair_list.name} if options.pair_list else {}),
         **({"seed": options.seed} if options.protocol == "random-pairs" else {}),
         "every": options.every,
+        **({"sharpness": options.sharpness} if options.sharpness else {}),
         "keypoints_by": options.keypoints.name if options.keypoints else first,
     }
 

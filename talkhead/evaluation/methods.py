@@ -54,21 +54,26 @@ class WeightsMethod:
 
     detail: lay the source's detail into results that are larger than the model's own (see
     `models.detail`); without it they are enlarged.
+    sharpness: see `Engine.encode`.
     """
 
-    def __init__(self, name: str, path: Path, engine: Engine, *, detail: bool = True) -> None:
+    def __init__(
+        self, name: str, path: Path, engine: Engine, *, detail: bool = True, sharpness: float = 0.0
+    ) -> None:
         self.name = name if detail else f"{name}, enlarged"
-        precision = str(engine.precision).removeprefix("torch.")
-        self.key = f"{path.stem}-{engine.weights[:12]}-{precision}{'' if detail else '-enlarged'}"
+        parts = [path.stem, engine.weights[:12], str(engine.precision).removeprefix("torch.")]
+        parts += [] if detail else ["enlarged"]
+        parts += [f"sharpness{sharpness:g}"] if sharpness else []
+        self.key = "-".join(parts)
         header = read_header(path)
         self.about = f"{header.config.family}; {header.provenance.origin}"
         self._engine = engine
-        self._detail = detail
+        self._detail, self._sharpness = detail, sharpness
 
     def start(self, source: np.ndarray, anchor: np.ndarray | None) -> Draw:
         """As `Method.start`: relative motion where there is an anchor."""
         size, own = source.shape[0], self._engine.image_size
-        encoded = self._engine.encode(resize(source, own))
+        encoded = self._engine.encode(resize(source, own), self._sharpness)
         if self._detail and size > own:
             encoded = self._engine.add_detail(encoded, source)
         tracker = self._engine.tracker()
@@ -92,14 +97,16 @@ def load_methods(
     precision: str = "fp32",
     batch_size: int | None = None,
     size: int | None = None,
+    sharpness: float = 0.0,
 ) -> tuple[list[Method], list[Engine]]:
     """Read several weights (None: the bundled ones), each under a name of its own.
 
     size: of the pictures that are scored; None: the models' own. Weights that draw smaller ones
           stand twice in the table: with the source's detail, and enlarged.
+    sharpness: see `Engine.encode`.
 
     Raises TalkheadError when models differ in size and none is given: scores of different sizes say
-    nothing about each other.
+    nothing about each other. And for a sharpness that some of them do not have.
     """
     files = [path or default_weights() for path in paths]
     engines = [Engine.load(path, device, precision, batch_size) for path in files]
@@ -110,11 +117,14 @@ def load_methods(
         raise TalkheadError(
             f"weights for pictures of different sizes ({sizes}); score them apart, or give --size"
         )
+    if sharpness:
+        for engine in engines:
+            engine.require_blending()
     methods: list[Method] = []
     for path, engine in zip(files, engines, strict=True):
         namesakes = [other for other in files if other.stem == path.stem]
         name = path.stem if len(namesakes) == 1 else f"{path.stem} ({engine.weights[:6]})"
-        methods.append(WeightsMethod(name, path, engine))
+        methods.append(WeightsMethod(name, path, engine, sharpness=sharpness))
         if size is not None and size > engine.image_size:
-            methods.append(WeightsMethod(name, path, engine, detail=False))
+            methods.append(WeightsMethod(name, path, engine, detail=False, sharpness=sharpness))
     return methods, engines

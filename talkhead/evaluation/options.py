@@ -8,7 +8,7 @@ from typing import Annotated
 
 from talkhead.choices import Protocol
 from talkhead.inference.options import DeviceOptions
-from talkhead.options import DATA, DEVICE, MODEL, OUTPUT, SCORES, Count, Option, Side
+from talkhead.options import DATA, DEVICE, MODEL, OUTPUT, SCORES, Count, Option, Share, Side
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,12 @@ class EvaluateOptions(DeviceOptions):
             SCORES,
         ),
     ] = None
+    sharpness: Annotated[
+        Share,
+        Option(
+            "As of `animate`, whose default is 1. Default: 0, weights as they were trained.", MODEL
+        ),
+    ] = 0.0
     keypoints: Annotated[
         Path | None,
         Option("Weights whose keypoint detector judges. Default: the first weights.", SCORES),

@@ -27,6 +27,7 @@ from talkhead.evaluation.strip import Strip
 from talkhead.io.atomic import check_folder, fitting_name, whole_folder
 from talkhead.io.image import write_image
 from talkhead.progress import Progress
+from talkhead.version import __version__
 from talkhead.video import probe
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Scorer:
         self._overwrite = overwrite
         keys = [backend.key for backend in self._backends] + [self._features and self._features.key]
         keys.append(MESH_KEY if suite.mesh is not None else None)
-        facts = [FORMAT, evaluation_set.protocol, size, self.metrics, keys]
+        facts = [FORMAT, __version__, evaluation_set.protocol, size, self.metrics, keys]
         digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
         place = folder / "cases" / f"{evaluation_set.protocol}-{digest}"
         self.files = CaseFiles(place, self.metrics)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from media import moving_picture
+from miniatures import mini, mini_config
 from scoring import Perfect, run
 from typer.testing import CliRunner
 
+from talkhead import checkpoint
 from talkhead.cli import app
-from talkhead.evaluation.methods import WeightsMethod
+from talkhead.errors import TalkheadError
+from talkhead.evaluation.methods import WeightsMethod, load_methods
 from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.evaluation.metrics.keypoints import KeypointMetrics
 from talkhead.evaluation.report.html import html_report, write_report
@@ -79,6 +83,27 @@ def test_larger_pictures_are_drawn_with_detail_or_enlarged(
     own = enlarged.start(resize(pictures[0], 64), None)([resize(p, 64) for p in pictures])
     assert np.array_equal(drawn["toy, enlarged"][1], resize(own[1], 128))
     assert not np.array_equal(*drawn.values())
+
+
+def test_sharper_pictures_are_scored_apart(tmp_path: Path) -> None:
+    model = mini(replace(mini_config("codebook"), blend_source=True))
+    path = tmp_path / "blending.safetensors"
+    checkpoint.save(path, model, checkpoint.Provenance("untrained, for tests", "MIT"))
+    engine = Engine.load(path, device="cpu")
+    methods = [WeightsMethod("toy", path, engine, sharpness=share) for share in (0.0, 0.5, 1.0)]
+    assert len({method.key for method in methods}) == 3
+    size = engine.image_size
+    pictures = [moving_picture(n, size, size) for n in (0, 9)]
+    smooth, _, sharp = (method.start(pictures[0], None)(pictures) for method in methods)
+    assert not np.array_equal(smooth, sharp)
+    expected = engine.render(engine.encode(pictures[0], 1.0), engine.detect(pictures))
+    assert np.array_equal(sharp, expected)
+
+
+def test_weights_that_show_no_source_are_not_scored_as_if_they_did(toy_weights: Path) -> None:
+    load_methods([toy_weights])
+    with pytest.raises(TalkheadError, match="leave out --sharpness"):
+        load_methods([toy_weights], sharpness=1.0)
 
 
 def test_keypoints_are_found_in_pictures_of_any_size(engine: Engine) -> None:
