@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from talkhead.topology import OUTER_EYE_CORNERS
+from talkhead.topology import HEAD_GROUPS, OUTER_EYE_CORNERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -131,6 +131,13 @@ NOWHERE = 10.0  # all points of a mesh that is not known: far outside the pictur
 def known(mesh: Tensor) -> Tensor:
     """Which meshes of a batch (B, n, 2 or 3) are known: (B,)."""
     return (mesh[..., :2].abs() < NOWHERE / 2).flatten(1).any(1)
+
+
+def head_points(mesh: Tensor) -> Tensor:
+    """The points of a head that keypoints are taught to be, (B, 15, 2), of meshes (B, 478, 2+)."""
+    import torch
+
+    return torch.stack([mesh[:, list(group), :2].mean(1) for group in HEAD_GROUPS], dim=1)
 
 
 @dataclass(frozen=True)

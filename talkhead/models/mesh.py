@@ -16,7 +16,7 @@ from torch import Tensor
 
 from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid
 from talkhead.models.openings import OPENINGS
-from talkhead.structs import NOWHERE, Keypoints, known
+from talkhead.structs import NOWHERE, Keypoints, head_points, known
 from talkhead.topology import (
     HEAD_GROUPS,
     INNER_LIPS,
@@ -65,7 +65,7 @@ class MeshKeypoints:
     @classmethod
     def of(cls, mean: Tensor) -> MeshKeypoints:
         """From the mean face (478, 2)."""
-        points = group_means(mean[None])[0]
+        points = head_points(mean[None])[0]
         distance = (points[:, None] - mean).square().sum(-1).sqrt()
         nearest = distance.topk(NEIGHBOURS, largest=False)
         weights = torch.exp(-0.5 * (nearest.values / RADIUS).square())
@@ -85,7 +85,7 @@ class MeshKeypoints:
         J_source J_driving^-1 is the local motion between two pictures.
         """
         meshes = meshes[..., :2]
-        value = group_means(meshes)
+        value = head_points(meshes)
         mean = self.offsets[self.neighbours] - self.points[:, None]  # K n 2
         moved = meshes[:, self.neighbours] - value[:, :, None]  # B K n 2
         jacobian = least_squares(mean, moved, self.weights, prior=self.whole(meshes)[:, None])
@@ -98,11 +98,6 @@ class MeshKeypoints:
             meshes - meshes.mean(1, keepdim=True),
             self.offsets.new_full((len(self.offsets),), 1 / len(self.offsets)),
         )
-
-
-def group_means(meshes: Tensor) -> Tensor:
-    """Keypoints (B, K, 2) of meshes (B, 478, 2)."""
-    return torch.stack([meshes[:, list(group)].mean(1) for group in HEAD_GROUPS], dim=1)
 
 
 def least_squares(

@@ -12,8 +12,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from talkhead.motion.head_pose import POINTS, HeadView, head_points, look
-from talkhead.structs import Keypoints, Strengths, known
+from talkhead.motion.head_pose import POINTS, HeadView, look
+from talkhead.structs import Keypoints, Strengths, head_points, known
 from talkhead.topology import LOWER_LIDS, UPPER_LIDS
 
 CHIN, LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW = 1, 7, 8, 9, 10

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.topology import HEAD_GROUPS
 
 # The keypoints that training with landmarks teaches, in its order (`topology.HEAD_GROUPS`), on
 # the mean of 1030 face meshes of 47 people: x to the right, y down, z away from the viewer, in
@@ -99,11 +98,6 @@ class HeadView:
         turn, left = within_reach(other.rotation @ self.rotation.mT)
         rotation = torch.where(left < 1, turn @ self.rotation, other.rotation)
         return replace(other, rotation=rotation), left
-
-
-def head_points(mesh: Tensor) -> Tensor:
-    """The points of `POINTS`, (B, 15, 2), in face meshes (B, 478, 2 or 3)."""
-    return torch.stack([mesh[:, list(group), :2].mean(1) for group in HEAD_GROUPS], dim=1)
 
 
 def look(value: Tensor) -> tuple[HeadView, Tensor]:

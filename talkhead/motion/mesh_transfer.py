@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from talkhead.motion.head_pose import head_points, turned_by
-from talkhead.structs import NOWHERE, Keypoints, known
+from talkhead.motion.head_pose import turned_by
+from talkhead.structs import NOWHERE, Keypoints, head_points, known
 from talkhead.topology import RIGID_POINTS
 
 # Turns from which on, and from which on wholly, keypoints of a head are led by its mesh.

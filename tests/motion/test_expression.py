@@ -20,14 +20,13 @@ from talkhead.motion.expression import BROW, DROOP, OPENING, WIDTH, gap_change
 from talkhead.motion.head_pose import (
     LARGEST_TURN,
     POINTS,
-    head_points,
     look,
     rotation_power,
     turned_by,
 )
 from talkhead.motion.mesh_transfer import align, led
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import NOWHERE, Keypoints, Strengths
+from talkhead.structs import NOWHERE, Keypoints, Strengths, head_points
 from talkhead.topology import (
     CHIN,
     FOREHEAD,
