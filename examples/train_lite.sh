@@ -1,5 +1,5 @@
 #!/bin/sh
-# The recipe of the bundled weights: little data, little compute, landmarks as a start.
+# The recipe whose earlier forms made the bundled weights: little data, little compute, landmarks as a start.
 # Three steps: keypoints from landmarks and motion alone (quick), then everything together.
 # Usage: examples/train_lite.sh CLIPS LANDMARKS PORTRAITS FOLDER [MOTION_MINUTES] [JOINT_MINUTES]
 #   CLIPS:     train/ (and test/) with 256 px clips of faces.

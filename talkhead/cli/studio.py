@@ -45,8 +45,8 @@ def studio(
             if (error.name or "").partition(".")[0] not in NEEDS:
                 raise
             raise TalkheadError(
-                f"the studio needs {error.name}, which is not installed; install it with "
-                "pip install 'talkhead[studio]'"
+                f"the studio needs {error.name}, which is not installed; in talkhead's folder run "
+                'pip install ".[studio]"'
             ) from error
         if not is_loopback(host) and not share:
             raise TalkheadError(

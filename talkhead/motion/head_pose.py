@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 # The keypoints that training with landmarks teaches, in its order (`topology.HEAD_GROUPS`), on
 # the mean of 1030 face meshes of 47 people: x to the right, y down, z away from the viewer, in
 # heights of the face. And how far each stays where the skull is, whatever the face does.

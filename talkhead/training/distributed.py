@@ -35,10 +35,13 @@ class ProcessGroup:
         return self.rank == 0
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace every gradient by its mean over all processes; a missing one counts as 0."""
+        """Replace every gradient by its mean over all processes; a missing one counts as 0.
+
+        What does not learn gets none: an optimizer moves whatever has a gradient, be it 0.
+        """
         if self.size == 1:
             return
-        for bucket in _buckets(list(parameters)):
+        for bucket in _buckets([p for p in parameters if p.requires_grad]):
             for p in bucket:
                 if p.grad is None:
                     p.grad = torch.zeros_like(p)
@@ -170,13 +173,14 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def share_batch_norm(module: nn.Module, processes: ProcessGroup) -> None:
-    """Make every batch norm of a module count all processes' items."""
+    """Make every batch norm of a module count all processes' items; one that rests goes on so."""
     if processes.size == 1:
         return
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
             shared = SharedBatchNorm(child.num_features, child.eps, child.momentum)
             shared.load_state_dict(child.state_dict())
+            shared.train(child.training).requires_grad_(child.weight.requires_grad)
             setattr(module, name, shared.to(child.weight.device))
         else:
             share_batch_norm(child, processes)

@@ -48,7 +48,13 @@ class TrainOptions(Options):
             ("--output", "-o", "--out"),  # --out as in version 0.1
         ),
     ] = Path("runs/talkhead")
-    preset: Annotated[str, Option("Model: codebook, mcnet, fomm, ...", MODEL)] = "codebook-lite"
+    preset: Annotated[
+        str | None,
+        Option(
+            "Model: codebook, mcnet, fomm, ... Default: that of --init; without it codebook-lite.",
+            MODEL,
+        ),
+    ] = None
     steps: Annotated[Count | None, Option("Length in steps. Default: the recipe's.", LEARNING)] = (
         None
     )

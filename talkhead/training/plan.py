@@ -9,6 +9,7 @@ from operator import attrgetter
 import torch
 
 from talkhead import config
+from talkhead.checkpoint import read_header
 from talkhead.config import KeypointConfig, ModelConfig, TpsmmConfig, uses_mesh
 from talkhead.data.manifest import MANIFEST
 from talkhead.device import PRECISIONS, choose_device
@@ -25,6 +26,7 @@ from talkhead.training.recipes.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
+USUAL_MODEL = "codebook-lite"
 # Settings of a recipe that only landmark files can serve, where they are not 0 or null.
 NEED_LANDMARKS = (
     "attention",
@@ -53,12 +55,9 @@ class Run:
 
 def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
     """Model and recipe of the options, checked."""
-    model_config = config.preset(options.preset)
+    model_config = model_of(options)
     wanted = options.landmarks is not None
-    if options.recipe is not None:
-        recipe = recipe_named(options.recipe)
-    else:
-        recipe = recipe_for(options.preset, model_config.family)
+    recipe = recipe_named(options.recipe) if options.recipe else recipe_for(model_config)
     if wanted:
         recipe = with_landmarks(recipe)
     model_config, recipe = apply_settings(model_config, recipe, list(options.settings))
@@ -70,7 +69,6 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
     check_recipe(recipe, model_config)
     if wanted:
         check_landmarks(model_config)
-        model_config = name_keypoints(model_config, recipe)
         check_mouth(options, model_config)
     elif options.keypoint_steps or options.mouth_steps or options.portraits:
         raise TalkheadError(
@@ -82,7 +80,14 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
         )
     elif found := [name for name in NEED_LANDMARKS if attrgetter(name)(recipe)]:
         raise TalkheadError(f"recipe.{found[0]} needs --landmarks auto (or a folder)")
-    return model_config, recipe
+    return name_keypoints(model_config, recipe), recipe
+
+
+def model_of(options: TrainOptions) -> ModelConfig:
+    """The preset that is asked for; without one the model of the weights that a run starts from."""
+    if options.preset is None and options.init is not None and not options.init_parts:
+        return read_header(options.init).config
+    return config.preset(options.preset or USUAL_MODEL)
 
 
 def with_own_landmarks(options: TrainOptions) -> TrainOptions:
@@ -139,11 +144,16 @@ def check_mouth(options: TrainOptions, config: ModelConfig) -> None:
 
 
 def name_keypoints(config: ModelConfig, recipe: Recipe) -> ModelConfig:
-    """Note in the configuration that keypoints are landmarks, where the recipe holds them there."""
-    start = recipe.landmark_start
-    if isinstance(config, TpsmmConfig) or start is None or not start.holds:
+    """Note in the configuration whether keypoints are landmarks when the run is over.
+
+    The recipe holds them there, or they are and rest.
+    """
+    if isinstance(config, TpsmmConfig):
         return config
-    return replace(config, keypoints=replace(config.keypoints, landmarks=True))
+    start = recipe.landmark_start
+    rest = config.keypoints.landmarks and not recipe.keypoint_rate
+    held = rest or (start is not None and start.holds)
+    return replace(config, keypoints=replace(config.keypoints, landmarks=held))
 
 
 def check_recipe(recipe: Recipe, config: ModelConfig) -> None:

@@ -295,7 +295,7 @@ def describe(
         "python": platform.python_version(),
         "device": place,
         "processes": trainer.processes.size,
-        "preset": options.preset,
+        **({"preset": options.preset} if options.preset else {}),
         "parameters": count_parameters(trainer.model),
         "perceptual_network": trainer.objective.perceptual is not None,
         "data": {

@@ -56,7 +56,7 @@ def test_a_missing_extra_is_told_of_with_the_command() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "pip install 'talkhead[studio]'" in done.stderr
+    assert 'pip install ".[studio]"' in done.stderr
     assert "Traceback" not in done.stderr
 
 

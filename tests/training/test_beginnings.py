@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,18 @@ def test_init_takes_what_fits_and_resizes_positions(clips: Path, tmp_path: Path)
     large = checkpoint.load(Path(outcome.weights))[0].state_dict()
     assert large["motion.position"].shape == (256, 8)
     assert torch.equal(small["decoder.out.weight"], large["decoder.out.weight"])
+
+
+def test_init_says_what_it_has_no_place_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights = tmp_path / "first.safetensors"
+    untrained(weights)
+    initialise(build(CODEBOOK), weights)
+    assert "no place" not in caplog.text
+    fewer = replace(CODEBOOK, motion_codebook=replace(CODEBOOK.motion_codebook, scales=()))
+    initialise(build(fewer), weights)
+    assert re.search(r"--init: \d+ of its tensors have no place .* such as motion", caplog.text)
 
 
 def test_init_can_take_a_part_alone(tmp_path: Path) -> None:

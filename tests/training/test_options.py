@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from media import make_clip
+from miniatures import mini, mini_config
 from toys import codebook_options, run_options
 
-from talkhead.config import has_landmarks
+from talkhead import checkpoint
+from talkhead.checkpoint import default_weights, read_header
+from talkhead.config import FommConfig, has_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.training.options import TrainOptions
@@ -171,11 +174,47 @@ def test_the_settings_of_example_scripts_are_still_accepted(script: str) -> None
         given = dict(pairwise(command))
         settings = tuple(value for name, value in pairwise(command) if name == "--set")
         landmarks = Path("marks") if "--landmarks" in command else None
-        preset = given.get("--preset", "codebook-lite")
         wanted = TrainOptions(
-            (), Path("out"), preset=preset, settings=settings, landmarks=landmarks
+            (),
+            Path("out"),
+            preset=given.get("--preset"),
+            settings=settings,
+            landmarks=landmarks,
+            init=default_weights() if given.get("--init") == "$bundled" else None,
+            init_parts=("encoder.",) if "--init-part" in command else (),
         )
         build(plan(wanted)[0])
+
+
+def test_weights_that_a_run_starts_from_say_what_model_it_is(tmp_path: Path) -> None:
+    bundled = read_header(default_weights()).config
+    given = TrainOptions((), tmp_path / "run", landmarks=tmp_path, init=default_weights())
+    found, recipe = plan(given)
+    assert found == bundled
+    assert recipe == plan(replace(given, init=None))[1]  # ours, not the publication's
+    setting = ("model.detail_skips=true",)
+    changed, _ = plan(replace(given, settings=setting))
+    assert changed == replace(bundled, detail_skips=True)  # type: ignore[type-var]
+    # A preset is what it says, and parts of other weights go into one.
+    plain, _ = plan(replace(given, init=None))
+    assert plan(replace(given, preset="codebook-lite"))[0] == plain
+    assert plan(replace(given, init_parts=("encoder.",)))[0] == plain
+    with pytest.raises(TalkheadError, match="no weights at"):
+        plan(replace(given, init=tmp_path / "nothing.safetensors"))
+    with pytest.raises(TalkheadError, match=r"model\.mesh needs --landmarks"):
+        plan(replace(given, landmarks=None))
+
+
+def test_keypoints_that_landmarks_no_longer_hold_are_not_called_so(tmp_path: Path) -> None:
+    config = mini_config("fomm")
+    assert isinstance(config, FommConfig)
+    keypoints = replace(config.keypoints, num_keypoints=15, landmarks=True)
+    named = mini(replace(config, keypoints=keypoints))
+    path = tmp_path / "named.safetensors"
+    checkpoint.save(path, named, checkpoint.Provenance("untrained, for tests", "MIT"))
+    given = TrainOptions((), tmp_path / "run", init=path)
+    assert not has_landmarks(plan(given)[0])
+    assert has_landmarks(plan(replace(given, settings=("recipe.keypoint_rate=0",)))[0])
 
 
 def test_settings_and_stored_recipes_of_version_0_1_are_still_understood(tmp_path: Path) -> None:

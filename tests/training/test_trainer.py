@@ -9,6 +9,7 @@ import torch
 from miniatures import FAMILIES
 from toys import CODEBOOK, MODELS, SIZE, toy_batch, toy_library
 
+from talkhead.config import preset
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
@@ -333,7 +334,7 @@ def test_codes_that_fell_out_of_use_are_set_to_data_little_by_little() -> None:
 
 def test_help_for_the_motion_is_computed_and_taught() -> None:
     """Landmarks, optical flow and mask choice of the recipe for little data."""
-    recipe = replace(with_landmarks(recipe_for("codebook-lite", "codebook")), batch_size=2)
+    recipe = replace(with_landmarks(recipe_for(preset("codebook-lite"))), batch_size=2)
     torch.manual_seed(0)
     model = build(CODEBOOK)
     teacher = fit_teacher(toy_library(landmarks=True))
@@ -347,7 +348,7 @@ def test_help_for_the_motion_is_computed_and_taught() -> None:
 
 
 def test_what_the_source_hides_counts_more_in_the_picture_and_not_in_the_warped_source() -> None:
-    recipe = replace(with_landmarks(recipe_for("codebook-lite", "codebook")), batch_size=2)
+    recipe = replace(with_landmarks(recipe_for(preset("codebook-lite"))), batch_size=2)
     torch.manual_seed(0)
     model = build(CODEBOOK)
     teacher = fit_teacher(toy_library(landmarks=True))
@@ -365,7 +366,7 @@ def test_what_the_source_hides_counts_more_in_the_picture_and_not_in_the_warped_
 
 
 def test_tether_lets_go() -> None:
-    recipe = with_landmarks(recipe_for("mcnet", "mcnet"))
+    recipe = with_landmarks(recipe_for(preset("mcnet")))
     objective = Objective(recipe)
     assert objective.landmark_supervision_weight(0.0) == 1
     assert objective.landmark_supervision_weight(0.05) == pytest.approx(0.5)

@@ -196,11 +196,10 @@ def initialise(model: Network, path: Path, parts: tuple[str, ...] = ()) -> set[s
     until it learns to use them. parts: beginnings of the names of those to be taken; empty: all.
     Returns the names of the tensors that start anew. Raises TalkheadError when none fits.
     """
-    other, _ = checkpoint.load(path)
-    own = model.state_dict()
+    other, own = checkpoint.load(path)[0].state_dict(), model.state_dict()
     fitting = {
         name: resized
-        for name, tensor in other.state_dict().items()
+        for name, tensor in other.items()
         if name in own
         and name.startswith(parts or "")
         and (resized := _fit(name, tensor, own[name])) is not None
@@ -209,6 +208,13 @@ def initialise(model: Network, path: Path, parts: tuple[str, ...] = ()) -> set[s
         named = f" and is of {', '.join(parts)}" if parts else ""
         raise TalkheadError(f"--init {path}: no tensor of it fits this model{named}")
     model.load_state_dict(fitting, strict=False)
+    if not parts and (left := sorted(other.keys() - own.keys())):
+        log.warning(
+            "--init: %d of its tensors have no place in this model, such as %s; without --preset "
+            "the model is that of the weights",
+            len(left),
+            left[0],
+        )
     missing = sorted(own.keys() - fitting.keys())
     if missing:
         log.warning(

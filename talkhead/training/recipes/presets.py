@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from talkhead.config import ModelConfig
 from talkhead.errors import TalkheadError
 from talkhead.training.recipes.recipe import (
     Adversarial,
@@ -170,9 +171,9 @@ def recipe_named(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def recipe_for(preset: str, family: str) -> Recipe:
-    """The recipe of a preset: its family's publication's, or ours for the small ones."""
-    return LITE if preset in ("codebook-lite", "codebook-mesh") else RECIPES[family]
+def recipe_for(model: ModelConfig) -> Recipe:
+    """The recipe of a model: its publication's, or ours for those that also show the source."""
+    return LITE if getattr(model, "blend_source", False) else RECIPES[model.family]
 
 
 def with_landmarks(recipe: Recipe) -> Recipe:
