@@ -14,4 +14,4 @@ bundled=$(dirname "$0")/../weights/default.safetensors
 talkhead train --data "$clips" --landmarks "$landmarks" --portraits "$portraits" --out "$folder" \
     --bf16 --perceptual efficientnet-lite0 --init "$bundled" --mouth-steps "$steps" --steps 1 \
     --batch-size 2 --set recipe.learning_rate=0 --set recipe.keypoint_rate=0 \
-    --set recipe.rescale_jacobians=false --set recipe.ema=0
+    --set recipe.rescale_jacobians=false --set recipe.ema=0 --set 'recipe.learned=["decoder."]'

@@ -80,7 +80,13 @@ def check_data(
                 progress("opening clips", number + 1, len(clips))
     train = [clip for clip in split.train if clip in infos]
     test = [clip for clip in split.test if clip in infos]
-    has_landmarks = [c for c in train if landmarks and load_landmarks(landmarks, c) is not None]
+    has_landmarks = 0
+    if landmarks is not None:
+        for clip in train:
+            try:
+                has_landmarks += load_landmarks(landmarks, clip) is not None
+            except TalkheadError as error:
+                broken[str(clip.path)] = str(error)
     return DataReport(
         clips=len(train),
         identities=len({clip.identity for clip in train}),
@@ -89,7 +95,7 @@ def check_data(
         frames=sum(infos[clip].frames for clip in train),
         seconds=sum(infos[clip].seconds for clip in train),
         sizes=dict(Counter(info.size for info in infos.values()).most_common()),
-        landmarks=len(has_landmarks),
+        landmarks=has_landmarks,
         faceless=faceless,
         broken=broken,
     )

@@ -153,6 +153,11 @@ def find_test_clips(data: Path) -> list[Clip]:
             f"{folder} holds no clips; expected videos ({' '.join(sorted(VIDEO_SUFFIXES))}) or "
             "folders of pictures"
         )
+    if not clips[0].path.exists():
+        raise TalkheadError(
+            f"the clips of {folder} lie in tar files, which training alone reads; give --data the "
+            "prepared set itself"
+        )
     return clips
 
 
@@ -242,7 +247,7 @@ def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.nd
     path = find_landmarks(folder, clip.path, clip.name)
     if path is None:
         return None
-    points = read_landmarks(path, (MESH,)).meshes
+    points = read_landmarks(path, (MESH,)).of_all_frames(frames or 0)
     if frames is not None and len(points) != frames:
         raise TalkheadError(f"{path} has landmarks of {len(points)} frames, the clip has {frames}")
     info = probe(clip.path)

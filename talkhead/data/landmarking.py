@@ -21,7 +21,7 @@ from talkhead.progress import Progress
 from talkhead.structs import Face
 from talkhead.topology import MESH_POINTS
 from talkhead.video import VideoReader
-from talkhead.video.pictures import picture_files
+from talkhead.video.pictures import content_stamp
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +62,9 @@ def make_landmarks(
 ) -> None:
     """Write the landmark files of clips, and one of pictures, that `folder` lacks.
 
-    They lie where `find_landmarks` and training look for them. A file is made again when its clip
-    has changed. Clips that cannot be read are left out: who reads them next says why.
+    They lie where `find_landmarks` and training look for them. A file that was made here is made
+    again when its clip has changed. Clips that cannot be read are left out: who reads them next
+    says why.
 
     Raises TalkheadError when two clips would share a file, and when the folder cannot be written.
     """
@@ -77,7 +78,7 @@ def make_landmarks(
             )
     finder = FaceFinder(device)
     for number, (clip, file) in enumerate(files.items(), start=1):
-        stamp = _stamp([clip])
+        stamp = content_stamp([clip])
         if not _is_made(file, stamp):
             try:
                 points = clip_landmarks(clip, finder)
@@ -87,7 +88,7 @@ def make_landmarks(
             _write(file, points=points, made_of=stamp)
         if progress:
             progress("finding landmarks", number, len(files))
-    together, stamp = folder / PORTRAITS, _stamp(pictures)
+    together, stamp = folder / PORTRAITS, content_stamp(pictures)
     if pictures and not _is_made(together, stamp):
         names = [path.stem for path in pictures]
         _write(together, points=picture_landmarks(pictures, finder), names=names, made_of=stamp)
@@ -98,16 +99,10 @@ def landmark_file(folder: Path, clip: Path) -> Path:
     return landmark_places(folder, clip)[0] / f"{clip_name(clip)}.npz"
 
 
-def _stamp(paths: Sequence[Path]) -> str:
-    """Changes when the content of a clip or of pictures does."""
-    files = [file for path in paths for file in (picture_files(path) if path.is_dir() else [path])]
-    stats = [file.stat() for file in files]
-    return " ".join(f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
-
-
 def _is_made(file: Path, stamp: str) -> bool:
+    """Whether there is a file of the content of this stamp, or one that somebody else made."""
     try:
-        return str(read_arrays(file, ("made_of",)).get("made_of")) == stamp
+        return str(read_arrays(file, ("made_of",)).get("made_of", stamp)) == stamp
     except TalkheadError:
         return False
 

@@ -34,6 +34,7 @@ PORTRAITS = "portraits.npz"  # of many pictures, by name
 DEEPEST = 3  # folders between a root of clips and a clip
 MESH = MESH_POINTS
 CLASSIC = 68
+MOST_FRAMES = 200_000  # of a clip: two hours
 
 
 # What opens: (upper, lower, corner, other corner) of each; distances upper-lower over the corners'.
@@ -66,16 +67,30 @@ class Landmarks(NamedTuple):
     """What one file holds, and what each row belongs to.
 
     meshes: float32 (N, P, 2 or 3), in pixels, with depth where the file has it.
+    numbered: whether the file says which frames they are of; otherwise of all, in order.
     """
 
     meshes: np.ndarray
     frames: list[int]
     names: list[str]
+    numbered: bool = False
 
     @property
     def points(self) -> np.ndarray:
         """x and y alone, (N, P, 2)."""
         return self.meshes[..., :2]
+
+    def of_all_frames(self, count: int = 0) -> np.ndarray:
+        """Meshes (F, P, 2 or 3) of all frames, NaN where the file leaves one out.
+
+        count: F, at least, if the file is numbered.
+        """
+        if not self.numbered:
+            return self.meshes
+        length = max(count, 1 + max(self.frames, default=-1))
+        rows = np.full((length, *self.meshes.shape[1:]), np.nan, np.float32)
+        rows[self.frames] = self.meshes
+        return rows
 
     def by_frame(self) -> dict[int, np.ndarray]:
         """Points (P, 2) by frame number."""
@@ -133,9 +148,10 @@ def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH, CLASSIC)) -> Lan
         raise TalkheadError(f"{file}: {error}") from error
     if not frames.shape == names.shape == rows.shape:
         raise TalkheadError(f"{file} has {len(points)} faces, but numbers or names another count")
-    if len(np.unique(frames)) < len(frames) or (frames < 0).any():
-        raise TalkheadError(f"{file} numbers its `frames` twice, or below 0")
-    return Landmarks(points, frames.tolist(), [str(name) for name in names])
+    if len(np.unique(frames)) < len(frames) or ((frames < 0) | (frames >= MOST_FRAMES)).any():
+        raise TalkheadError(f"{file} numbers its `frames` twice, below 0 or above {MOST_FRAMES}")
+    named = [str(name) for name in names]
+    return Landmarks(points, frames.tolist(), named, numbered="frames" in stored)
 
 
 def _numbers(stored: dict[str, np.ndarray], name: str, kinds: str) -> np.ndarray:

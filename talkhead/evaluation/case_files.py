@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from talkhead.evaluation.protocols import Case
 from talkhead.io.arrays import read_arrays
 from talkhead.io.atomic import atomic_path, fitting_name, write_text
 from talkhead.schema import Finite, Range, read_dataclass, read_json
+from talkhead.video.pictures import content_stamp
 
 log = logging.getLogger(__name__)
 
@@ -131,10 +133,12 @@ class CaseFiles:
         file = self.path(key, case, "mesh.npz")
         if not file.is_file():
             return None
-        with np.load(file, allow_pickle=False) as stored:
-            return LandmarkComparison.of(
-                *(stored[name][..., :2] for name in ("driving", "results"))
-            )
+        names = ("driving", "results")
+        try:
+            found = read_arrays(file, names)
+            return LandmarkComparison.of(*(found[name][..., :2] for name in names))
+        except (TalkheadError, LookupError, ValueError) as error:
+            raise _damaged(file, error) from error
 
 
 class Seen:
@@ -168,15 +172,18 @@ def _read_features(file: Path) -> dict[str, np.ndarray]:
         if not all(a.dtype.kind == "f" and np.isfinite(a).all() for a in found.values()):
             raise TalkheadError("it holds no finite numbers")
     except TalkheadError as error:
-        raise TalkheadError(
-            f"{file} is damaged ({error}); delete it, and its case is scored again"
-        ) from error
+        raise _damaged(file, error) from error
     return found
+
+
+def _damaged(file: Path, error: Exception) -> TalkheadError:
+    return TalkheadError(f"{file} is damaged ({error}); delete it, and its case is scored again")
 
 
 def _stamp(case: Case) -> list[Any]:
     """Changes when what is read changes."""
     paths = [case.source[0], case.driving]
-    facts = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
+    content = hashlib.sha256(content_stamp(paths).encode()).hexdigest()
     numbers = list(case.numbers) if case.numbers else None
-    return [*map(list, facts), case.source[1], numbers, case.every, case.anchor]
+    names = [str(path.resolve()) for path in paths]
+    return [*names, content, case.source[1], numbers, case.every, case.anchor]

@@ -32,7 +32,7 @@ from talkhead.video import probe
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # of stored scores; old ones are computed again
+FORMAT = 3  # of stored scores; old ones are computed again
 FRAME_NAME = re.compile(r"\d{7,}\.png")
 SHORT_FRAMES = 2  # that headers may be wrong by
 
@@ -105,8 +105,9 @@ class Scorer:
 
     def _is_complete(self, method: Method, scores: CaseScores) -> bool:
         """Whether all files that belong to these scores are there."""
-        features = self.files.path(method.key, scores.case, "npz")
-        if self._features is not None and not features.is_file():
+        wanted = {"npz": self._features, "mesh.npz": self.suite.mesh}
+        files = (self.files.path(method.key, scores.case, end) for end, by in wanted.items() if by)
+        if not all(file.is_file() for file in files):
             return False
         if self._frames_out is None:
             return True

@@ -51,7 +51,8 @@ class TrainOptions(Options):
     preset: Annotated[
         str | None,
         Option(
-            "Model: codebook, mcnet, fomm, ... Default: that of --init; without it codebook-lite.",
+            "Model: codebook, mcnet, fomm, ... Default: that of the run to --resume, that of "
+            "--init, or codebook-lite.",
             MODEL,
         ),
     ] = None

@@ -19,6 +19,7 @@ from talkhead.topology import HEAD_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.landmark_teacher import FREE_STARTS
 from talkhead.training.distributed import ProcessGroup
+from talkhead.training.loop.state import WEIGHTS
 from talkhead.training.options import AUTO, NONE, TrainOptions
 from talkhead.training.recipes.overrides import apply_settings
 from talkhead.training.recipes.presets import recipe_for, recipe_named, with_landmarks
@@ -31,6 +32,8 @@ USUAL_MODEL = "codebook-lite"
 NEED_LANDMARKS = (
     "attention",
     "close_ups",
+    "augmentation.far_pairs",
+    "augmentation.expressive_pairs",
     "augmentation.portrait_pairs",
     "augmentation.turned",
     "augmentation.close_mouth",
@@ -84,10 +87,15 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
 
 
 def model_of(options: TrainOptions) -> ModelConfig:
-    """The preset that is asked for; without one the model of the weights that a run starts from."""
-    if options.preset is None and options.init is not None and not options.init_parts:
+    """The preset that is asked for; without one the model of the weights that are gone on from."""
+    if options.preset is not None:
+        return config.preset(options.preset)
+    saved = options.output / WEIGHTS
+    if options.resume and saved.is_file():
+        return read_header(saved).config
+    if options.init is not None and not options.init_parts:
         return read_header(options.init).config
-    return config.preset(options.preset or USUAL_MODEL)
+    return config.preset(USUAL_MODEL)
 
 
 def with_own_landmarks(options: TrainOptions) -> TrainOptions:
@@ -150,9 +158,11 @@ def name_keypoints(config: ModelConfig, recipe: Recipe) -> ModelConfig:
     """
     if isinstance(config, TpsmmConfig):
         return config
-    start = recipe.landmark_start
-    rest = config.keypoints.landmarks and not recipe.keypoint_rate
-    held = rest or (start is not None and start.holds)
+    start, detector = recipe.landmark_start, "keypoint_detector."
+    rests = not recipe.keypoint_rate or not any(
+        detector.startswith(each) or each.startswith(detector) for each in recipe.learned or ("",)
+    )
+    held = (rests and config.keypoints.landmarks) or (start is not None and start.holds)
     return replace(config, keypoints=replace(config.keypoints, landmarks=held))
 
 

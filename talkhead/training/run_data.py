@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from talkhead.config import is_tracked
+from talkhead.config import is_tracked, uses_mesh
 from talkhead.data.check import DataReport, check_data
 from talkhead.data.clips import Split, find_clips
 from talkhead.data.landmarking import landmarks_beside, make_landmarks
@@ -57,7 +57,8 @@ def own_landmarks(run: Run, split: Split, progress: Progress | None) -> Run:
     options, processes = run.options, run.processes
     folder = landmark_folder(options)
     if options.landmarks == AUTO and folder is not None:
-        unknown = [clip.path for clip in split.train if clip.known is None]
+        shown = [*split.train, *(split.test if uses_mesh(run.config) else ())]
+        unknown = [clip.path for clip in shown if clip.known is None]
         share = unknown[processes.rank :: processes.size]
         photos = options.portraits if processes.is_main else None
         pictures = portrait_files(photos) if photos else []

@@ -40,11 +40,12 @@ from talkhead.training.loop.state import (
     read,
     restore,
 )
-from talkhead.training.loop.trainer import Trainer
+from talkhead.training.loop.trainer import Trainer, check_learned
 from talkhead.training.loop.validation import validation_pairs
 from talkhead.training.losses.mesh_judge import MeshJudge
 from talkhead.training.losses.objective import Objective
 from talkhead.training.losses.perceptual import load_perceptual
+from talkhead.training.modes import learning
 from talkhead.training.options import TrainOptions
 from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
 from talkhead.training.phases.open_occlusion import open_occlusion
@@ -73,7 +74,8 @@ def train(options: TrainOptions, preparing: Preparing = nullcontext) -> Outcome 
     `preparing` shows progress until training begins, and then makes room for its own screen.
 
     Raises TalkheadError for bad data or options, a full disk, a batch too large for memory.
-    KeyboardInterrupt (Ctrl-C) is raised after everything was saved.
+    KeyboardInterrupt (Ctrl-C) is raised after everything was saved; what is taught before the first
+    step begins anew.
     """
     options = with_own_landmarks(options)
     model_config, recipe = plan(options)
@@ -122,6 +124,7 @@ def _train(run: Run, preparing: Preparing) -> Outcome | None:
         new = set(model.state_dict())  # what no other weights bring
         if options.init and not options.resume:
             new = initialise(model, options.init, options.init_parts)
+        check_learned(model, recipe)
         perceptual = load_perceptual(options.perceptual, options.vgg, recipe, compute.device)
         library = read_data(run, split, progress)
         teacher = fit_teacher(library).to(compute.device) if options.landmarks else None
@@ -217,7 +220,7 @@ def start(
         assert isinstance(trainer.model, CodebookModel)
         trainer.model.adopt_face(teacher.offsets)
     if recipe.open_occlusion and isinstance(trainer.model, CodebookModel):
-        open_occlusion(trainer.model, recipe.open_occlusion)
+        open_occlusion(trainer.model, recipe.open_occlusion, new)
     unseeded = [name for name in CODEBOOKS if f"{name}.codebook.codes" in new]
     if recipe.seed_codes and unseeded:
         generator = torch.Generator().manual_seed(options.seed)
@@ -249,12 +252,13 @@ def pretrain_keypoints(
         if progress and processes.is_main:
             progress("teaching keypoints", done, steps)
 
-    teach_keypoints(
-        *(trainer.model, teacher, pictures, trainer.compute, processes),
-        options.keypoint_steps,
-        how.keypoint_rate,
-        report,
-    )
+    with learning(trainer.model.keypoint_detector):
+        teach_keypoints(
+            *(trainer.model, teacher, pictures, trainer.compute, processes),
+            options.keypoint_steps,
+            how.keypoint_rate,
+            report,
+        )
 
 
 def pretrain_mouth(
@@ -274,12 +278,13 @@ def pretrain_mouth(
             shown("teaching mouths", done, steps)
 
     mouths = cut_mouths(Pairs(library, batches.portraits, PAIRS), model.mouth, rng, shown)
-    teach_mouth(
-        *(model.mouth, mouths, trainer.objective.perceptual, trainer.compute, processes),
-        options.mouth_steps,
-        rng,
-        report,
-    )
+    with learning(model.mouth):
+        teach_mouth(
+            *(model.mouth, mouths, trainer.objective.perceptual, trainer.compute, processes),
+            options.mouth_steps,
+            rng,
+            report,
+        )
 
 
 def describe(

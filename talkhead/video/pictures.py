@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -45,6 +45,13 @@ def is_picture_sequence(path: Path) -> bool:
     if path.exists():
         return path.is_dir()
     return bool(NUMBER.search(path.name)) or any(sign in path.name for sign in "*?[")
+
+
+def content_stamp(paths: Iterable[Path]) -> str:
+    """Changes when the content of files or of folders of pictures does."""
+    files = [file for path in paths for file in (picture_files(path) if path.is_dir() else [path])]
+    stats = [file.stat() for file in files]
+    return " ".join(f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
 
 
 def picture_files(path: Path) -> list[Path]:

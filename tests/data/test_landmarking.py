@@ -89,6 +89,16 @@ def test_files_are_made_once_and_again_when_the_clip_changes(
     assert made == [clip] * 4
 
 
+def test_files_that_somebody_else_made_are_left_alone(clip: Path) -> None:
+    folder = landmarks_beside(clip.parents[2])
+    file = landmark_file(folder, clip)
+    file.parent.mkdir(parents=True)
+    np.savez(file, points=np.full((5, 478, 2), 7.0))
+    before = file.read_bytes()
+    make_landmarks([clip], folder)
+    assert file.read_bytes() == before
+
+
 def test_pictures_share_one_file_that_the_portraits_are_read_with(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for number in range(2):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from media import make_clip
+from PIL import Image
 from scoring import PIXELS, SIZE, Perfect, picture_clip, run
 
 from talkhead.data.clips import find_test_clips
 from talkhead.errors import TalkheadError
+from talkhead.evaluation.case_files import CaseFiles
 from talkhead.evaluation.clips import read_frames
 from talkhead.evaluation.evaluate import score_methods
 from talkhead.evaluation.metrics.base import FrameBatch
@@ -130,9 +133,22 @@ def test_an_interrupted_evaluation_goes_on_and_a_changed_clip_is_scored_again(
     next((tmp_path / "out").rglob("perfect/bert-0.json")).write_text('{"inputs"')  # cut short
     run(data, tmp_path / "out", again)
     assert again.drawn == 3
-    picture_clip(data / "anna-0" / "sub", 0, 1)  # touches the folder
+    folder = (data / "anna-0").stat()
+    picture = data / "anna-0" / "0000002.png"
+    Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)  # in place
+    os.utime(data / "anna-0", ns=(folder.st_atime_ns, folder.st_mtime_ns))
     run(data, tmp_path / "out", again)
     assert again.drawn == 3 + 5
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])
+def test_damaged_points_of_an_earlier_run_are_one_sentence(content: bytes, tmp_path: Path) -> None:
+    files = CaseFiles(tmp_path, ("l1",))
+    file = files.path("toy", "anna", "mesh.npz")
+    file.parent.mkdir()
+    file.write_bytes(content)
+    with pytest.raises(TalkheadError, match=r"is damaged .* delete it, and its case is scored"):
+        files.followed("toy", "anna")
 
 
 def test_shards_share_the_cases_and_the_last_reports(

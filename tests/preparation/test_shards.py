@@ -14,7 +14,7 @@ import torch
 from media import moving_picture
 
 from talkhead.data.check import check_data
-from talkhead.data.clips import find_clips
+from talkhead.data.clips import find_clips, find_test_clips
 from talkhead.data.manifest import ClipEntry, read_manifest, write_manifest
 from talkhead.errors import TalkheadError
 from talkhead.preparation.shards import pack
@@ -65,6 +65,13 @@ def test_clips_and_landmarks_are_read_where_they_lie_in_tar_files(folder: Path) 
     assert (report.frames, report.sizes, report.broken) == (36, {"64x64": 3}, {})
     memory = load_library(find_clips([folder / "shards"]).train, 64, cache="memory")
     assert torch.equal(memory.frames[2].take([11, 2]), packed.frames[2].take([11, 2]))
+
+
+def test_shards_are_not_evaluated_but_the_set_is(folder: Path) -> None:
+    pack(folder, read_manifest(folder) or (), 1)
+    assert find_test_clips(folder)
+    with pytest.raises(TalkheadError, match="lie in tar files"):
+        find_test_clips(folder / "shards")
 
 
 def test_shards_are_written_once_and_anew_when_the_set_has_changed(folder: Path) -> None:

@@ -17,6 +17,7 @@ from toys import SIZE, film, mesh, toy_library, write_clips
 from talkhead.data.clips import find_clips, identity_of, load_landmarks
 from talkhead.data.landmarks import find_landmarks, in_square, read_landmarks
 from talkhead.errors import TalkheadError
+from talkhead.evaluation.metrics.landmarks import LandmarkFolder
 from talkhead.training.data.batches import NOWHERE, Batches
 from talkhead.training.data.frames import ArrayFrames, StreamedFrames
 from talkhead.training.data.library import Library, load_library, read_clip
@@ -172,6 +173,22 @@ def test_landmarks_are_in_pixels_of_the_clip_and_kept_relative_to_its_square(
     with pytest.raises(TalkheadError, match="6 frames, the clip has 5"):
         load_landmarks(tmp_path, clip, frames=5)
     assert in_square(np.array([8.0, 3.0]), width=12, height=8).tolist() == [0.75, 0.375]
+
+
+def test_numbered_landmarks_belong_to_their_frames(tmp_path: Path) -> None:
+    points = np.full((2, 478, 2), SIZE / 2, np.float32)
+    file = tmp_path / "id00000#v#000#006.npz"
+    np.savez(file, points=points, frames=[1, 4])
+    clip = find_clips([write_clips(tmp_path / "clips")]).train[0]
+    landmarks = load_landmarks(tmp_path, clip, frames=6)
+    assert landmarks is not None
+    assert np.isfinite(landmarks).all((1, 2)).tolist() == [False, True, False, False, True, False]
+    seen = LandmarkFolder(tmp_path).points(clip.path, SIZE)
+    assert seen is not None
+    assert np.isfinite(seen).all((1, 2)).tolist() == [False, True, False, False, True]
+    np.savez(file, points=points, frames=[1, 10**12])
+    with pytest.raises(TalkheadError, match="numbers its `frames` twice, below 0 or above"):
+        load_landmarks(tmp_path, clip, frames=6)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 a broken archive"])

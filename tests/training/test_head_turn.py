@@ -8,6 +8,7 @@ import pytest
 import torch
 from toys import SIZE, film, mesh, toy_library
 
+from talkhead.errors import TalkheadError
 from talkhead.structs import NOWHERE
 from talkhead.topology import LEFT_EAR, LOWER_LIP, OVAL, RIGHT_EAR, UPPER_LIP
 from talkhead.training.data.batches import Batches
@@ -159,6 +160,13 @@ def test_mouth_and_eyes_are_shut_as_clips_show_it_and_pixels_follow() -> None:
     shares = np.array([draw_shares(rng) for _ in range(50)])
     assert shares.min() >= 0
     assert shares.max() <= 1
+
+
+def test_what_cannot_be_learned_from_is_told_before_mouths_are_shut() -> None:
+    lone = np.full_like(mesh(), np.nan)
+    lone[2] = mesh()[2]
+    with pytest.raises(TalkheadError, match="close_mouth=0"):
+        MouthCloser.fit(replace(toy_library(1), landmarks=(lone,)))
 
 
 def with_depth(library: Library) -> Library:

@@ -137,6 +137,13 @@ def test_check_data_counts_and_names_broken_files(clips: Path) -> None:
     assert json.dumps(asdict(found))
 
 
+def test_check_data_names_damaged_landmarks(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "id00001#v#000#006.npz").write_bytes(b"no archive")
+    found = inspect_data(TrainOptions((clips,), Path("unused"), landmarks=tmp_path))
+    assert [Path(path).name for path in found.broken] == ["id00001#v#000#006.mp4"]
+    assert found.landmarks == 0
+
+
 def test_check_data_names_clips_without_a_face(clips: Path) -> None:
     make_clip(clips / "train" / "id00009#v#0#9.mp4", size=(64, 64), audio=False, frames=3)
     found = inspect_data(TrainOptions(data=(clips,), output=Path("unused")))

@@ -62,11 +62,23 @@ def test_the_own_picture_counts_by_its_share_of_the_image_terms() -> None:
     assert terms["own"].item() == pytest.approx(0.5 * total(judged).item(), rel=1e-5)
 
 
-def test_occlusion_begins_open_whatever_it_was() -> None:
+def test_a_picture_that_nothing_judges_adds_no_term() -> None:
+    """As with VGG-19 in place of the pyramid, which looks at one of the two pictures by coin."""
+    recipe = Recipe("test", batch_size=2, weights=LossWeights(motion_code=1, own=0.5, coarse=1))
+    model, batch = blending_model(), toy_batch(recipe)
+    outputs = model.reconstruct(batch.source, batch.driving)
+    assert outputs.coarse_image is not None
+    assert Objective(recipe)(model, batch, outputs, 0.0).keys() == {"motion_code"}
+
+
+def test_occlusion_begins_open_but_for_what_other_weights_bring() -> None:
     model, batch = blending_model(), toy_batch(Recipe("test", batch_size=2))
     with torch.no_grad():
         model.dense_motion.occlusion.weight.normal_()
-        open_occlusion(model, 2.0)
+        before = model.dense_motion.occlusion.weight.clone()
+        open_occlusion(model, 2.0, new={"encoder.stem.weight"})
+        assert torch.equal(model.dense_motion.occlusion.weight, before)
+        open_occlusion(model, 2.0, new=set(model.state_dict()))
         state = model.encode_source(batch.source)
         driving = model.detect(batch.driving)
         dense = model.dense_motion(state.small, state.keypoints, driving)

@@ -14,7 +14,7 @@ from copies import copy
 from toys import codebook_options
 
 from talkhead import checkpoint, config
-from talkhead.training.distributed import ProcessGroup
+from talkhead.training.distributed import ProcessGroup, SharedBatchNorm, share_batch_norm
 from talkhead.training.options import TrainOptions
 from talkhead.training.train import train
 
@@ -57,6 +57,27 @@ def test_two_processes_learn_what_one_learns(
     # may differ by up to three steps; nearly all must agree, to a hundredth of the way they went.
     assert (begun - ended).abs().max() < STEPS * 2e-3
     assert (begun - ended).abs().mean() < 0.01 * STEPS * 1e-3
+
+
+def test_what_rests_goes_on_resting_where_batch_norms_are_shared() -> None:
+    model = torch.nn.Sequential(*(torch.nn.Sequential(torch.nn.BatchNorm2d(3)) for _ in range(2)))
+    model[0].eval().requires_grad_(False)
+    share_batch_norm(model, ProcessGroup(rank=1, size=2))
+    norms = [model[0][0], model[1][0]]
+    assert all(isinstance(norm, SharedBatchNorm) for norm in norms)
+    assert [norm.training for norm in norms] == [False, True]
+    assert [[p.requires_grad for p in norm.parameters()] for norm in norms] == [
+        [False, False],
+        [True, True],
+    ]
+
+
+def test_what_rests_gets_no_gradient_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: tensor.mul_(2))
+    parts = [torch.nn.Parameter(torch.ones(2), requires_grad=learns) for learns in (False, True)]
+    ProcessGroup(rank=1, size=2).average_gradients(parts)
+    assert parts[0].grad is None  # with one, weight decay would move it
+    assert parts[1].grad is not None
 
 
 def test_parameters_of_the_first_process_reach_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

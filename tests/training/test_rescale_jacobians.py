@@ -63,7 +63,9 @@ def test_a_timid_eye_moves_as_far_as_the_landmarks_afterwards() -> None:
     full = float((taught[-1] - taught[0]) / images[-1, 0, 0, 0])
     model = Seer({LEFT: 0.5 * full})
     before = model.says(images)
+    model.train()
     factors = rescale_jacobians(model, library, teacher, COMPUTE)
+    assert model.training
     after = model.says(images)
     assert factors[EXPRESSIVE_GROUPS.index(LEFT)] == pytest.approx(2, rel=1e-3)
     moved = after[:, LEFT] - after[:, LEFT].mean()

@@ -7,19 +7,21 @@ from dataclasses import replace
 import pytest
 import torch
 from miniatures import FAMILIES
+from torch import nn
 from toys import CODEBOOK, MODELS, SIZE, toy_batch, toy_library
 
-from talkhead.config import preset
+from talkhead.config import MeshConfig, preset
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.structs import Keypoints
 from talkhead.training.compute import Compute
 from talkhead.training.distributed import ProcessGroup
-from talkhead.training.loop.trainer import Trainer
+from talkhead.training.loop.trainer import Trainer, check_learned
 from talkhead.training.loop.validation import Validation
 from talkhead.training.losses.objective import Objective, keypoint_distance
-from talkhead.training.phases.codebooks import code_use, revive_codes, seed_codes
+from talkhead.training.modes import learning
+from talkhead.training.phases.codebooks import code_use, encoded, revive_codes, seed_codes
 from talkhead.training.phases.pretrain_keypoints import fit_teacher
 from talkhead.training.recipes.presets import RECIPES, recipe_for, with_landmarks
 from talkhead.training.recipes.recipe import Adversarial, LossWeights, Recipe
@@ -65,6 +67,34 @@ def test_only_what_shall_learn_does_and_the_rest_stays_to_the_last_number() -> N
     after = one.model.state_dict()
     changed = {name.split(".")[0] for name, x in after.items() if not torch.equal(x, before[name])}
     assert changed == {"decoder", "appearance"}  # and no running mean of a batch norm
+
+
+@pytest.mark.parametrize(
+    ("learned", "reason"),
+    [
+        (("decodr.",), "begins with 'decodr.'; they begin with appearance, decoder, dense_motion"),
+        (("mouth.",), "names nothing that the steps of this run teach"),
+        (("encoder.",), "add decoder.out to recipe.learned"),
+    ],
+)
+def test_names_of_what_learns_are_checked(learned: tuple[str, ...], reason: str) -> None:
+    config = replace(CODEBOOK, mesh=MeshConfig(mouth=True))
+    recipe = replace(RECIPES["codebook"], learned=learned)
+    with pytest.raises(TalkheadError, match=reason):
+        check_learned(build(config), recipe)
+    check_learned(build(config), replace(recipe, learned=("decoder.out.", "encoder.")))
+    check_learned(build(config), replace(recipe, learned=()))
+
+
+def test_a_network_that_rests_learns_for_a_while_and_rests_again() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+    network[0].requires_grad_(False)
+    network[1].eval()
+    with learning(network):
+        assert all(p.requires_grad for p in network.parameters())
+        assert network[1].training
+    assert [p.requires_grad for p in network.parameters()] == [False, False, True, True]
+    assert not network[1].training
 
 
 def test_what_does_not_learn_rests_after_a_validation_too() -> None:
@@ -288,6 +318,38 @@ def test_the_disentangling_recipe_teaches_that_network_alone_to_undo_random_scal
         name.split(".")[0] for name, old in before.items() if not torch.equal(old, after[name])
     }
     assert moved == {"avd"}
+
+
+def test_codes_are_made_of_the_motion_that_is_trained_on() -> None:
+    """That of meshes, and of the optical flow, where a model follows them."""
+    mesh = MeshConfig(keypoints=False, motion=True, maps=False)
+    keypoints = replace(CODEBOOK.keypoints, num_keypoints=20, tracked=(0, 1, 15))
+    dense = replace(CODEBOOK.dense_motion, prior_sigmas=(0.1,) * 20)
+    torch.manual_seed(0)
+    config = replace(CODEBOOK, mesh=mesh, keypoints=keypoints, dense_motion=dense)
+    model = build(config).eval()
+    assert isinstance(model, CodebookModel)
+    recipe = Recipe("test", batch_size=2)
+    batch = toy_batch(recipe, landmarks=True, flow=True)
+    batch = replace(batch, driving_landmarks=batch.source_landmarks + 0.2)
+    assert batch.flow is not None
+    assert batch.confidence is not None
+    with torch.no_grad():
+        assert model.dense_motion.mask.bias is not None
+        model.dense_motion.mask.bias[-1] = 9  # prefers the mesh's motion
+        meshes, flow = (batch.source_landmarks, batch.driving_landmarks), batch.flow
+        outputs = model.reconstruct(
+            batch.source, batch.driving, meshes=meshes, flow=(flow, batch.confidence)
+        )
+        found = encoded(model, batch)["motion"]
+        assert model.motion is not None
+        (wanted, *_) = [
+            step.embedding
+            for step in model.compensate(
+                model.encode_source(batch.source, meshes[0]), outputs.dense, outputs.driving
+            )
+        ]
+    assert torch.allclose(found[0][1], wanted, atol=1e-5)
 
 
 def test_seeded_codes_lie_among_the_data_and_more_of_them_live() -> None:

@@ -68,7 +68,7 @@ class LandmarkFolder:
             file = find_landmarks(self.folder, clip, clip_name(clip))
             points = None
             if file is not None:
-                found, info = read_landmarks(file).points, probe(clip)
+                found, info = read_landmarks(file).of_all_frames()[..., :2], probe(clip)
                 points = size * in_square(found, info.width, info.height)
             self._kept = (clip, size, points)
         return self._kept[2]

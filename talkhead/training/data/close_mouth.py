@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from talkhead.data.meshes import sampled
+from talkhead.errors import TalkheadError
 from talkhead.training.data.landmark_teacher import mean_face, openings
 from talkhead.training.data.library import Library
 from talkhead.training.data.mesh_warp import warp_mesh
@@ -43,6 +44,11 @@ class MouthCloser:
         found = (each[:: -(-len(each) // FRAMES)] for each in some)
         known = (landmarks[np.isfinite(landmarks).all((1, 2))][..., :2] for landmarks in found)
         clips = [landmarks for landmarks in known if len(landmarks) > 1]
+        if not clips:
+            raise TalkheadError(
+                "no clip has landmarks of two frames, from which closing mouths could be learned; "
+                "add --set recipe.augmentation.close_mouth=0"
+            )
         face = _complex(mean_face(torch.from_numpy(np.concatenate(clips))).numpy())
         square, product = np.zeros((2, 2)), np.zeros((2, len(face)), complex)
         for meshes in clips:

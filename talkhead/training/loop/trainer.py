@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+import torch._functorch.config as functorch_config
 from torch import Tensor, nn
 
 from talkhead.config import is_tracked, uses_mesh
-from talkhead.errors import TalkheadError, is_out_of_memory
+from talkhead.errors import TalkheadError, is_out_of_memory, shown
 from talkhead.models import Network
 from talkhead.structs import NOWHERE, TrainOutputs
 from talkhead.training.compute import Compute
@@ -85,6 +86,8 @@ class Trainer:
         self._whole = stage is model
         self._reconstruct: Reconstruct = stage.reconstruct
         if compute.compile:
+            # A hinge adversary goes backward through parts of a step twice.
+            functorch_config.donated_buffer = False
             self._reconstruct = torch.compile(stage.reconstruct)
 
     def train_step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
@@ -208,6 +211,28 @@ class Trainer:
                 f"{culprit} has not been finite for {MAX_SKIPPED} steps; go on from "
                 "the last checkpoint, if there is one, with a lower recipe.learning_rate or --bf16"
             )
+
+
+def check_learned(model: Network, recipe: Recipe) -> None:
+    """Whether the steps have something to learn; raises TalkheadError for names that mean none."""
+    names = [name for name, _ in model.named_parameters()]
+    for start in recipe.learned:
+        if not any(name.startswith(start) for name in names):
+            known = ", ".join(sorted({name.split(".")[0] for name in names}))
+            raise TalkheadError(
+                f"recipe.learned: no parameter's name begins with {shown(start)}; they begin with "
+                f"{known}"
+            )
+    learned = [name for name in names if name.startswith(recipe.learned or "")]
+    resting = ("mouth.",) if recipe.keypoint_rate else ("mouth.", "keypoint_detector.")
+    if all(name.startswith(resting) for name in learned):
+        raise TalkheadError("recipe.learned names nothing that the steps of this run teach")
+    hinge = recipe.adversarial is not None and recipe.adversarial.kind == "hinge"
+    if hinge and "decoder.out.weight" not in learned:
+        raise TalkheadError(
+            "a hinge adversary is balanced at the decoder's last layer, so that has to learn: add "
+            "decoder.out to recipe.learned, or --set recipe.adversarial=null"
+        )
 
 
 def learns(module: nn.Module) -> bool:

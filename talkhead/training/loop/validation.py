@@ -23,6 +23,7 @@ from talkhead.structs import NOWHERE
 from talkhead.training.compute import Compute
 from talkhead.training.data.frames import frames_on_demand
 from talkhead.training.loop.partial_models import partial_model
+from talkhead.training.modes import evaluating
 from talkhead.training.recipes.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -53,19 +54,16 @@ class Validation:
     @torch.inference_mode()
     def __call__(self, model: Network, compute: Compute, recipe: Recipe) -> tuple[Score, Tensor]:
         """Score a model, and what it drew for the first pairs."""
-        modes = [(module, module.training) for module in model.modules()]
-        model.eval()
         stage = partial_model(model, recipe)
         drawn = []
         pairs = zip(self.source, self.driving, self.source_mesh, self.driving_mesh, strict=True)
-        for source, driving, *both in pairs:
-            pair = torch.stack([source, driving]).to(compute.device).float() / 255
-            meshes = [mesh[None].to(compute.device) for mesh in both]
-            with compute.autocast():
-                image = _draw(model, stage, pair, meshes)
-            drawn.append(image.float().clamp(0, 1).cpu())
-        for module, training in modes:  # a part that does not learn rests in training, too
-            module.training = training
+        with evaluating(model):
+            for source, driving, *both in pairs:
+                pair = torch.stack([source, driving]).to(compute.device).float() / 255
+                meshes = [mesh[None].to(compute.device) for mesh in both]
+                with compute.autocast():
+                    image = _draw(model, stage, pair, meshes)
+                drawn.append(image.float().clamp(0, 1).cpu())
         images = torch.cat(drawn)
         wanted, still = self.driving.float() / 255, self.source.float() / 255
         error = (images - wanted).square().mean((1, 2, 3)).clamp(min=1e-10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from talkhead.data.landmarks import GAZE, MESH, OPENINGS
 from talkhead.faces.crop_mesh import CENTRE, SHARE, crop_mesh
 from talkhead.faces.mesh import FaceMesh478
 from talkhead.models.grid import identity_grid, warp
@@ -13,11 +14,7 @@ from talkhead.models.mesh import FINE
 MARGIN = 1.5  # side of the square that the network looks at, over the longer side of the face
 FINE_WEIGHT = 3.0  # of lips, lids and irises among the points
 POINT_WEIGHT = 10.0  # of distances, in shares of that square, beside openings and gaze
-# What opens: (upper, lower, corner, other corner).
-MOUTH = (13, 14, 61, 291)
-EYES = ((159, 145, 33, 133), (386, 374, 263, 362))
-# Who looks: (iris, left corner, right corner).
-GAZES = ((468, 33, 133), (473, 362, 263))
+OPENED = OPENINGS[MESH]
 
 
 class MeshJudge(nn.Module):
@@ -66,9 +63,9 @@ def openings(points: Tensor) -> Tensor:
     opened = [
         (points[:, upper] - points[:, lower]).norm(dim=-1)
         / (points[:, corner] - points[:, other]).norm(dim=-1)
-        for upper, lower, corner, other in (MOUTH, *EYES)
+        for upper, lower, corner, other in (*OPENED["mouth_opening"], *OPENED["eye_opening"])
     ]
-    for iris, left, right in GAZES:
+    for iris, left, right in GAZE[MESH]:
         axis = points[:, right] - points[:, left]
         offset = points[:, iris] - points[:, left]
         opened.append((offset * axis).sum(-1) / axis.square().sum(-1))

@@ -118,14 +118,16 @@ class Objective:
         terms = self._compare(outputs.image, batch, attention, 0.0 if turn else look)
         if own is not None:
             compared = self._compare(own, batch, attention, look if turn else 0.0)
-            terms["own"] = weights.own * total(compared)
+            if compared:
+                terms["own"] = weights.own * total(compared)
         if self.judge is not None:
             seen, share = (own, weights.own) if turn and own is not None else (outputs.image, 1.0)
             terms |= self._judge_face(self.judge, seen, batch, share * look)
         if weights.coarse and outputs.coarse_image is not None:
             look = 1.0 if own is None else 0.0
             coarse = self._compare(outputs.coarse_image, batch, attention, look)
-            terms["coarse"] = weights.coarse * total(coarse)
+            if coarse:
+                terms["coarse"] = weights.coarse * total(coarse)
         return terms
 
     def _compare(

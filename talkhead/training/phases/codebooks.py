@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor
 
+from talkhead.config import is_tracked, uses_mesh
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.quantizer import Codebook
 from talkhead.training.data.batches import Batch
+from talkhead.training.modes import evaluating
 
 CODEBOOKS = ("motion", "appearance")
 SEED_NOISE = 0.01  # of the seeds' standard deviation: no two codes start equal
@@ -23,8 +24,11 @@ def encoded(model: CodebookModel, batch: Batch) -> dict[str, list[tuple[int, Ten
     """What each codebook has to express of a batch: (scale, vectors (B, T, D)) by codebook."""
     found: dict[str, list[tuple[int, Tensor]]] = {}
     if model.motion is not None:
-        state = model.encode_source(batch.source)
-        driving = model.detect(batch.driving)
+        known = uses_mesh(model.config)
+        state = model.encode_source(batch.source, batch.source_landmarks if known else None)
+        driving = model.detect(batch.driving, batch.driving_landmarks if known else None)
+        if is_tracked(model.config) and batch.flow is not None and batch.confidence is not None:
+            driving = model.track(driving, state.keypoints, batch.flow, batch.confidence)
         dense = model.dense_motion(state.small, state.keypoints, driving)
         steps = model.compensate(state, dense, driving)
         found["motion"] = [
@@ -79,7 +83,7 @@ def revive_codes(model: Network, batch: Batch, share: float) -> None:
     """
     if not isinstance(model, CodebookModel):
         return
-    with _evaluating(model):
+    with evaluating(model):
         found = encoded(model, batch)
     for name, scales in found.items():
         codebook = _codebook(model, name)
@@ -109,7 +113,7 @@ def code_use(model: Network, batches: Iterable[Batch]) -> dict[str, float]:
         return {}
     used: dict[str, Tensor] = {}
     for batch in batches:
-        with _evaluating(model):
+        with evaluating(model):
             found = encoded(model, batch)
         for name, scales in found.items():
             codebook = _codebook(model, name)
@@ -117,18 +121,6 @@ def code_use(model: Network, batches: Iterable[Batch]) -> dict[str, float]:
             for scale, vectors in scales:
                 hit[codebook.quantize(vectors, scale).indices.flatten().cpu()] = True
     return {name: hit.float().mean().item() for name, hit in used.items()}
-
-
-@contextmanager
-def _evaluating(model: CodebookModel) -> Iterator[None]:
-    """Batch norms do not learn from being looked at; each part's own mode comes back."""
-    modes = {part: part.training for part in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
 
 
 def codes(model: Network) -> list[Tensor]:

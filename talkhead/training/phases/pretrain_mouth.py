@@ -136,6 +136,7 @@ def teach_mouth(
     L1 within mouths, of the 2 from black to white).
     """
     discriminator = MouthDiscriminator(maps=mouths.seen.shape[1] - 6).to(compute.device)
+    processes.copy_from_main(discriminator.state_dict().values())
     optimizer = torch.optim.Adam(painter.parameters(), lr=RATE, betas=(0.9, 0.99))
     opponent = torch.optim.Adam(
         discriminator.parameters(), lr=DISCRIMINATOR_RATE, betas=(0.5, 0.99)

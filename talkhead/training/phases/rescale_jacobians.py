@@ -22,6 +22,7 @@ from talkhead.topology import EXPRESSIVE_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.data.library import Library
+from talkhead.training.modes import evaluating
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ def rescale_jacobians(
     moments = torch.zeros(3, len(EXPRESSIVE_GROUPS), dtype=torch.float64)
     values = []
     for pictures, landmarks in _samples(library):
-        found = torch.cat([_vertical(model, part, compute) for part in pictures.split(BATCH)])
+        with evaluating(model):
+            found = torch.cat([_vertical(model, part, compute) for part in pictures.split(BATCH)])
         taught = teacher(landmarks).jacobian
         assert taught is not None
         values.append(found)

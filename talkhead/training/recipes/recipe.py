@@ -177,8 +177,8 @@ class Recipe:
     detail_ramp:  share of the run over which a model gets used to its `detail_skips`; 0: none.
         Weights that were trained without them go on from there only so.
     learned:      beginnings of the names of the parameters that learn; empty: all do.
-    open_occlusion: logit at which all occlusion maps begin, so that features of the source reach
-                  the decoder from the start; 0: as they are built or given.
+    open_occlusion: logit at which occlusion maps begin that no other weights bring, so that
+                  features of the source reach the decoder from the start; 0: as they are built.
     seed_codes:   fill the codebooks with encoded data before the first step.
     revive_codes: every `REVIVAL_STEPS`, up to this share of a codebook's codes, those that the
                   batch does not use, are set to encoded data that no code is near to.
