@@ -97,9 +97,9 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 class VideoMotion:
     """A driving video as batches of keypoints; walks through the file as often as it must.
 
-    Keypoints of a whole video are small (under 500 bytes a frame), so they are kept once all are
-    found, with the crops: drawing then needs no second detection, and pictures only for layouts
-    that show them.
+    Keypoints of a whole video are small (half a kilobyte a frame, with meshes six), so they are
+    kept once all are found, with the crops: drawing then needs no second detection, and pictures
+    only for layouts that show them.
 
     framer: what crops the frames; it counts losses and jumps.
     """
@@ -119,13 +119,16 @@ class VideoMotion:
         self.framer = self._new_framer()
         self._progress = progress
         self._motion: DrivingBatch | None = None
+        self._first: Keypoints | None = None
         self._framed: list[Framed] = []
 
     def first(self) -> Keypoints:
         """Keypoints of the first frame, a batch of one."""
         if self._motion is not None:
             return self._motion.keypoints[:1]
-        return self._engine.detect([next(iter(self._crops())).moving])
+        if self._first is None:
+            self._first = self._engine.detect([next(iter(self._crops())).moving])
+        return self._first
 
     def motion(self) -> DrivingBatch:
         """Keypoints of the whole selection; read now, if they were not before."""
@@ -272,7 +275,14 @@ class MotionBuffer:
     def batch(self) -> DrivingBatch:
         """All of it."""
         frames = len(self._pts)
-        value = torch.tensor(self._values).view(frames, -1, 2)
-        jacobian = torch.tensor(self._jacobians).view(frames, -1, 2, 2) if self._jacobians else None
-        mesh = torch.tensor(self._meshes).view(frames, MESH, -1) if self._meshes else None
-        return DrivingBatch(Keypoints(value, jacobian, mesh), self._pts, None)
+        value, jacobian, mesh = (
+            torch.frombuffer(numbers, dtype=torch.float32).clone() if numbers else None
+            for numbers in (self._values, self._jacobians, self._meshes)
+        )
+        assert value is not None
+        keypoints = Keypoints(
+            value.view(frames, -1, 2),
+            None if jacobian is None else jacobian.view(frames, -1, 2, 2),
+            None if mesh is None else mesh.view(frames, MESH, -1),
+        )
+        return DrivingBatch(keypoints, self._pts, None)

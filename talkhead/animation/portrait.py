@@ -56,8 +56,6 @@ def load_portrait(
     else:
         crop, detector, points = find_crop(photo, path.name, finder, settings.face)
     log.info("%s: face by %s at %s", path.name, detector, crop)
-    if settings.sharpness != RenderSettings.sharpness:
-        engine.require_blending()
     encoded = engine.encode(cut(photo, crop, engine.image_size), settings.sharpness)
     return Portrait(path, photo, crop, detector, encoded, points)
 

@@ -23,7 +23,7 @@ from talkhead.faces.alignment import Detector, make_finder
 from talkhead.faces.choice import NoFaceError, choose
 from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
-from talkhead.faces.framing import Framer, SteadyCrop
+from talkhead.faces.framing import Framed, Framer, SteadyCrop
 from talkhead.inference.engine import Engine
 from talkhead.motion.anchor import closest_frame
 from talkhead.structs import Crop, Face, Frame, Keypoints
@@ -85,6 +85,8 @@ class Preview:
         check_abilities(self._engine, settings)
         with self._lock:
             portrait = self._source(source, _of_source(settings), tuple(stamps([source])))
+            encoded = self._engine.sharpened(portrait.encoded, settings.sharpness)
+            portrait = replace(portrait, encoded=encoded)
             samples = self._samples(driving, motion_settings(settings), tuple(stamps([driving])))
         settings = settle_size(settings, [portrait], self._engine.image_size)
         anchor = self._anchor(driving, settings, portrait.encoded.keypoints, samples)
@@ -106,14 +108,20 @@ class Preview:
     def _find_samples(self, path: Path, settings: RenderSettings, _stamps: object) -> Samples:
         frames = sample_frames(path, settings, self._count * SEARCHED)
         finder = self._finder(settings.detector)
-        pts, crops, pictures = [], [], []
+        pts, crops, pictures, present = [], [], [], []
         time_base = Fraction(1)
-        for frame, crop in with_crops(frames, settings, finder, every=SEARCHED):
+        for frame, framed in with_crops(frames, settings, finder, every=SEARCHED):
             time_base = frame.time_base
             pts.append(frame.pts)
-            crops.append(crop)
-            pictures.append(cut(frame.rgb, crop, self._engine.image_size))
-        keypoints = self._engine.detect(pictures, self._engine.tracker())
+            crops.append(framed.crop)
+            pictures.append(cut(frame.rgb, framed.crop, self._engine.image_size))
+            present.append(framed.present)
+        # Where nobody is there the portrait rests, as in a render.
+        moving, moves = pictures[present.index(True) if any(present) else 0], []
+        for picture, there in zip(pictures, present, strict=True):
+            moving = picture if there else moving
+            moves.append(moving)
+        keypoints = self._engine.detect(moves, self._engine.tracker())
         return Samples(pts, time_base, crops, pictures, keypoints)
 
     def _anchor(
@@ -158,7 +166,7 @@ def sample_frames(path: Path, settings: RenderSettings, count: int) -> Iterator[
 
 def with_crops(
     frames: Iterable[Frame], settings: RenderSettings, finder: FaceFinder, every: int
-) -> Iterator[tuple[Frame, Crop]]:
+) -> Iterator[tuple[Frame, Framed]]:
     """Each frame and its crop; with `auto` the face is looked for in every `every`-th frame."""
     wish = settings.driving_policy
     if wish != "auto":
@@ -166,18 +174,19 @@ def with_crops(
         for frame in frames:
             framed = framer.frame(frame.rgb)
             assert framed is not None  # nobody is followed
-            yield frame, framed.crop
+            yield frame, framed
         return
-    steady, last = SteadyCrop(), None
-    waiting: list[Frame] = []  # for the first face
+    steady, last, present = SteadyCrop(), None, False
+    waiting: list[tuple[Frame, bool]] = []  # for the first face
     for number, frame in enumerate(frames):
         if number % every == 0:
             height, width = frame.rgb.shape[:2]
             face = _follow(frame.rgb, last, finder, settings.driving_face)
             last = steady.update(face, width, height, jumped=True)
-        waiting.append(frame)
+            present = face is not None
+        waiting.append((frame, present))
         if last is not None:
-            yield from ((each, last) for each in waiting)
+            yield from ((each, Framed(last, there)) for each, there in waiting)
             waiting.clear()
     if last is None:
         raise NoFaceError(

@@ -41,6 +41,8 @@ def check_abilities(engine: Engine, settings: RenderSettings) -> None:
     if settings.motion == "avd":
         engine.require_avd()
     engine.require_parts(settings.strengths)
+    if settings.sharpness != RenderSettings.sharpness:
+        engine.require_blending()
 
 
 def settle_size(

@@ -30,7 +30,7 @@ from talkhead.faces.finder import FaceFinder
 from talkhead.faces.framing import Framer
 from talkhead.faces.paste import Paster
 from talkhead.inference.engine import EncodedSource, Engine
-from talkhead.inference.tracker import Tracker
+from talkhead.inference.tracker import KeypointTracker
 from talkhead.motion.transfer import Transfer
 from talkhead.structs import Crop, Keypoints
 from talkhead.video import VideoReader, VideoWriter
@@ -76,7 +76,7 @@ class Scene:
     source: EncodedSource
     pictures: list[np.ndarray]
     transfer: Transfer
-    tracker: Tracker | None
+    tracker: KeypointTracker | None
 
     @classmethod
     def make(cls, engine: Engine, portrait: np.ndarray, pictures: list[np.ndarray]) -> Scene:

@@ -46,7 +46,7 @@ class AlignmentFinder(FaceFinder):
     Raises TalkheadError when the detector's weights are missing.
     """
 
-    PASSES = (Pass(_SIDE, presence=0.5),)
+    PASSES = (Pass(128, presence=0.5),)  # of any picture: its detector looks at the whole
 
     def __init__(self, detector: str, device: str) -> None:
         super().__init__(device)
@@ -79,13 +79,14 @@ class AlignmentFinder(FaceFinder):
     def _detect(
         self, rgb: np.ndarray, regions: Sequence[Region], side: int, least: float
     ) -> list[Detection]:
-        """Boxes of the whole picture, whatever the regions."""
+        """Boxes of the whole picture whose middle lies in one of the regions."""
         small, factor = shrink(rgb, _SIDE)
         found = []
         for *box, score in self._alignment.detect_from_image(small):
             x, y, right, bottom = (float(v) / factor for v in box)
             middle = (x + right) / 2, (y + bottom) / 2
-            found.append(Detection(*middle, right - x, bottom - y, 0.0, float(score)))
+            if any(region.holds(*middle) for region in regions):
+                found.append(Detection(*middle, right - x, bottom - y, 0.0, float(score)))
         return found
 
 

@@ -1,4 +1,4 @@
-"""Square crops: read them, cut them out of a frame, paste them back.
+"""Square crops: read them, place them, cut them out of a frame.
 
 Crops are in frame pixels: x = 0 is the left edge of the first pixel, whose centre is at 0.5.
 """

@@ -32,6 +32,11 @@ class Region:
         """(2, 2): its x and y axes as columns, of length 1."""
         return rotation(self.angle)
 
+    def holds(self, x: float, y: float) -> bool:
+        """Whether a point lies in it."""
+        along = self.axes.T @ np.array([x - self.x, y - self.y])
+        return bool((np.abs(along) <= self.side / 2).all())
+
     def scaled(self, factor: float) -> Region:
         """The same in a picture `factor` times as large."""
         return Region(self.x * factor, self.y * factor, self.side * factor, self.angle)

@@ -76,7 +76,8 @@ class FaceTracker:
     def update(self, rgb: np.ndarray) -> Face | None:
         """The face in the next frame, rgb uint8 (H, W, 3), or None where it is not there.
 
-        It has 478 points when refined, else 468: without irises.
+        It has 478 points when refined or searched for in the whole picture, else 468: without
+        irises.
         """
         changed = self._shot.changed(rgb)
         if changed:

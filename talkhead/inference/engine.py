@@ -27,7 +27,7 @@ from talkhead.inference.batch_size import DEFAULT_BATCH, best_batch
 from talkhead.inference.compile import Compiled
 from talkhead.inference.drawn import PendingBatch, fill_up, lay_in, to_levels
 from talkhead.inference.fusion import fold
-from talkhead.inference.tracker import Tracker
+from talkhead.inference.tracker import KeypointTracker
 from talkhead.inference.transport import Download, upload
 from talkhead.inference.workers import Workers
 from talkhead.models import Network
@@ -87,7 +87,7 @@ class Engine:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self._draw: Callable[[SourceState, Keypoints], Tensor] = self._model.render
         self._draw_parts: Callable[[SourceState, Keypoints], RenderParts] = self._model.render_parts
-        self._landmarker = Landmarker(device.type)
+        self._landmarker = Landmarker(device)
         self._workers: Workers | None = None
         self._divided = True
         self._compiled = compiled
@@ -123,7 +123,9 @@ class Engine:
         return self._model
 
     @torch.inference_mode()
-    def detect(self, pictures: Sequence[np.ndarray], tracker: Tracker | None = None) -> Keypoints:
+    def detect(
+        self, pictures: Sequence[np.ndarray], tracker: KeypointTracker | None = None
+    ) -> Keypoints:
         """Keypoints of a batch of pictures, with face meshes for a model that uses them.
 
         tracker: of the driving video that they are the next pictures of.
@@ -132,9 +134,9 @@ class Engine:
         found = found.map(lambda tensor: tensor.float().cpu())
         return found if tracker is None else tracker(found, pictures)
 
-    def tracker(self) -> Tracker | None:
+    def tracker(self) -> KeypointTracker | None:
         """What leads the keypoints of a driving video; None for a model without."""
-        return Tracker(self._model) if is_tracked(self._model.config) else None
+        return KeypointTracker(self._model) if is_tracked(self._model.config) else None
 
     def _meshes(self, pictures: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """The meshes of faces in pictures, as an argument for a model that uses them."""
@@ -156,9 +158,12 @@ class Engine:
         source draw so anyway.
         """
         state = self._model.encode_source(self.to_tensor([picture]), **self._meshes([picture]))
-        if sharpness and self.blends:
-            state = replace(state, sharpness=torch.tensor([sharpness], device=self.device))
-        return EncodedSource(picture, state, picture)
+        return self.sharpened(EncodedSource(picture, state, picture), sharpness)
+
+    def sharpened(self, source: EncodedSource, sharpness: float) -> EncodedSource:
+        """The same source, drawn with another sharpness; see `encode`."""
+        share = torch.tensor([sharpness], device=self.device) if sharpness and self.blends else None
+        return replace(source, state=replace(source.state, sharpness=share))
 
     @property
     def blends(self) -> bool:

@@ -24,7 +24,7 @@ class Look:
     keypoints: Keypoints
 
 
-class Tracker:
+class KeypointTracker:
     """Follows one driving video, picture after picture, in their order.
 
     The first picture is the reference: nothing drifts away from it. From one picture to the next

@@ -85,8 +85,8 @@ class CodebookModel(nn.Module):
         self, found: Keypoints, reference: Keypoints, places: Tensor, trust: Tensor
     ) -> Keypoints:
         """Keypoints of which some follow the flow from a reference picture, see `tracking`."""
-        which = list(self.config.keypoints.tracked)
-        radii = RADIUS * (0.5 / self.dense_motion.prior_precision[which].float()).sqrt()
+        which, sigmas = list(self.config.keypoints.tracked), self.config.dense_motion.prior_sigmas
+        radii = RADIUS * places.new_tensor([sigmas[each] for each in which] if sigmas else [])
         led = track(part(found, which), part(reference, which), places, trust, radii)
         assert found.jacobian is not None
         assert led.jacobian is not None
@@ -103,7 +103,7 @@ class CodebookModel(nn.Module):
             return found
         if not self.config.mesh.keypoints:
             return replace(found, mesh=mesh)
-        exact, count = MeshKeypoints.of(self.mean_face)(mesh.float()), len(HEAD_GROUPS)
+        exact, count = MeshKeypoints.of(self.mean_face.float())(mesh.float()), len(HEAD_GROUPS)
         assert found.jacobian is not None
         assert exact.jacobian is not None
         sure = known(mesh)[:, None, None]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from talkhead.config import AppearanceCodebookConfig, CodebookConfig, MotionCodebookConfig
 from talkhead.models.attention import SoftmaxAttention
 from talkhead.models.autoencoder import Downsample, ResBlock, Upsample, group_norm
-from talkhead.models.grid import blend, resize, resize_grid, warp_thin
+from talkhead.models.grid import resize, resize_grid, resize_thinned, warp_thin
 from talkhead.models.quantizer import Codebook
 
 
@@ -117,7 +117,7 @@ class FlowHead(nn.Module):
         joint = self.joint(torch.cat([token, moved], dim=1)).relu_()
         # Pixels that resizing would leave out are neither warped nor changed.
         context = self.context1[str(scale)](warp_thin(feature, motion, size[0])).relu_()
-        context = self.context2(blend(context, feature.shape[-1], size[0])).relu_()
+        context = self.context2(resize_thinned(context, feature.shape[-1], size[0])).relu_()
         z = torch.cat([joint, flow, context], dim=1)
         residual = self.residual2(self.residual1(z).relu_())
         occlusion = self.occlusion2(self.occlusion1(z).relu_())
@@ -171,7 +171,7 @@ class MotionCompensator(nn.Module):
         """
         size = self.token_size
         # parity: the warped feature is resized without blur, before its 1 x 1 convolution.
-        warped = blend(warp_thin(feature, motion, size), feature.shape[-1], size)
+        warped = resize_thinned(warp_thin(feature, motion, size), feature.shape[-1], size)
         source_query = F.relu(self.source_query[str(scale)](warped))
         query = self.query1(torch.cat([source_query, keypoint_query], dim=1))
         embedding = self.embedding(flow.detach())

@@ -41,7 +41,8 @@ def thin(features: Tensor, size: int) -> Tensor:
     """The pixels of square features (B, C, S, S) that `resize` to (size, size) looks at.
 
     (B, C, 2 size, 2 size), or all of them where these are no fewer. What is done to pixels one by
-    one may be done to these alone: `blend(f(thin(x, n)), S, n)` equals `resize(f(x), (n, n))`.
+    one may be done to these alone: `resize_thinned(f(thin(x, n)), S, n)` equals
+    `resize(f(x), (n, n))`.
     """
     if features.shape[-1] <= 2 * size:
         return features
@@ -49,7 +50,7 @@ def thin(features: Tensor, size: int) -> Tensor:
     return features.index_select(2, near).index_select(3, near)
 
 
-def blend(thinned: Tensor, whole: int, size: int) -> Tensor:
+def resize_thinned(thinned: Tensor, whole: int, size: int) -> Tensor:
     """The rest of resizing features of `whole` pixels a side to (B, C, size, size), see `thin`."""
     if whole <= 2 * size:
         return resize(thinned, (size, size))

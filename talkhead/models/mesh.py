@@ -16,6 +16,7 @@ from torch import Tensor
 
 from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid
 from talkhead.models.openings import OPENINGS
+from talkhead.models.points import indices, pick
 from talkhead.structs import NOWHERE, Keypoints, head_points, known
 from talkhead.topology import (
     HEAD_GROUPS,
@@ -169,9 +170,7 @@ def refine(
         before, after = source.mesh[..., :2].float(), driving.mesh[..., :2].float()
         seen = (known(before) * known(after))[:, None, None]
         places = identity_grid(motion.shape[1], motion.shape[2], device=motion.device)
-        distance = torch.cdist(
-            places.flatten(0, 1).expand(len(after), -1, -1), after[:, list(FINE)]
-        )
+        distance = torch.cdist(places.flatten(0, 1).expand(len(after), -1, -1), pick(after, FINE))
         share = torch.exp(-0.5 * (distance.amin(-1) / REFINED_REACH).square())
         share = seen * share.unflatten(1, places.shape[:2])
         moved = places + _carried(before - after, after, len(places))
@@ -207,7 +206,7 @@ def _carried(values: Tensor, points: Tensor, size: int) -> Tensor:
 def _widths(device: torch.device) -> Tensor:
     """The width of each point's Gaussian, (478,)."""
     widths = torch.full((MESH_POINTS,), WIDTH, device=device)
-    widths[list(FINE)] = FINE_WIDTH
+    widths[indices(FINE, device)] = FINE_WIDTH
     return widths
 
 
@@ -217,9 +216,9 @@ def face_maps(mesh: Tensor, size: int) -> Tensor:
     The face, the lips with the mouth, the inside of the mouth, the open eyes, the irises in them.
     """
     mesh = mesh[..., :2].float()
-    eyes = torch.maximum(*(fill(mesh[:, list(ring)], size) for ring in (LEFT_EYE, RIGHT_EYE)))
+    eyes = torch.maximum(*(fill(pick(mesh, ring), size) for ring in (LEFT_EYE, RIGHT_EYE)))
     irises = torch.maximum(*(fill(_rim(mesh, first), size) for first in (LEFT_IRIS, RIGHT_IRIS)))
-    parts = (fill(mesh[:, list(ring)], size) for ring in (OVAL, OUTER_LIPS, INNER_LIPS))
+    parts = (fill(pick(mesh, ring), size) for ring in (OVAL, OUTER_LIPS, INNER_LIPS))
     return torch.stack([*parts, eyes, irises * eyes], dim=1)
 
 

@@ -25,6 +25,7 @@ from talkhead.models.autoencoder import (
 from talkhead.models.blending import Blended
 from talkhead.models.grid import identity_grid, sample, sample_at, warp
 from talkhead.models.mesh import fill
+from talkhead.models.points import pick
 from talkhead.structs import Keypoints, SourceState, known
 from talkhead.topology import INNER_LIPS, MOUTH_CORNERS, OUTER_LIPS
 
@@ -34,11 +35,9 @@ WIDTHS, GROUPS = (16, 32, 48, 64), 8  # of the features, fine to coarse
 THINNEST = 1e-4  # side of a square at least, in grid units
 SEEN = 9  # channels: source (3), bent source (3), inside of both mouths, lips of the driving one
 DRIVING_INSIDE = 7  # which of them it is
-NARROW, WIDE = (
-    0.075,
-    0.13,
-)  # gaps of lips, over the mouth's width, from which on it is drawn, wholly
-PLAIN = 0.2  # change, of the 2 from black to white, that leaves nothing of the source's own detail
+# Gaps of lips, over the mouth's width, from which on it is drawn, and wholly.
+NARROW, WIDE = 0.075, 0.13
+CHANGED = 0.2  # of the 2 from black to white, after which nothing is left of the source's detail
 
 
 @dataclass(frozen=True)
@@ -58,12 +57,10 @@ class Square:
         mesh = mesh[..., :2].float()
         left, right = (mesh[:, corner] for corner in MOUTH_CORNERS)
         unit = F.normalize(right - left, dim=-1, eps=THINNEST)
-        lips = _turned(mesh[:, list(OUTER_LIPS)], unit)
+        lips = _turned(pick(mesh, OUTER_LIPS), unit)
         low, high = lips.amin(1), lips.amax(1)
         half = (AROUND / 2 * (high - low).amax(-1)).clamp(min=THINNEST)
-        return cls(
-            _turned((low + high)[:, None] / 2, unit * unit.new_tensor([1, -1]))[:, 0], half, unit
-        )
+        return cls(_turned((low + high)[:, None] / 2, _mirrored(unit))[:, 0], half, unit)
 
     def inside(self, points: Tensor) -> Tensor:
         """Points (B, n, 2) of the picture in the square, -1 and 1 at its border pixels."""
@@ -72,11 +69,14 @@ class Square:
     def places(self, size: int) -> Tensor:
         """Where in the picture the square's pixels lie, (B, size, size, 2)."""
         grid = identity_grid(size, size, device=self.half.device).flatten(0, 1)
-        back = _turned(
-            grid.expand(len(self.half), -1, -1), self.right * self.right.new_tensor([1, -1])
-        )
+        back = _turned(grid.expand(len(self.half), -1, -1), _mirrored(self.right))
         found = self.centre[:, None] + self.half[:, None, None] * back
         return found.unflatten(1, (size, size))
+
+
+def _mirrored(right: Tensor) -> Tensor:
+    """Directions (B, 2) that turn back."""
+    return torch.stack([right[:, 0], -right[:, 1]], dim=-1)
 
 
 def _turned(points: Tensor, right: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class MouthPainter(nn.Module):
         bent = sample_at(motion, after.flatten(1, 2)).unflatten(1, (SIZE, SIZE)).clamp(-1, 1)
         own, moved = (sample(image, grid, True) for grid in (before, bent))
         maps = [
-            fill(square.inside(mesh[:, list(ring), :2].float()), SIZE)[:, None]
+            fill(square.inside(pick(mesh, ring)[..., :2].float()), SIZE)[:, None]
             for square, mesh, ring in (
                 (squares[0], source, INNER_LIPS),
                 (squares[1], driving, INNER_LIPS),
@@ -167,7 +167,7 @@ class MouthPainter(nn.Module):
         added, share = laid[:, :3], laid[:, 3:]
         bent = warp(state.image, motion) if drawn.bent is None else drawn.bent
         painted = (1 - share) * image + share * bent + added
-        return painted, (added.abs().mean(1, keepdim=True) / PLAIN).clamp(max=1)
+        return painted, (added.abs().mean(1, keepdim=True) / CHANGED).clamp(max=1)
 
 
 def parted(mesh: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ def parted(mesh: Tensor) -> Tensor:
     Mouths that are nearly shut, or open at one point alone as moved meshes may be, stay as they are
     bent: what would be drawn there is a spot [own experiments].
     """
-    ring = mesh[:, list(INNER_LIPS), :2].float()
+    ring = pick(mesh, INNER_LIPS)[..., :2].float()
     gaps = (ring[:, 1:10] - ring[:, 11:].flip(1)).norm(dim=-1)
     width = (ring[:, 10] - ring[:, 0]).norm(dim=-1).clamp(min=THINNEST)
     return ((gaps.median(1).values / width - NARROW) / (WIDE - NARROW)).clamp(0, 1)

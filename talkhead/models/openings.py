@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from talkhead.models.grid import identity_grid, sample_at
+from talkhead.models.points import pick
 from talkhead.topology import (
     AROUND_LIPS,
     IRIS_RIM,
@@ -35,7 +37,7 @@ MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the 
 
 
 @dataclass(frozen=True)
-class Frame:
+class Axes:
     """Coordinates along and across an opening: (0, 0) and (1, 0) are its corners, down is positive.
 
     origin: (B, 2). axes: (B, 2, 2).
@@ -45,7 +47,7 @@ class Frame:
     axes: Tensor
 
     @classmethod
-    def of(cls, left: Tensor, right: Tensor) -> Frame:
+    def of(cls, left: Tensor, right: Tensor) -> Axes:
         """By its corners (B, 2)."""
         line = right - left
         normal = torch.stack([-line[:, 1], line[:, 0]], dim=-1)
@@ -75,9 +77,9 @@ class Opening:
         source, driving: meshes (B, 478, 2). The second (B, h, w) is 1 within all rings and falls to
         0 on the outermost.
         """
-        frame = self._frame(driving)
+        axes = self._axes(driving)
         rings = [
-            self._wider(frame(driving[:, torch.tensor(half)]), source, half)
+            self._wider(axes(pick(driving, half)), source, half)
             for half in (self.above, self.below)
         ]
         outermost = torch.cat([half[:, 0] for half in rings], dim=1)
@@ -86,22 +88,22 @@ class Opening:
         along, across = (low + steps * (high - low)).unbind(-1)  # B P
         heights, origins = self._curves(source, driving, rings, along)
         holds = torch.ones_like(heights)
-        holds[:, [0, -1]] = 0
-        second = rings[0][:, 1, [0, -1], 0]
+        holds[:, 0] = holds[:, -1] = 0
+        second = rings[0][:, 1, :: rings[0].shape[2] - 1, 0]
         ends = torch.cat([low[..., 0], second, high[..., 0]], dim=1)
-        inner = piecewise(along, ends, along.new_tensor([0, 1, 1, 0])[:, None])
+        inner = piecewise(along, ends, F.pad(along.new_ones(2, 1), (0, 0, 1, 1)))
         curves = torch.cat([origins, (holds * inner[:, None, :, 0])[..., None]], dim=-1)
         table = piecewise(across[:, None], heights.transpose(1, 2), curves.transpose(1, 2))
-        places = frame(identity_grid(size, size, driving.device).expand(len(driving), -1, -1, -1))
+        places = axes(identity_grid(size, size, driving.device).expand(len(driving), -1, -1, -1))
         within = 2 * (places - low[:, None]) / (high - low)[:, None].clamp(min=THINNEST) - 1
         found = sample_at(table.transpose(1, 2), within.flatten(1, 2)).unflatten(1, (size, size))
         return found[..., :2], found[..., 2]
 
     def open_share(self, source: Tensor, driving: Tensor) -> Tensor:
         """How far a driving mesh is as open as the source's, (B,): 0 at half of that, 1 at most."""
-        above, below = torch.tensor(self.above[-1]), torch.tensor(self.below[-1])
         before, after = (
-            (mesh[:, below] - mesh[:, above]).norm(dim=-1).mean(1) for mesh in (source, driving)
+            (pick(mesh, self.below[-1]) - pick(mesh, self.above[-1])).norm(dim=-1).mean(1)
+            for mesh in (source, driving)
         )
         return (2 * after / before.clamp(min=THINNEST) - 1).clamp(0, 1)
 
@@ -109,12 +111,13 @@ class Opening:
         """Half rings (B, rings, n, 2) of a driving eye, opened or shut further, by `LIDS`."""
         if self.iris is None:
             return ring
-        own = self._frame(source)(source[:, torch.tensor(half)])
-        factor = ring.new_tensor([[1.0, LIDS if i else 1.0] for i in range(len(half))])
-        return own + factor[:, None] * (ring - own)
+        own = self._axes(source)(pick(source, half))
+        change = ring - own
+        change[:, 1:, :, 1] *= LIDS  # the outermost ring stays
+        return own + change
 
-    def _frame(self, mesh: Tensor) -> Frame:
-        return Frame.of(*self._corners(mesh))
+    def _axes(self, mesh: Tensor) -> Axes:
+        return Axes.of(*self._corners(mesh))
 
     def _corners(self, mesh: Tensor) -> tuple[Tensor, Tensor]:
         return mesh[:, self.above[-1][0]], mesh[:, self.above[-1][-1]]
@@ -130,14 +133,15 @@ class Opening:
         turned = along
         if self.iris is not None:
             turned = self._turned(source, driving, along, self.iris)
-        frame, (left, right) = self._frame(source), self._corners(source)
+        axes, (left, right) = self._axes(source), self._corners(source)
         line = (right - left)[:, None, None]
         for half, ring in zip((self.above, self.below), rings, strict=True):
-            points = source[:, torch.tensor(half)]
+            points = pick(source, half)
             known = torch.cat([ring[..., 1:], points], dim=-1)
             height, origin = piecewise(along[:, None], ring[..., 0], known).split((1, 2), dim=-1)
-            border = piecewise(turned, frame(points[:, -1])[..., 0], points[:, -1])
-            ends = torch.cat([ring[..., 0], ring[:, -1:, :, 0]], dim=1)[..., [0, -1], None]
+            border = piecewise(turned, axes(points[:, -1])[..., 0], points[:, -1])
+            ends = torch.cat([ring[..., 0], ring[:, -1:, :, 0]], dim=1)
+            ends = ends[..., :: ends.shape[-1] - 1, None]
             beyond = along[:, None, :, None] - along[:, None, :, None].clamp(
                 ends[:, :, :1], ends[:, :, 1:]
             )
@@ -153,7 +157,7 @@ class Opening:
         """
         places, radii = [], []
         for mesh in (driving, source):
-            points = self._frame(mesh)(mesh[:, iris : iris + 1 + IRIS_RIM])
+            points = self._axes(mesh)(mesh[:, iris : iris + 1 + IRIS_RIM])
             radii.append((points[:, 1:] - points[:, :1]).norm(dim=-1).mean(1))
             places.append(points[:, 0, 0])
         seen, further = places[0], places[1] + IRISES * (places[0] - places[1])

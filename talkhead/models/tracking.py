@@ -35,7 +35,6 @@ def track(
     assert found.jacobian is not None
     assert reference.jacobian is not None
     start = reference.value.float().expand_as(found.value)
-    radii = radii.to(places.device)
     offsets = identity_grid(LOOKS, LOOKS, device=radii.device).flatten(0, 1) * 2  # in radii
     near = offsets * radii[:, None, None]  # (K, n, 2)
     looks = found.value.float()[:, :, None] + near

@@ -10,7 +10,7 @@ from torch import Tensor
 from talkhead.errors import TalkheadError
 from talkhead.motion.expression import expression_and_pose
 from talkhead.motion.transfer import _SMALLEST_AREA, hull_area
-from talkhead.structs import Keypoints
+from talkhead.structs import Keypoints, known
 
 
 def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False) -> int:
@@ -19,7 +19,8 @@ def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False
     landmarks: the keypoints are those of `head_pose`; expression and pose are compared, whoever's
     face it is. Otherwise keypoints are centred and divided by sqrt(hull area), so that neither
     place nor size of the face matters. Squared differences are summed. Frames in which keypoints
-    span no area are skipped.
+    span no area are skipped, and so are those without a face mesh where others have one: motion of
+    meshes starts from the anchor's.
 
     Raises TalkheadError where the source spans none, and when no frame is left.
     """
@@ -32,6 +33,8 @@ def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False
         )
     distances = (describe(driving) - wanted).square().flatten(1).sum(1)
     distances = torch.nan_to_num(distances, nan=math.inf)
+    if driving.mesh is not None and bool((seen := known(driving.mesh)).any()):
+        distances = torch.where(seen, distances, math.inf)
     best = int(distances.argmin())
     if not math.isfinite(distances[best]):
         raise TalkheadError("no driving frame can serve as the anchor; choose one with --anchor N")

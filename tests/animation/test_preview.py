@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from media import frame_seconds, frames_of, make_clip, moving_picture, sound_packets
+from miniatures import mini, mini_config
 from rendering import settings as centred
 
 from talkhead.animation import preview
@@ -17,7 +20,7 @@ from talkhead.animation.driving import open_driving
 from talkhead.animation.found_faces import faces_of_driving, faces_of_portrait
 from talkhead.animation.live_portrait import LivePortrait
 from talkhead.animation.portrait import load_portrait
-from talkhead.animation.preview import Preview, sample_frames, spread, with_crops
+from talkhead.animation.preview import SEARCHED, Preview, sample_frames, spread, with_crops
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import Stopped, TalkheadError
 from talkhead.faces.choice import NoFaceError
@@ -28,6 +31,7 @@ from talkhead.io.image import from_jpeg, to_jpeg
 from talkhead.structs import Crop, Face, Frame
 from talkhead.video import VideoReader
 
+CPU = torch.device("cpu")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -199,8 +203,41 @@ def test_crops_hold_while_the_face_stays_inside_and_wait_for_the_first() -> None
     frames = [Frame(moving_picture(i, 320, 240), i, Fraction(1)) for i in range(8)]
     found = list(with_crops(frames, RenderSettings(), Pretended(), every=2))
     assert [frame.pts for frame, _ in found] == list(range(8))
-    assert len({crop for _, crop in found}) == 1
-    assert found[0][1] == face_crop(face_at(60, 30), 320, 240)
+    assert len({framed.crop for _, framed in found}) == 1
+    assert found[0][1].crop == face_crop(face_at(60, 30), 320, 240)
+    assert [framed.present for _, framed in found] == [False] * 2 + [True] * 6
+
+
+def test_the_portrait_rests_where_nobody_is_there(
+    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Comes(Pretended):
+        def find(self, rgb: np.ndarray, every: bool = False) -> list[Face]:
+            self.seen.append(0)
+            return [face_at(60, 30)] if len(self.seen) == 2 else []
+
+    finder, detect = Comes(), engine.detect
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(engine, "detect", lambda some, *rest: (seen.extend(some), detect(some))[1])
+    driving = make_clip(tmp_path / "drive.mp4", frames=40)
+    settings = RenderSettings(crop_source="none", anchor="first")
+    list(Preview(engine, 3, lambda _: finder)(portrait, driving, settings))
+    assert len(seen) > 6
+    assert all(np.array_equal(seen[0], each) for each in seen[:SEARCHED])  # before it comes
+    last = seen[2 * SEARCHED - 1]
+    assert all(np.array_equal(last, each) for each in seen[2 * SEARCHED :])  # after it went
+    assert not np.array_equal(seen[SEARCHED], last)
+
+
+def test_a_preview_is_as_sharp_as_the_render(portrait: Path, tmp_path: Path) -> None:
+    blending = Engine(mini(replace(mini_config("codebook"), blend_source=True)), CPU)
+    driving = make_clip(tmp_path / "drive.mp4", frames=8)
+    show = Preview(blending, 2)
+    smooth, sharp = (
+        [frame.rgb for frame in show(portrait, driving, centred(sharpness=share))]
+        for share in (0.0, 1.0)
+    )
+    assert not np.array_equal(smooth[1], sharp[1])
 
 
 def test_a_picture_without_faces_offers_its_centre(portrait: Path) -> None:

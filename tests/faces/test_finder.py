@@ -213,3 +213,9 @@ def test_another_detectors_box_is_confirmed_by_the_mesh(
     monkeypatch.setattr("talkhead.faces.alignment._build", lambda *_: Boxes())
     (found,) = make_finder("yunet", "cpu").find(portrait)
     assert math.dist(found.centre, CENTRE) < 8
+    small = cv2.resize(portrait, (256, 256), interpolation=cv2.INTER_AREA)
+    (found,) = make_finder("yunet", "cpu").find(small)
+    assert math.dist(found.centre, np.array(CENTRE) / 2) < 4
+    beside = np.hstack([portrait, np.zeros((512, 1024, 3), np.uint8)])  # a long picture
+    (found,) = make_finder("yunet", "cpu").find(beside)
+    assert math.dist(found.centre, CENTRE) < 8

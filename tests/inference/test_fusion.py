@@ -16,7 +16,7 @@ from talkhead.models import Network, build
 from talkhead.models.autoencoder import Upsample
 from talkhead.models.blocks import UpBlock
 from talkhead.models.compensation import CodeAttentionLayer
-from talkhead.models.grid import blend, resize, thin
+from talkhead.models.grid import resize, resize_thinned, thin
 from talkhead.structs import Keypoints
 
 MODELS = {family: mini_config(family) for family in FAMILIES}
@@ -100,7 +100,7 @@ def test_changing_only_the_pixels_that_are_looked_at_equals_changing_all(
     x = torch.randn(2, 3, whole, whole)
     narrow = thin(x, size)
     assert narrow.shape[-1] == min(whole, 2 * size)
-    after = blend(narrow.relu(), whole, size)
+    after = resize_thinned(narrow.relu(), whole, size)
     torch.testing.assert_close(after, resize(x.relu(), (size, size)))
 
 

@@ -14,7 +14,7 @@ from toys import CODEBOOK, toy_batch
 from talkhead.config import CodebookConfig, FommConfig, ModelConfig
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
-from talkhead.inference.tracker import Tracker
+from talkhead.inference.tracker import KeypointTracker
 from talkhead.models import build
 from talkhead.models.grid import identity_grid
 from talkhead.models.tracking import part, track
@@ -127,7 +127,7 @@ def test_models_that_do_not_track_have_no_tracker() -> None:
 
 def test_what_trembles_between_two_equal_pictures_is_calmed() -> None:
     model = build(tracked(mini_config("codebook")))
-    tracker, picture = Tracker(model), texture()[:SIZE, :SIZE].copy()
+    tracker, picture = KeypointTracker(model), texture()[:SIZE, :SIZE].copy()
     still = Keypoints(torch.zeros(1, 4, 2), torch.eye(2).expand(1, 4, 2, 2))
     tracker(still, [picture])
     led = tracker(replace(still, value=still.value + 0.04), [picture])
@@ -136,7 +136,7 @@ def test_what_trembles_between_two_equal_pictures_is_calmed() -> None:
 
 def test_a_cut_begins_anew() -> None:
     model = build(tracked(mini_config("codebook")))
-    tracker, picture = Tracker(model), texture()[:SIZE, :SIZE].copy()
+    tracker, picture = KeypointTracker(model), texture()[:SIZE, :SIZE].copy()
     still = Keypoints(torch.zeros(1, 4, 2), torch.eye(2).expand(1, 4, 2, 2))
     tracker(still, [picture])
     other = replace(still, value=still.value + 0.3)

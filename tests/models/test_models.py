@@ -7,7 +7,7 @@ import torch
 from miniatures import FAMILIES, MEMORY, mini, mini_config, mini_preset, pictures, shared_mini
 from torch import nn
 
-from talkhead.config import PRESETS
+from talkhead.config import PRESETS, MeshConfig
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.models.grid import identity_grid, warp
@@ -87,6 +87,22 @@ def test_half_precision_runs_and_stays_finite(family):
         image = model.render(model.encode_source(source), model.detect(driving))
     assert image.dtype == torch.float32
     assert image.isfinite().all()
+
+
+def test_keypoints_are_read_from_meshes_in_half_precision_too():
+    config = mini_config("codebook")
+    keypoints = replace(config.keypoints, num_keypoints=15)
+    model = mini(replace(config, mesh=MeshConfig(), keypoints=keypoints))
+    torch.manual_seed(0)
+    face = torch.rand(478, 2) - 0.5
+    with torch.inference_mode():
+        model.adopt_face(face)
+        model.to(torch.bfloat16)
+        state = model.encode_source(pictures(1), face[None])
+        found = model.detect(pictures(1, seed=1), face[None] + 0.1)
+        image = model.render(state, found)
+    assert image.isfinite().all()
+    assert torch.allclose(found.value - state.keypoints.value, torch.tensor(0.1), atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["mcnet", "tpsmm"])

@@ -10,7 +10,7 @@ from talkhead.errors import TalkheadError
 from talkhead.motion.anchor import closest_frame
 from talkhead.motion.smoothing import Smoother
 from talkhead.motion.transfer import Transfer, hull_area, movement_scale
-from talkhead.structs import Keypoints
+from talkhead.structs import NOWHERE, Keypoints
 
 
 def random_keypoints(batch: int, seed: int = 0) -> Keypoints:
@@ -107,6 +107,16 @@ def test_the_search_for_an_anchor_skips_broken_frames():
     with pytest.raises(TalkheadError, match=r"no driving frame can serve .* --anchor"):
         closest_frame(SOURCE, Keypoints(value[:2]))
     assert closest_frame(SOURCE, Keypoints(value, DRIVING.jacobian)) == 5
+
+
+def test_an_anchor_has_a_mesh_where_any_frame_has_one():
+    value = DRIVING.value.clone()
+    value[2] = SOURCE.value[0]
+    unknown = torch.full((len(value), 478, 3), NOWHERE)
+    assert closest_frame(SOURCE, Keypoints(value, None, unknown)) == 2
+    some = unknown.clone()
+    some[[1, 4]] = 0.1
+    assert closest_frame(SOURCE, Keypoints(value, None, some)) in (1, 4)
 
 
 def noisy_still(frames: int) -> Keypoints:
