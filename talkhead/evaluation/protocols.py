@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -123,14 +124,18 @@ def _random_pairs(
     clips: Sequence[Clip], folder: Path, seed: int, count: int, every: int
 ) -> list[Case]:
     """Distinct pairs of clips of different people, the same for the same seed and clips."""
-    people = {clip.identity for clip in clips}
+    people = Counter(clip.identity for clip in clips)
     if len(people) < 2:
         raise TalkheadError(
             "random pairs need clips of at least two people; folders say who is seen, or names up "
-            f"to the first # or -, and here all say {people.pop()!r}"
+            f"to the first # or -, and here all say {next(iter(people))!r}"
         )
-    pairs = [(a.path, b.path) for a in clips for b in clips if a.identity != b.identity]
-    chosen = random.Random(seed).sample(pairs, min(count, len(pairs)))
+    rng, chosen = random.Random(seed), dict[tuple[Path, Path], None]()
+    there = len(clips) ** 2 - sum(number**2 for number in people.values())
+    while len(chosen) < min(count, there):  # too many to be listed, in large sets
+        a, b = rng.choice(clips), rng.choice(clips)
+        if a.identity != b.identity:
+            chosen[a.path, b.path] = None
     return [_pair(folder, (a, 0), b, None, every, anchor=0, truth=False) for a, b in chosen]
 
 

@@ -65,6 +65,9 @@ class MeshExpression:
         axis = source[:, CHIN] - source[:, FOREHEAD]
         self._height = axis.norm(dim=1)
         self._down = axis / self._height[:, None]
+        self._centre = middle(source)
+        self._start = source - self._centre
+        self._place = (source @ self._down[..., None])[..., 0]
         share = torch.full((MESH_POINTS, 1), strengths.mouth)
         share[list(RIGID_POINTS)] = strengths.head
         for around, *_ in EYES:
@@ -73,10 +76,9 @@ class MeshExpression:
 
     def __call__(self, moved: Tensor) -> Tensor:
         """Meshes to be drawn -> the same, changed; what need not change is left exactly."""
-        head, centre = self._strengths.head, middle(self._source)
+        head, start = self._strengths.head, self._start
         rotation, growth, shift = align(self._source, moved)
-        start = self._source - centre
-        change = (moved - centre - shift) @ rotation / growth - start
+        change = (moved - self._centre - shift) @ rotation / growth - start
         wanted = self._limited(change + self._stronger(change))
         turn, _ = within_reach(rotation if head == 1 else rotation_power(rotation, head))
         face = growth**head * (start + wanted) @ turn.mT - growth * (start + change) @ rotation.mT
@@ -95,8 +97,7 @@ class MeshExpression:
 
     def _limited(self, change: Tensor) -> Tensor:
         """Changes of which no gap of lips or lids closes or opens further than faces can."""
-        place = (self._source @ self._down[..., None])[..., 0]
-        moved = (change @ self._down[..., None])[..., 0]
+        place, moved = self._place, (change @ self._down[..., None])[..., 0]
         more = torch.zeros_like(moved)
         for points, upper, lower, bounds in GAPS:
             own = place[:, lower] - place[:, upper]

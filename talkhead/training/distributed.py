@@ -17,6 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from talkhead.errors import TalkheadError
+
 BUCKET = 25_000_000  # numbers that are averaged in one message
 
 
@@ -91,6 +93,11 @@ def process_group(device_type: str) -> Iterator[ProcessGroup]:
         return
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if device_type == "cuda":
+        if local_rank >= (count := torch.cuda.device_count()):
+            raise TalkheadError(
+                f"process {local_rank + 1} of this machine has no GPU of its own, {count} are here; "
+                "start fewer processes, or give --device cpu"
+            )
         torch.cuda.set_device(local_rank)
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
     try:

@@ -14,7 +14,13 @@ from copies import copy
 from toys import codebook_options
 
 from talkhead import checkpoint, config
-from talkhead.training.distributed import ProcessGroup, SharedBatchNorm, share_batch_norm
+from talkhead.errors import TalkheadError
+from talkhead.training.distributed import (
+    ProcessGroup,
+    SharedBatchNorm,
+    process_group,
+    share_batch_norm,
+)
 from talkhead.training.options import TrainOptions
 from talkhead.training.train import train
 
@@ -70,6 +76,17 @@ def test_what_rests_goes_on_resting_where_batch_norms_are_shared() -> None:
         [False, False],
         [True, True],
     ]
+
+
+def test_more_processes_than_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with (
+        pytest.raises(TalkheadError, match="process 2 of this machine has no GPU of its own, 1"),
+        process_group("cuda"),
+    ):
+        pass
 
 
 def test_what_rests_gets_no_gradient_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
