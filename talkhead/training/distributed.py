@@ -95,8 +95,8 @@ def process_group(device_type: str) -> Iterator[ProcessGroup]:
     if device_type == "cuda":
         if local_rank >= (count := torch.cuda.device_count()):
             raise TalkheadError(
-                f"process {local_rank + 1} of this machine has no GPU of its own, {count} are here; "
-                "start fewer processes, or give --device cpu"
+                f"process {local_rank + 1} of this machine has no GPU of its own, {count} are "
+                "here; start fewer processes, or give --device cpu"
             )
         torch.cuda.set_device(local_rank)
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
