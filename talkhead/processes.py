@@ -30,7 +30,7 @@ def in_processes(
     Raises what `work` raises, and TalkheadError when a process is killed from outside.
     """
     # Spawned, not forked: the caller may hold threads (torch) that a fork would break.
-    context = multiprocessing.get_context("spawn")
+    context, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
     with ProcessPoolExecutor(
         workers, mp_context=context, initializer=_begin, initargs=(begin,)
     ) as pool:
@@ -46,7 +46,8 @@ def in_processes(
             ) from error
         except BaseException:
             for worker in multiprocessing.active_children():
-                worker.terminate()
+                if worker not in others:
+                    worker.terminate()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

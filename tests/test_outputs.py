@@ -58,6 +58,27 @@ def test_a_growing_output_does_not_replace_what_has_just_appeared(tmp_path: Path
     assert len(frame_seconds(path)) == 1
 
 
+def test_a_growing_output_that_nobody_saw_is_not_left(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.mkv", tmp_path / "old.mkv"
+    old.write_bytes(b"precious")
+    for path in (new, old):
+        with pytest.raises(KeyError), StreamWriter(path, time_base=RATE, overwrite=True):
+            raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["old.mkv"]
+
+
+def test_the_current_folder_takes_numbered_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "notes.txt").write_text("precious")
+    monkeypatch.chdir(tmp_path / "here")
+    write(Path(), frames=2)
+    names = sorted(path.name for path in Path().iterdir())
+    assert names == ["000000.png", "000001.png", "notes.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
 @pytest.mark.parametrize("link", [os.link, os.symlink])
 @pytest.mark.parametrize("what", ["drive.mp4", "photo.png", "toy.safetensors"])
 def test_no_input_is_written_over_by_any_of_its_names(

@@ -16,6 +16,7 @@ from talkhead.bundled import sha256
 from talkhead.device import PRECISIONS
 from talkhead.errors import TalkheadError, sentence
 from talkhead.inference.options import EngineOptions
+from talkhead.io.atomic import refuse_input
 from talkhead.motion.template import read_driving
 
 
@@ -53,12 +54,19 @@ class Plan:
         self._retry = retry
         self._tables = [table] if table else []
         self._taken: dict[Path, int] = {}
+        self._read: list[Path] = []  # by any row
         self._digest = lru_cache(maxsize=None)(sha256)
         self._driving = lru_cache(maxsize=16)(read_driving)
 
     def __call__(self, rows: Iterable[Job | Result]) -> list[Result | Task]:
         """The result of every row that has one already, and what to do for the others."""
+        rows = list(rows)
+        self.keep_inputs(row for row in rows if isinstance(row, Job))
         return [row if isinstance(row, Result) else self._row(row) for row in rows]
+
+    def keep_inputs(self, jobs: Iterable[Job]) -> None:
+        """Write no output over what any of these jobs reads."""
+        self._read = [path for job in jobs for path in (*job.sources, job.driving)]
 
     def _row(self, job: Job) -> Result | Task:
         try:
@@ -98,6 +106,7 @@ class Plan:
         if not job.output.is_absolute():
             output.parent.mkdir(parents=True, exist_ok=True)
         check_output(output, [*read, *self._tables], overwrite)
+        refuse_input([output], self._read)
         return Task(job, replace(waiting, work=work), overwrite)
 
 

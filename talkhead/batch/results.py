@@ -117,8 +117,10 @@ class Results:
         except OSError as error:
             raise self._explain(error) from error
         noted = list(_read(notes, folder / NOTES))
-        self.found = {result.output: result for result in _read(lines, self._table)}
-        self.found |= {result.output: result for result in noted if result.status != "begun"}
+        left = [*_read(lines, self._table), *(each for each in noted if each.status != "begun")]
+        # A row that failed before it was known what to do says nothing of an output that is there.
+        left.sort(key=lambda result: bool(result.work))
+        self.found = {result.output: result for result in left}
         self.begun = {result.output: result for result in noted if result.status == "begun"}
 
     def note_of(self, output: str) -> Result | None:
@@ -134,15 +136,19 @@ class Results:
 
     def _save(self) -> None:
         """Write the table; notes of what it holds go."""
-        named = {result.output for result in self._rows.values()}
-        others = [replace(each, row=None) for each in self.found.values()]
         rows = [self._rows[number] for number in sorted(self._rows)]
-        shown = [*rows, *(each for each in others if each.output not in named)]
+        named = {(result.output, bool(result.work)) for result in rows}
+        others = [
+            replace(each, row=None)
+            for each in self.found.values()
+            if (each.output, True) not in named and (each.output, bool(each.work)) not in named
+        ]
+        shown = [*rows, *others]
         try:
             lines = [f"{json.dumps(asdict(result), ensure_ascii=False)}\n" for result in shown]
             write_text(self._table, "".join(lines))
             for result in shown:
-                if result.status != "waiting":
+                if result.status != "waiting" and result.work:
                     _note(self.folder, result.output).unlink(missing_ok=True)
         except OSError as error:
             raise self._explain(error) from error

@@ -125,8 +125,9 @@ def write_line(text: str, stream: TextIO | None) -> None:
     """Print, unless nobody listens any more: the work is done all the same."""
     if stream is None:
         return
+    code = getattr(stream, "encoding", None) or "utf-8"  # which may lack letters of a file's name
     try:
-        typer.echo(text, file=stream)
+        typer.echo(text.encode(code, "backslashreplace").decode(code), file=stream)
     except OSError:
         # Python would try again, and complain, when it closes the stream at the end.
         with contextlib.suppress(OSError, ValueError):

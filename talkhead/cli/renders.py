@@ -98,6 +98,7 @@ def render_all(
 
     with Results(folder, kept=False) as results:
         plan = Plan(results, engine, overwrite=overwrite, retry=True)
+        plan.keep_inputs(jobs)
         motion: Result | Task | None = None
         if motion_out is not None:  # a row of its own, which shows no source
             row = replace(jobs[0], row=0, sources=(), output=motion_out.absolute())

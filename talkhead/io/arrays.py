@@ -21,7 +21,10 @@ from talkhead.io.window import Place, Window
 
 LARGEST = 2 << 30  # bytes of one array: the mesh of a face for three hours at 30 frames a second
 # RuntimeError: what is encrypted; NotImplementedError: what is packed in another way
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError)
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, RuntimeError),
+    OverflowError,  # places beyond the end of any file
+)
 KINDS = "biufU"  # of numbers and texts, as numpy calls them: no Python objects, no raw bytes
 
 

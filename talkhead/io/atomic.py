@@ -166,6 +166,8 @@ def whole_folder(path: Path, overwrite: bool, is_own: Callable[[Path], bool]) ->
         path.with_name(fitting_name(f".{path.name}", f".{os.getpid()}.{ending}"))
         for ending in ("part", "old")
     )
+    if made.is_dir():
+        shutil.rmtree(made)  # of a killed process that had this one's number
     made.mkdir()
     try:
         yield made
@@ -202,7 +204,9 @@ def publish_folder(
     Raises TalkheadError like `check_folder`.
     """
     if not check_folder(path, overwrite, is_own):
-        os.rename(made, path)  # an empty folder is replaced
+        if path.is_dir():
+            path.rmdir()  # it is empty; not every system replaces it
+        os.rename(made, path)
         return
     os.rename(path, aside)
     try:

@@ -99,6 +99,8 @@ class OwnedFolder:
 
     def remove(self) -> None:
         """Delete the mark, and the folder if nothing else is left in it; let go of it."""
+        if sys.platform == "win32":
+            self.release()  # no open file is deleted there
         (self.path / MARK).unlink(missing_ok=True)
         try:
             self.path.rmdir()

@@ -1,4 +1,4 @@
-"""Write safetensors files.
+"""Read and write safetensors files.
 
 Files are read into memory and never mapped: one that another program shortens during a render
 would end the process.

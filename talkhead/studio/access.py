@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import socket
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -61,18 +61,19 @@ class Guard:
                 for name, value in HEADERS.items():
                     answer[name] = value
                 if self._key is not None and scope["path"] == "/":
-                    answer["Set-Cookie"] = f"{COOKIE}={self._key}; HttpOnly; SameSite=Strict"
+                    mine = f"{_cookie(scope)}={self._key}"
+                    answer["Set-Cookie"] = f"{mine}; HttpOnly; SameSite=Strict"
             await send(message)
 
         await self._app(scope, receive, send_guarded)
 
     def _refusal(self, headers: Headers, scope: Scope) -> str | None:
         asked = headers.get("host", "")
-        name = urlsplit(f"//{asked}").hostname or ""
+        name = _part(f"//{asked}", "hostname")
         if name not in self._names and (self._key is None or not _is_address(name)):
             return f"this page is not called {asked}; open the address that the command printed"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != asked:
+        if origin is not None and _part(origin, "netloc") != asked:
             return f"a page of {origin} may not use this one"
         if headers.get("sec-fetch-site") == "cross-site" and scope["path"] != "/":
             return "another page may not use this one"
@@ -82,10 +83,23 @@ class Guard:
 
     def _has_key(self, headers: Headers, scope: Scope) -> bool:
         assert self._key is not None
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        cookie = cookie_parser(headers.get("cookie", "")).get(_cookie(scope), "")
         asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])
-        given = [asked[0], cookie.value if cookie else ""]
+        given = [asked[0], cookie]
         return any(secrets.compare_digest(each.encode(), self._key.encode()) for each in given)
+
+
+def _cookie(scope: Scope) -> str:
+    """Its name, with the port: browsers send a host's cookies to all of its ports."""
+    return f"{COOKIE}_{(scope.get('server') or ('', ''))[1]}"
+
+
+def _part(address: str, part: str) -> str:
+    """Of an address as a header has it; empty where it is none."""
+    try:
+        return getattr(urlsplit(address), part) or ""
+    except ValueError:
+        return ""
 
 
 def _is_address(name: str) -> bool:

@@ -13,6 +13,7 @@ from talkhead.animation.animator import Animator
 from talkhead.animation.settings import RenderSettings
 from talkhead.errors import Stopped
 from talkhead.inference.engine import Engine
+from talkhead.io.atomic import fitting_name
 from talkhead.studio.sentences import sentence_of, warnings_of
 from talkhead.studio.session import Media, Session
 
@@ -182,4 +183,4 @@ def output_name(portrait: Media, driving: Media, settings: RenderSettings) -> st
     """What the result is called, after its inputs."""
     ending = {"vp9": ".webm", "av1": ".mkv", "ffv1": ".mkv", "prores": ".mov"}
     stem = f"{Path(portrait.name).stem}-{Path(driving.name).stem}"
-    return stem + ending.get(settings.codec or "", ".mp4")
+    return fitting_name(stem, ending.get(settings.codec or "", ".mp4"))

@@ -44,6 +44,7 @@ class Session:
     media: dict[Role, Media] = field(default_factory=dict)
     asked: dict[Role, Media] = field(default_factory=dict)  # the newest, before it is checked
     closed: bool = False
+    _renders: dict[int, dict[str, Any]] = field(default_factory=dict)  # the last event of each
     _listeners: set[asyncio.Queue[dict[str, Any]]] = field(default_factory=set)
     _left: float = field(default_factory=time.monotonic)
     _count: int = 0
@@ -75,14 +76,18 @@ class Session:
             self.loop.call_soon_threadsafe(self._hand_out, event)
 
     def _hand_out(self, event: dict[str, Any]) -> None:
+        if event["type"] == "render":
+            self._renders[event["number"]] = event
         for listener in self._listeners:
             listener.put_nowait(event)
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """Events from now on. While someone listens the session stays open."""
+        """Where all renders are, then events. While someone listens the session stays open."""
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._listeners.add(queue)
         try:
+            for event in list(self._renders.values()):  # the connection may have been lost
+                yield event
             while True:
                 yield await queue.get()
         finally:

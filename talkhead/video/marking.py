@@ -21,7 +21,7 @@ GIF_HEADER_SIZE = 13
 
 def mark_gif(path: Path, texts: Mapping[str, str]) -> None:
     """Add texts as comments, which FFmpeg's writer leaves out, after the header and its colours."""
-    with path.open("rb") as plain, atomic_path(path) as signed, signed.open("xb") as target:
+    with atomic_path(path) as signed, path.open("rb") as plain, signed.open("xb") as target:
         head = plain.read(GIF_HEADER_SIZE)
         has_colours, colours = head[10] & 0x80, 2 << (head[10] & 7)
         target.write(head + plain.read(3 * colours if has_colours else 0))

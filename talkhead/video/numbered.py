@@ -16,7 +16,8 @@ def home(output: Path) -> Path:
 
     The folder that pictures fill, or the output itself.
     """
-    return follow_link(output.parent if output.name == IN_FOLDER else output)
+    path = follow_link(output.parent if output.name == IN_FOLDER else output)
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def end_of_link(output: Path) -> Path:

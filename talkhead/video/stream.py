@@ -30,7 +30,7 @@ class StreamWriter:
     """Encodes frames without delay and writes each before it takes the next.
 
     Use as a context manager: leaving it completes the file, also when an exception passes through,
-    since what was shown cannot be taken back.
+    since what was shown cannot be taken back. Where nothing was shown a new file goes.
 
     target: a path (.mkv or .mp4), or a binary stream, which gets Matroska.
     codec:  h264 (None) or hevc; crf, preset, overwrite: as for `VideoWriter`.
@@ -50,6 +50,7 @@ class StreamWriter:
         overwrite: bool = False,
     ) -> None:
         target = follow_link(target) if isinstance(target, Path) else target
+        self._new = target if isinstance(target, Path) and not target.exists() else None
         self._name = str(target) if isinstance(target, Path) else "standard output"
         kind, options = streamed(target) if isinstance(target, Path) else STREAMED[".mkv"]
         self._encoding = live_encoding(time_base, rate or Fraction(USUAL_RATE), codec, crf, preset)
@@ -98,6 +99,8 @@ class StreamWriter:
             if self._stream is not None:
                 self._output.mux(self._stream.encode(None))
             self._output.close()
+            if self._stream is None and self._new is not None:
+                self._new.unlink(missing_ok=True)
         except (av.FFmpegError, OSError) as trouble:
             if kind is None:
                 raise self._unwritable(trouble) from trouble

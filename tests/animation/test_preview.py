@@ -90,6 +90,25 @@ def test_an_anchor_that_does_not_exist_is_said(
         list(Preview(engine, 2)(portrait, driving, centred(anchor="8")))
 
 
+def test_a_long_video_that_was_cut_off_is_shown_as_far_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preview, "NEAR", 10)
+    driving = make_clip(tmp_path / "drive.mp4", frames=60, audio=False)
+    whole = [frame.pts for frame in sample_frames(driving, RenderSettings(), 6)]
+    opened = preview.open_driving
+
+    def cut(path: Path, settings: RenderSettings) -> VideoReader:
+        if (settings.start or 0) > 1.2:
+            raise TalkheadError("nothing is selected")
+        return opened(path, settings)
+
+    monkeypatch.setattr(preview, "open_driving", cut)
+    there = [frame.pts for frame in sample_frames(driving, RenderSettings(), 6)]
+    assert there == whole[: len(there)]
+    assert 1 < len(there) < len(whole)
+
+
 def test_a_driver_without_a_face_is_said(engine: Engine, portrait: Path, tmp_path: Path) -> None:
     driving = make_clip(tmp_path / "drive.mp4", frames=4)
     with pytest.raises(NoFaceError, match="--crop-driving"):

@@ -157,6 +157,40 @@ def test_a_row_with_more_values_than_columns_is_told_to_use_quotes(tmp_path: Pat
     assert "3 values for 2 columns; put quotes" in (bad.error or "")
 
 
+def test_a_disk_that_was_away_costs_no_result(run: Any, table: Table, tmp_path: Path) -> None:
+    jobs = table(row())
+    assert run(jobs).done == 1
+    made = files(tmp_path)
+    (tmp_path / "p.png").rename(tmp_path / "away.png")
+    assert run(jobs).failed == 1
+    (tmp_path / "away.png").rename(tmp_path / "p.png")
+    report = run(jobs)
+    assert (report.done, report.before, report.failed) == (1, 1, 0)
+    assert files(tmp_path) == made
+
+
+def test_two_rows_with_one_output_stay_told_of_and_the_first_is_made_once(
+    run: Any, table: Table, tmp_path: Path
+) -> None:
+    jobs = table(row(), row(smooth="0.5"))
+    for before in (0, 1, 1):
+        report = run(jobs)
+        assert (report.done, report.before, report.failed) == (1, before, 1)
+    facts = found(tmp_path)
+    assert [(each["row"], each["status"]) for each in facts] == [(1, "done"), (2, "failed")]
+
+
+def test_no_output_replaces_what_another_row_reads(run: Any, table: Table, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    driver = tmp_path / "results" / "b.mp4"
+    driver.write_bytes((tmp_path / "b.mp4").read_bytes())
+    before = driver.read_bytes()
+    report = run(table(row(output="b.mp4"), row(driving="results/b.mp4")), overwrite=True)
+    assert (report.done, report.failed) == (1, 1)
+    assert "also an input" in found(tmp_path)[0]["error"]
+    assert driver.read_bytes() == before
+
+
 def test_results_are_those_of_animate(
     run: Any, table: Table, tmp_path: Path, toy_weights: Path
 ) -> None:

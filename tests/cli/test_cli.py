@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import runpy
@@ -23,6 +24,7 @@ from talkhead.animation.animator import Animator
 from talkhead.animation.settings import RenderSettings
 from talkhead.cli import app
 from talkhead.cli.animate import expand
+from talkhead.cli.console import write_line
 from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.version import __version__
@@ -386,3 +388,10 @@ def test_animator_takes_names_as_text(
     report = Animator(engine)(str(portrait), "drive.mp4", "out.mp4", CENTRED)
     assert report.output == "out.mp4"
     assert len(frame_seconds(tmp_path / "out.mp4")) == 2
+
+
+def test_names_that_an_output_cannot_hold_do_not_fail_what_is_done() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    write_line("写真--é.mp4: 3 frames", stream)
+    stream.flush()
+    assert stream.buffer.getvalue().decode("cp1252") == "\\u5199\\u771f--é.mp4: 3 frames\n"

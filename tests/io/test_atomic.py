@@ -103,3 +103,13 @@ def test_weights_are_not_replaced_unasked(toy_weights: Path, tmp_path: Path) -> 
     with pytest.raises(TalkheadError, match="was kept"):
         checkpoint.write(path, model.state_dict(), header, overwrite=False)
     assert path.read_bytes() == b"precious"
+
+
+def test_a_folder_that_a_killed_process_left_half_made_is_no_hindrance(tmp_path: Path) -> None:
+    left = tmp_path / f".out.{os.getpid()}.part"
+    left.mkdir()
+    (left / "half.txt").touch()
+    (tmp_path / "out").mkdir()
+    with whole_folder(tmp_path / "out", False, lambda _: True) as folder:
+        (folder / "a.txt").touch()
+    assert tree(tmp_path).keys() == {"out/a.txt"}

@@ -31,6 +31,11 @@ def test_another_page_is_refused(client: Client) -> None:
         client.socket("live", origin="https://evil.example").close()
 
 
+@pytest.mark.parametrize("headers", [{"Host": "["}, {"Origin": "http://["}])
+def test_headers_that_are_no_addresses_are_refused(client: Client, headers: dict[str, str]) -> None:
+    assert client.ask("POST", "/api/sessions", headers=headers)[0] == 403
+
+
 def test_only_files_of_the_session_can_be_asked_for(
     running: tuple[Studio, int], ready: Client, portrait: Path
 ) -> None:
@@ -51,7 +56,10 @@ def test_a_shared_studio_needs_its_key(toy_weights: Path) -> None:
         status, _, headers = client.ask("GET", "/?key=secret", headers={"Host": f"10.0.0.7:{port}"})
         assert status == 200
         cookie = headers["set-cookie"].partition(";")[0]
-        assert client.ask("POST", "/api/sessions", headers={"Cookie": cookie})[0] == 200
+        assert cookie.startswith(f"talkhead_studio_{port}=")  # not that of another studio
+        for others in ("", 'consent={"a":1}; ', "c=a b; "):
+            headers = {"Cookie": others + cookie}
+            assert client.ask("POST", "/api/sessions", headers=headers)[0] == 200
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: Client) -> None:

@@ -20,6 +20,7 @@ from studio_page import Client, serving  # isort: skip - it skips this file with
 from media import frames_of, make_clip, moving_picture
 from typer.testing import CliRunner
 
+from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import Prefetcher
 from talkhead.cli import app
 from talkhead.errors import TalkheadError
@@ -27,8 +28,9 @@ from talkhead.faces.alignment import Detector
 from talkhead.faces.finder import FaceFinder
 from talkhead.io.image import from_jpeg, read_image, to_jpeg
 from talkhead.studio import session
+from talkhead.studio.renders import output_name
 from talkhead.studio.sentences import Warnings, warnings_of
-from talkhead.studio.session import plain_name
+from talkhead.studio.session import Media, plain_name
 from talkhead.studio.state import Studio
 from talkhead.video.media_source import MediaSource
 
@@ -57,6 +59,21 @@ def test_a_render_is_the_file_that_its_command_line_makes(
     result = CliRunner().invoke(app, [places.get(word, word) for word in words[1:]])
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "studio.mp4").read_bytes() == (tmp_path / "cli.mp4").read_bytes()
+
+
+def test_a_new_connection_is_told_how_renders_ended(ready: Client) -> None:
+    with ready.socket("events") as events:
+        ready.own("POST", "renders", {"settings": {**CENTRED, "frames": 2}})
+        ended = ready.until(events, "done", "failed")
+    with ready.socket("events") as events:
+        assert ready.until(events, "done", "failed") == ended
+
+
+def test_names_of_results_fit_file_systems() -> None:
+    photo, video = (Media(Path("x"), f"{'ф' * 69}.{end}") for end in ("png", "mp4"))
+    name = output_name(photo, video, RenderSettings())
+    assert len(name.encode()) < 200
+    assert name.endswith(".mp4")
 
 
 def test_a_result_is_marked_and_has_the_drivers_sound(ready: Client, tmp_path: Path) -> None:

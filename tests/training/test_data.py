@@ -22,7 +22,7 @@ from talkhead.training.data.batches import NOWHERE, Batches
 from talkhead.training.data.frames import ArrayFrames, StreamedFrames
 from talkhead.training.data.library import Library, load_library, read_clip
 from talkhead.training.data.pairs import Pairs
-from talkhead.training.data.prefetch import in_processes
+from talkhead.training.data.prefetch import from_processes
 from talkhead.training.recipes.recipe import Augmentation, Recipe
 
 PLAIN = Recipe("test", batch_size=4, augmentation=Augmentation(flip=0.0))
@@ -127,7 +127,7 @@ def test_data_are_a_function_of_seed_and_step() -> None:
 
 def test_processes_draw_what_threads_draw_and_tell_what_they_cannot() -> None:
     batches = Batches(toy_library(landmarks=True), PLAIN, size=SIZE, seed=3, flow_size=16)
-    draws = in_processes(batches.draw, 5, workers=2)
+    draws = from_processes(batches.draw, 5, workers=2)
     for step in (5, 6, 7):
         found, wanted = next(draws).finish(), batches.batch(step)
         assert torch.equal(found.driving, wanted.driving)
@@ -144,9 +144,9 @@ def test_processes_draw_what_threads_draw_and_tell_what_they_cannot() -> None:
         os._exit(3)
 
     with pytest.raises(TalkheadError, match=r"^no batch 4$"):
-        next(in_processes(refuse, 4, workers=1))
+        next(from_processes(refuse, 4, workers=1))
     with pytest.raises(TalkheadError, match="was ended"):
-        next(in_processes(die, 4, workers=1))
+        next(from_processes(die, 4, workers=1))
 
 
 def test_both_frames_of_a_pair_show_one_person_and_one_change() -> None:

@@ -22,11 +22,20 @@ export class Live {
   async start() {
     showError(find("#live-error"), null);
     showWarnings(find("#live-warnings"), []);
+    const asked = (this.asked = Symbol("the newest start"));
+    this.button.disabled = true;
     try {
-      this.stream = await cameraStream(false, { width: 640, height: 480 });
+      const stream = await cameraStream(false, { width: 640, height: 480 });
+      if (asked !== this.asked) {
+        stream.getTracks().forEach((track) => track.stop()); // the tab was left meanwhile
+        return;
+      }
+      this.stream = stream;
     } catch (error) {
       showError(find("#live-error"), error);
       return;
+    } finally {
+      this.button.disabled = false;
     }
     this.camera.srcObject = this.stream;
     await this.camera.play();
@@ -38,10 +47,12 @@ export class Live {
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => this.socket.send(JSON.stringify({ settings: this.settings.values }));
     this.socket.onmessage = ({ data }) => (typeof data === "string" ? this.hear(JSON.parse(data)) : this.show(data));
-    this.socket.onclose = () => this.stop();
+    const mine = this.socket;
+    mine.onclose = () => mine === this.socket && this.stop();
   }
 
   stop() {
+    this.asked = null;
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = null;
     this.socket?.close();

@@ -90,6 +90,8 @@ export class MediaCard extends EventTarget {
       const { crop, face } = this.own;
       this.show();
       this.settings.set({ [crop]: "auto", [face]: null });
+      const { values, defaults } = this.settings;
+      await this.follow(this.own.anew.filter((name) => values[name] !== defaults[name]));
       this.dispatchEvent(new Event("taken"));
     } catch (error) {
       if (!asking.signal.aborted) showError(this.error, error);
@@ -112,11 +114,17 @@ export class MediaCard extends EventTarget {
   async follow(names) {
     if (!this.facts) return;
     if (this.own.anew.some((name) => names.includes(name))) {
+      const { facts } = this;
+      const asked = (this.looking = Symbol("the newest look"));
+      const isOld = () => facts !== this.facts || asked !== this.looking;
       try {
-        Object.assign(this.facts, await post(`faces/${this.role}`, { settings: this.settings.values }));
+        const found = await post(`faces/${this.role}`, { settings: this.settings.values });
+        if (isOld()) return;
+        Object.assign(facts, found);
         showError(this.error, null);
         this.show();
       } catch (error) {
+        if (isOld()) return;
         showError(this.error, error);
       }
     }

@@ -10,6 +10,7 @@ export class Renders {
   constructor(settings) {
     this.settings = settings;
     this.jobs = new Map(); // number -> { box, driving }
+    this.ended = new Set(); // their numbers; a new connection tells of them again
     addEventListener("beforeunload", (event) => this.jobs.size && event.preventDefault());
   }
 
@@ -37,6 +38,7 @@ export class Renders {
   }
 
   hear(event) {
+    if (this.ended.has(event.number)) return;
     const job = this.jobs.get(event.number) ?? { box: this.makeBox(event.number) };
     this.jobs.set(event.number, job);
     if (event.state === "waiting" || event.state === "working") this.progress(job.box, event);
@@ -62,6 +64,7 @@ export class Renders {
   finish(event) {
     const { box, driving } = this.jobs.get(event.number);
     this.jobs.delete(event.number);
+    this.ended.add(event.number);
     if (!event.file) {
       const text = event.state === "stopped" ? `Cancelled: ${event.error}` : event.error;
       const close = element("button", { class: "small", onclick: () => box.remove() }, "Close");

@@ -21,7 +21,7 @@ from talkhead.training.data import augment
 from talkhead.training.data.augment import Change
 from talkhead.training.data.library import Library
 from talkhead.training.data.pairs import Pair, Pairs
-from talkhead.training.data.prefetch import in_processes, in_threads
+from talkhead.training.data.prefetch import from_processes, from_threads
 from talkhead.training.data.random_warp import RandomWarp, draw_warp, stack_warps
 from talkhead.training.recipes.recipe import Recipe
 
@@ -132,9 +132,9 @@ class Batches:
         Where a GPU learns, threads would hold up the one that feeds it: processes draw.
         """
         if self.device.type != "cuda" or not self.library.in_memory:
-            yield from in_threads(self.batch, step, self.workers)
+            yield from from_threads(self.batch, step, self.workers)
             return
-        with closing(in_processes(self.draw, step, self.workers)) as draws:
+        with closing(from_processes(self.draw, step, self.workers)) as draws:
             for draw in draws:
                 yield draw.to(self.device).finish()
 

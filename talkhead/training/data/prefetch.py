@@ -21,7 +21,7 @@ T = TypeVar("T")
 AHEAD = 3  # that are ready while one is being used, besides those in work
 
 
-def in_threads(prepare: Callable[[int], T], first: int, workers: int) -> Generator[T, None, None]:
+def from_threads(prepare: Callable[[int], T], first: int, workers: int) -> Generator[T, None, None]:
     """prepare(first), prepare(first + 1), ... endlessly."""
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -35,14 +35,16 @@ def in_threads(prepare: Callable[[int], T], first: int, workers: int) -> Generat
                 future.cancel()
 
 
-def in_processes(prepare: Callable[[int], T], first: int, workers: int) -> Generator[T, None, None]:
+def from_processes(
+    prepare: Callable[[int], T], first: int, workers: int
+) -> Generator[T, None, None]:
     """The same where Python's lock would hold threads up; by threads where no process can fork.
 
     Forked processes share this one's memory as it is now. They must not touch a GPU. Raises
     TalkheadError when one of them is ended from outside.
     """
     if "fork" not in multiprocessing.get_all_start_methods():
-        yield from in_threads(prepare, first, workers)
+        yield from from_threads(prepare, first, workers)
         return
     cv2.setNumThreads(1)  # a child would wait for threads of its pool, which no fork takes along
     loader = DataLoader(
