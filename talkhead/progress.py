@@ -10,7 +10,7 @@ Preparing = Callable[[], AbstractContextManager[Progress | None]]  # shows progr
 
 
 @contextmanager
-def shown(progress: Progress | bool | None) -> Iterator[Progress | None]:
+def progress_callback(progress: Progress | bool | None) -> Iterator[Progress | None]:
     """The callback for what a caller asked for.
 
     A callback of their own, or True for a bar in a notebook or terminal (tqdm); False and None for

@@ -128,7 +128,7 @@ class Face:
 NOWHERE = 10.0  # all points of a mesh that is not known: far outside the picture
 
 
-def known(mesh: Tensor) -> Tensor:
+def is_known(mesh: Tensor) -> Tensor:
     """Which meshes of a batch (B, n, 2 or 3) are known: (B,)."""
     return (mesh[..., :2].abs() < NOWHERE / 2).flatten(1).any(1)
 

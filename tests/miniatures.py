@@ -25,12 +25,14 @@ from talkhead.config import (
     KeypointConfig,
     McnetConfig,
     MemoryConfig,
+    MeshConfig,
     ModelConfig,
     MotionCodebookConfig,
     TpsmmConfig,
 )
 from talkhead.inference.engine import Engine
 from talkhead.models import Network, build
+from talkhead.topology import MESH_POINTS
 
 RECORDED = Path(__file__).parent / "data" / "miniatures.npz"
 FAMILIES = ("codebook", "mcnet", "fomm", "tpsmm")
@@ -99,6 +101,10 @@ def mini_preset(name: str) -> ModelConfig:
         small,
         channels=small.channels[-len(full.channels) :],
         blend_source=full.blend_source,
+        shade_source=full.shade_source,
+        detail_skips=full.detail_skips,
+        mesh=full.mesh,
+        keypoints=replace(small.keypoints, tracked=(0, 3) if full.keypoints.tracked else ()),
         working_size=small.image_size // 2 if full.working_size else None,
         dense_motion=replace(small.dense_motion, prior_sigmas=sigmas and sigmas[:4]),
         motion_codebook=replace(small.motion_codebook, scales=motion.scales),
@@ -106,6 +112,15 @@ def mini_preset(name: str) -> ModelConfig:
             small.appearance_codebook, scales=appearance.scales, residual=appearance.residual
         ),
     )
+
+
+def mini_bundled() -> CodebookConfig:
+    """The structure of the bundled weights at a miniature's size."""
+    small = mini_preset("codebook-lite")
+    assert isinstance(small, CodebookConfig)
+    mesh = MeshConfig(keypoints=False, motion=False, maps=False, refine=True, mouth=True)
+    keypoints = replace(small.keypoints, tracked=(0, 3))
+    return replace(small, mesh=mesh, keypoints=keypoints, shade_source=True, detail_skips=True)
 
 
 def mini(config: ModelConfig | str) -> Network:
@@ -149,6 +164,12 @@ def fill(name: str, like: Tensor) -> Tensor:
         gain = 0.1 if name == "background.encoder.fc.weight" else 1.4
         values = gain / math.sqrt(fan_in) * values
     return torch.from_numpy(values).to(like.dtype)
+
+
+def meshes(number: int, seed: int = 0) -> Tensor:
+    """Points (number, 478, 2) anywhere around the middle of a picture."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return torch.from_numpy(rng.random((number, MESH_POINTS, 2)) - 0.5).float()
 
 
 def pictures(number: int, size: int = 64, seed: int = 0) -> Tensor:

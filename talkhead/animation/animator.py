@@ -31,7 +31,7 @@ from talkhead.faces.alignment import make_finder
 from talkhead.inference.engine import Engine
 from talkhead.io.atomic import is_same
 from talkhead.motion.template import MotionTemplate, read_driving, save_motion
-from talkhead.progress import Progress, shown
+from talkhead.progress import Progress, progress_callback
 from talkhead.structs import PLAIN, Keypoints, Strengths
 from talkhead.video import VideoWriter
 
@@ -288,6 +288,6 @@ def animate(
     Raises TalkheadError for what a person can mend: files, faces, settings, the disk.
     """
     engine = Engine.load(weights, device, precision, batch_size)
-    with shown(progress) as tell:
+    with progress_callback(progress) as tell:
         render = Animator(engine, tell)
         return render(source, read_driving(Path(driving)), output, settings, overwrite=overwrite)

@@ -16,7 +16,6 @@ import torch
 
 from talkhead.animation.settings import RenderSettings
 from talkhead.animation.threads import Prefetcher
-from talkhead.data.landmarks import MESH
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut
 from talkhead.faces.finder import FaceFinder
@@ -26,6 +25,7 @@ from talkhead.motion.anchor import closest_frame
 from talkhead.motion.template import MotionTemplate
 from talkhead.progress import Progress
 from talkhead.structs import Keypoints
+from talkhead.topology import MESH_POINTS
 from talkhead.video import VideoReader
 from talkhead.video.pictures import is_picture_sequence
 
@@ -283,6 +283,6 @@ class MotionBuffer:
         keypoints = Keypoints(
             value.view(frames, -1, 2),
             None if jacobian is None else jacobian.view(frames, -1, 2, 2),
-            None if mesh is None else mesh.view(frames, MESH, -1),
+            None if mesh is None else mesh.view(frames, MESH_POINTS, -1),
         )
         return DrivingBatch(keypoints, self._pts, None)

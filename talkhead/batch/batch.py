@@ -16,7 +16,7 @@ from talkhead.batch.jobs import read_jobs
 from talkhead.batch.options import BatchOptions
 from talkhead.batch.plan import Plan, Task
 from talkhead.batch.results import TABLE, Result, Results
-from talkhead.progress import Progress, shown
+from talkhead.progress import Progress, progress_callback
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def batch(
     table, folder = Path(jobs), Path(output)
     rows = read_jobs(table, options.weights)
     check_inputs([options.weights] if options.weights else [])
-    with shown(progress) as tell, Results(folder) as results:
+    with progress_callback(progress) as tell, Results(folder) as results:
         retry = options.retry == "failed"
         planned = Plan(results, options, overwrite=overwrite, retry=retry, table=table)(rows)
         settled = [each for each in planned if isinstance(each, Result)]

@@ -40,7 +40,7 @@ from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut_centre
 from talkhead.inference.engine import Engine
 from talkhead.io.image import read_image
-from talkhead.progress import Progress, shown
+from talkhead.progress import Progress, progress_callback
 from talkhead.version import __version__
 from talkhead.video import VideoReader
 
@@ -67,7 +67,10 @@ def benchmark(
     Raises TalkheadError for models, weights and devices that are not there.
     """
     options = options or BenchmarkOptions()
-    with tempfile.TemporaryDirectory(prefix="talkhead") as scratch, shown(progress) as tell:
+    with (
+        tempfile.TemporaryDirectory(prefix="talkhead") as scratch,
+        progress_callback(progress) as tell,
+    ):
         return Benchmark(options, Path(scratch), tell).run()
 
 

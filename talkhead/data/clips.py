@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.choices import USUAL_RATE
-from talkhead.data.landmarks import MESH, find_landmarks, in_square, read_landmarks
+from talkhead.data.landmarks import find_landmarks, in_square, read_landmarks
 from talkhead.data.manifest import read_manifest
 from talkhead.data.meshes import StoredMeshes
 from talkhead.errors import TalkheadError
 from talkhead.io.window import Place
+from talkhead.topology import MESH_POINTS
 from talkhead.video import VideoInfo, probe
 from talkhead.video.media import VIDEO_SUFFIXES
 from talkhead.video.pictures import PICTURE_SUFFIXES
@@ -247,7 +248,7 @@ def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.nd
     path = find_landmarks(folder, clip.path, clip.name)
     if path is None:
         return None
-    points = read_landmarks(path, (MESH,)).of_all_frames(frames or 0)
+    points = read_landmarks(path, (MESH_POINTS,)).of_all_frames(frames or 0)
     if frames is not None and len(points) != frames:
         raise TalkheadError(f"{path} has landmarks of {len(points)} frames, the clip has {frames}")
     info = probe(clip.path)

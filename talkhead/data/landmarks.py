@@ -32,14 +32,13 @@ from talkhead.topology import (
 
 PORTRAITS = "portraits.npz"  # of many pictures, by name
 DEEPEST = 3  # folders between a root of clips and a clip
-MESH = MESH_POINTS
 CLASSIC = 68
 MOST_FRAMES = 200_000  # of a clip: two hours
 
 
 # What opens: (upper, lower, corner, other corner) of each; distances upper-lower over the corners'.
 OPENINGS = {
-    MESH: {
+    MESH_POINTS: {
         "mouth_opening": ((UPPER_LIP, LOWER_LIP, *MOUTH_CORNERS),),
         "eye_opening": (
             (UPPER_LIDS[0], LOWER_LIDS[0], *LEFT_EYE_CORNERS),
@@ -58,7 +57,7 @@ OPENINGS = {
 
 # Where an iris lies between the corners of its eye: (iris, left corner, right corner).
 GAZE = {
-    MESH: ((LEFT_IRIS, *LEFT_EYE_CORNERS), (RIGHT_IRIS, *RIGHT_EYE_CORNERS)),
+    MESH_POINTS: ((LEFT_IRIS, *LEFT_EYE_CORNERS), (RIGHT_IRIS, *RIGHT_EYE_CORNERS)),
     CLASSIC: (),  # has no irises
 }
 
@@ -120,7 +119,7 @@ def landmark_places(folder: Path, clip: Path) -> list[Path]:
     return [folder.joinpath(*parents[-depth:]) for depth in range(DEEPEST, 0, -1)] + [folder]
 
 
-def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH, CLASSIC)) -> Landmarks:
+def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH_POINTS, CLASSIC)) -> Landmarks:
     """Read one file; `counts` are the numbers of points that will do.
 
     Rows are numbered from 0 where the file has no `frames`. Raises TalkheadError for a file that

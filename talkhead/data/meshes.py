@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from talkhead.data.landmarks import MESH, in_square
+from talkhead.data.landmarks import in_square
 from talkhead.errors import TalkheadError
 from talkhead.io.arrays import read_rows
 from talkhead.io.window import Place
+from talkhead.topology import MESH_POINTS
 
 SAMPLED = 200  # clips that stand for all where something is learned from their landmarks
 
@@ -31,7 +32,7 @@ class StoredMeshes:
     @property
     def shape(self) -> tuple[int, ...]:
         """(F, 478, 3)."""
-        return self._count, MESH, 3
+        return self._count, MESH_POINTS, 3
 
     def __len__(self) -> int:
         return self._count
@@ -43,9 +44,11 @@ class StoredMeshes:
             rows = read_rows(self._place, "points", numbers.reshape(-1).tolist())
         except TalkheadError as error:
             raise TalkheadError(f"{self._place} holds no landmarks ({error})") from error
-        if rows.shape[1:] != (MESH, 3):
-            raise TalkheadError(f"{self._place} holds rows of {rows.shape[1:]}, not ({MESH}, 3)")
-        points = rows.astype(np.float32).reshape(*numbers.shape, MESH, 3)
+        if rows.shape[1:] != (MESH_POINTS, 3):
+            raise TalkheadError(
+                f"{self._place} holds rows of {rows.shape[1:]}, not ({MESH_POINTS}, 3)"
+            )
+        points = rows.astype(np.float32).reshape(*numbers.shape, MESH_POINTS, 3)
         return 2 * in_square(points, self._size, self._size) - 1
 
 

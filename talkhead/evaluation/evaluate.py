@@ -20,7 +20,7 @@ from talkhead.evaluation.results import Evaluation, Row, add_gains, add_motion, 
 from talkhead.evaluation.scorer import Scorer
 from talkhead.evaluation.shards import own_device, shard
 from talkhead.inference.engine import Engine
-from talkhead.progress import Progress, shown
+from talkhead.progress import Progress, progress_callback
 from talkhead.version import __version__
 
 
@@ -62,7 +62,7 @@ def evaluate(
     suite = build_metrics(
         metrics, judge, options.landmarks, options.download, options.result_landmarks
     )
-    with shown(progress) as tell:
+    with progress_callback(progress) as tell:
         scorer = Scorer(
             evaluation_set,
             suite,

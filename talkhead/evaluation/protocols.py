@@ -84,7 +84,7 @@ def plan_evaluation(
     """The cases of a protocol named in `PROTOCOLS`; at most `limit` of them.
 
     pair_list: the csv of the protocols in `WITH_LIST`; paths in it count from `.../test/` on.
-    every: of videos, every so many-th frame is drawn. seed, num_pairs: of `random-pairs`.
+    every: of videos, every Nth frame is drawn. seed, num_pairs: of `random-pairs`.
     Raises TalkheadError when nothing can be drawn.
     """
     if protocol not in PROTOCOLS:

@@ -22,7 +22,7 @@ from talkhead.figures.questions import answer
 from talkhead.figures.sheet import compose
 from talkhead.inference.engine import Engine
 from talkhead.io.image import check_ending, write_image
-from talkhead.progress import Progress, shown
+from talkhead.progress import Progress, progress_callback
 from talkhead.video import VideoWriter
 from talkhead.video.formats import CONTAINERS
 
@@ -119,7 +119,7 @@ def inspect(
             raise TalkheadError(f"{output} is a video; give --video for a sheet of every frame")
         check_ending(output)
     started = time.perf_counter()
-    with shown(progress) as tell:
+    with progress_callback(progress) as tell:
         inspector = Inspector(engine, source, driving, settings, tell)
         number = inspector.telling_frame() if frame is None else frame
         activations = inspector.frame(number)

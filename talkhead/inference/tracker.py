@@ -17,7 +17,7 @@ FRESH = 0.25  # of what is seen in a picture alone; the rest goes on from the pi
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class SeenFrame:
     """A picture as optical flow sees it, grey, uint8 (s, s), and its keypoints, a batch of one."""
 
     grey: np.ndarray
@@ -35,14 +35,14 @@ class KeypointTracker:
         assert isinstance(model, CodebookModel)
         self._model = model
         self._size = model.config.dense_motion.size
-        self._first: Look | None = None
-        self._last: Look | None = None
+        self._first: SeenFrame | None = None
+        self._last: SeenFrame | None = None
 
     def __call__(self, found: Keypoints, pictures: Sequence[np.ndarray]) -> Keypoints:
         """The keypoints found in the next pictures, uint8 (S, S, 3), led by the flow."""
         greys = list(small_grey(torch.from_numpy(np.stack(pictures))).byte().numpy())
         if self._first is None or self._last is None:
-            self._first = self._last = Look(greys[0], found[:1])
+            self._first = self._last = SeenFrame(greys[0], found[:1])
         first, led = self._first, list[Keypoints]()
         flow = optical_flow([(first.grey, grey) for grey in greys], self._size)
         seen = self._model.track(found, first.keypoints, *flow)
@@ -51,7 +51,7 @@ class KeypointTracker:
             flow = optical_flow([(self._last.grey, grey)], self._size)
             carried = self._model.track(own, self._last.keypoints, *flow)
             led.append(_mixed(carried, own, FRESH))
-            self._last = Look(grey, led[-1])
+            self._last = SeenFrame(grey, led[-1])
         return replace(
             found,
             value=torch.cat([each.value for each in led]),

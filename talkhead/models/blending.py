@@ -19,26 +19,28 @@ class Blended:
 
     image: (B, 3, H, W).
     own:   (B, 3, H, W), what the decoder drew of it.
-    bent:  (B, 3, H, W), the source as it is deformed; None where a model does not blend it.
+    warped:  (B, 3, H, W), the source as it is deformed; None where a model does not blend it.
     kept:  (B, 1, H, W) in [0, 1], the share of it that is shown.
     """
 
     image: Tensor
     own: Tensor
-    bent: Tensor | None
+    warped: Tensor | None
     kept: Tensor
 
 
-def blend(decoded: Tensor, bent: Tensor, eyes: Tensor | None, sharpness: Tensor | None) -> Blended:
-    """Mix what was decoded (B, 4 or 7, H, W) with the bent source (B, 3, H, W).
+def blend(
+    decoded: Tensor, warped: Tensor, eyes: Tensor | None, sharpness: Tensor | None
+) -> Blended:
+    """Blend the decoder's image with the warped source, (B, 3, H, W).
 
-    Channels: the own picture, the logit of showing the source and, of seven, light that is added to
-    it. eyes: as in `ScaleStep`, of any size. sharpness: as in `SourceState`. Where the decoder is
-    unsure it hedges, and what it draws is blurred; a sharp picture prefers the source there. Of
-    lids that shut, bent pixels still show some of the eye: half as much of them is preferred.
+    decoded: (B, 4 or 7, H, W), its own image (3), the logit of the source's share (1), and perhaps
+    light that is added to the source (3). eyes: as in `ScaleStep`, of any size. sharpness: as in
+    `SourceState`; where the decoder is unsure it hedges, and what it draws is blurred, so sharpness
+    raises that logit; half as much on closing lids, where warped pixels still show the eye.
     """
     own, logit, shade = decoded[:, :3], decoded[:, 3:4], decoded[:, 4:]
-    shown = bent + shade if shade.shape[1] else bent
+    shown = warped + shade if shade.shape[1] else warped
     opened = shut = torch.zeros_like(logit)
     if eyes is not None:
         both = resize(eyes.to(logit.dtype), (logit.shape[-2], logit.shape[-1]))
@@ -47,4 +49,4 @@ def blend(decoded: Tensor, bent: Tensor, eyes: Tensor | None, sharpness: Tensor 
         logit = logit + SHARPEST * sharpness[:, None, None, None].to(logit.dtype) * (1 - shut / 2)
     kept = torch.sigmoid(logit)
     kept = kept + opened * (1 - kept)
-    return Blended(kept * shown + (1 - kept) * own, own, bent, kept)
+    return Blended(kept * shown + (1 - kept) * own, own, warped, kept)

@@ -23,7 +23,7 @@ from talkhead.models.grid import (
     to_flow,
     warp,
 )
-from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown
+from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown_mesh
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.models.mouth import MouthPainter
 from talkhead.models.tracking import RADIUS, part, track
@@ -36,7 +36,7 @@ from talkhead.structs import (
     ScaleStep,
     SourceState,
     TrainOutputs,
-    known,
+    is_known,
 )
 from talkhead.topology import HEAD_GROUPS, MESH_POINTS
 
@@ -106,7 +106,7 @@ class CodebookModel(nn.Module):
         exact, count = MeshKeypoints.of(self.mean_face.float())(mesh.float()), len(HEAD_GROUPS)
         assert found.jacobian is not None
         assert exact.jacobian is not None
-        sure = known(mesh)[:, None, None]
+        sure = is_known(mesh)[:, None, None]
         value = torch.where(sure, exact.value, found.value[:, :count])
         jacobian = torch.where(sure[..., None], exact.jacobian, found.jacobian[:, :count])
         return Keypoints(
@@ -119,7 +119,7 @@ class CodebookModel(nn.Module):
         """Driving keypoints as their meshes say, where the source has one, too."""
         if driving.mesh is None or source.mesh is None:
             return replace(driving, mesh=None)
-        seen = known(source.mesh)[:, None, None]
+        seen = is_known(source.mesh)[:, None, None]
         return self.read_mesh(driving, torch.where(seen, driving.mesh, NOWHERE))
 
     def encode_source(self, image: Tensor, mesh: Tensor | None = None) -> SourceState:
@@ -259,7 +259,7 @@ class CodebookModel(nn.Module):
         """What the decoder is told of the driving face, at every scale; nothing if it asks not."""
         if self.config.mesh is None or not self.config.mesh.maps:
             return ()
-        mesh = unknown(driving) if driving.mesh is None else driving.mesh
+        mesh = unknown_mesh(driving) if driving.mesh is None else driving.mesh
         maps = [face_maps(mesh, self.config.scale_sizes[-1])]
         for _ in self.config.channels[1:]:
             maps.insert(0, F.avg_pool2d(maps[0], 2))
@@ -279,8 +279,8 @@ class CodebookModel(nn.Module):
         decoded = resize(self.decoder(coarse, finer, maps), (self.config.image_size,) * 2)
         if not self.config.blend_source:
             return Blended(decoded, decoded, None, torch.zeros_like(decoded[:, :1]))
-        bent = warp(state.image, self._shown(steps))
-        return blend(decoded, bent, steps[-1].eyes, state.sharpness)
+        warped = warp(state.image, self._shown(steps))
+        return blend(decoded, warped, steps[-1].eyes, state.sharpness)
 
     def _shown(self, steps: tuple[ScaleStep, ...]) -> Tensor:
         """The final deformation; of a source that is shown the rim goes on, not grey."""

@@ -1,9 +1,9 @@
 """Pictures larger than a model draws them: the source's own detail, laid into the model's picture.
 
-Most of a picture is the source, bent. Here the source is bent at a size of its own, by the model's
-final deformation, and what it has beyond the model's resolution is added to the model's picture:
-where the model shows the source itself, and elsewhere as far as the occlusion trusts the source and
-the picture agrees with it. Reduced, the result is the model's picture.
+Most of a picture is the source, warped. Here the source is warped at a size of its own, by the
+model's final deformation, and what it has beyond the model's resolution is added to the model's
+picture: where the model shows the source itself, and elsewhere as far as the occlusion trusts the
+source and the picture agrees with it. Reduced, the result is the model's picture.
 
 A deformation that is off by half a pixel of the model is off by more than a grain of the result,
 and grain in a wrong place is further from the truth than none. So detail is shrunk as a Wiener
@@ -121,10 +121,10 @@ class SourceDetail:
         if self.photo is not None:
             share = self.photo.changed(parts)
             flow, share = flow * (share * self.photo.moving), share * self.photo.drawn
-        bent = warp_by_flow(
+        warped = warp_by_flow(
             self.texture.expand(len(parts), -1, -1, -1), self.placement.enlarge_flow(flow)
         )
-        small = self.placement.reduce(bent, parts.image.shape[-1])
+        small = self.placement.reduce(warped, parts.image.shape[-1])
         strength = warp_by_flow(self.strength.expand(len(parts), -1, -1, -1), parts.flow)
         alike = parts.occlusion * agreement(parts.image, small)
         weight = (
@@ -132,9 +132,9 @@ class SourceDetail:
         )
         maps = torch.cat([steepened(torch.cat([parts.image, small], dim=1)), weight], dim=1)
         image, coarse, weight = self.placement.enlarge(maps).split([3, 3, 1], dim=1)
-        drawn = torch.addcmul(image, weight, bent - coarse)
-        # Where nothing is drawn the bent source is shown as it is.
-        return drawn if share is None else torch.lerp(bent, drawn, self.placement.enlarge(share))
+        drawn = torch.addcmul(image, weight, warped - coarse)
+        # Where nothing is drawn the warped source is shown as it is.
+        return drawn if share is None else torch.lerp(warped, drawn, self.placement.enlarge(share))
 
 
 def strength_of(texture: Tensor, placement: Placement, size: int) -> Tensor:

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from talkhead.models.grid import identity_grid, matmul_2x2, resize_grid
-from talkhead.models.openings import OPENINGS
-from talkhead.models.points import indices, pick
-from talkhead.structs import NOWHERE, Keypoints, head_points, known
+from talkhead.models.points import index_tensor, mesh_points
+from talkhead.models.ring_motion import RINGS
+from talkhead.structs import NOWHERE, Keypoints, head_points, is_known
 from talkhead.topology import (
     HEAD_GROUPS,
     INNER_LIPS,
@@ -117,7 +117,7 @@ def least_squares(
     return matmul_2x2(cross, torch.linalg.inv(moment))
 
 
-def unknown(keypoints: Keypoints) -> Tensor:
+def unknown_mesh(keypoints: Keypoints) -> Tensor:
     """A mesh (B, 478, 2) that is not known, for keypoints that come without one."""
     value = keypoints.value
     return value.new_full((len(value), MESH_POINTS, 2), NOWHERE)
@@ -168,15 +168,17 @@ def refine(
         return resize_grid(motion, (size, size)), None
     with torch.autocast(motion.device.type, enabled=False):
         before, after = source.mesh[..., :2].float(), driving.mesh[..., :2].float()
-        seen = (known(before) * known(after))[:, None, None]
+        seen = (is_known(before) * is_known(after))[:, None, None]
         places = identity_grid(motion.shape[1], motion.shape[2], device=motion.device)
-        distance = torch.cdist(places.flatten(0, 1).expand(len(after), -1, -1), pick(after, FINE))
+        distance = torch.cdist(
+            places.flatten(0, 1).expand(len(after), -1, -1), mesh_points(after, FINE)
+        )
         share = torch.exp(-0.5 * (distance.amin(-1) / REFINED_REACH).square())
         share = seen * share.unflatten(1, places.shape[:2])
         moved = places + _carried(before - after, after, len(places))
         fine = resize_grid(torch.lerp(motion, moved, share[..., None]), (size, size))
         eyes = []
-        for opening in OPENINGS:
+        for opening in RINGS:
             exact, share = opening.motion(before, after, size)
             share = seen * share
             fine = torch.lerp(fine, exact, share[..., None])
@@ -206,7 +208,7 @@ def _carried(values: Tensor, points: Tensor, size: int) -> Tensor:
 def _widths(device: torch.device) -> Tensor:
     """The width of each point's Gaussian, (478,)."""
     widths = torch.full((MESH_POINTS,), WIDTH, device=device)
-    widths[indices(FINE, device)] = FINE_WIDTH
+    widths[index_tensor(FINE, device)] = FINE_WIDTH
     return widths
 
 
@@ -216,9 +218,9 @@ def face_maps(mesh: Tensor, size: int) -> Tensor:
     The face, the lips with the mouth, the inside of the mouth, the open eyes, the irises in them.
     """
     mesh = mesh[..., :2].float()
-    eyes = torch.maximum(*(fill(pick(mesh, ring), size) for ring in (LEFT_EYE, RIGHT_EYE)))
+    eyes = torch.maximum(*(fill(mesh_points(mesh, ring), size) for ring in (LEFT_EYE, RIGHT_EYE)))
     irises = torch.maximum(*(fill(_rim(mesh, first), size) for first in (LEFT_IRIS, RIGHT_IRIS)))
-    parts = (fill(pick(mesh, ring), size) for ring in (OVAL, OUTER_LIPS, INNER_LIPS))
+    parts = (fill(mesh_points(mesh, ring), size) for ring in (OVAL, OUTER_LIPS, INNER_LIPS))
     return torch.stack([*parts, eyes, irises * eyes], dim=1)
 
 

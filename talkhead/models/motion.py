@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from talkhead.config import DenseMotionConfig, KeypointConfig
 from talkhead.models.blocks import AntiAliasDownsample, Hourglass
 from talkhead.models.grid import gaussian_maps, identity_grid, inverse_2x2, matmul_2x2, warp
-from talkhead.models.mesh import mesh_motion, unknown
+from talkhead.models.mesh import mesh_motion, unknown_mesh
 from talkhead.structs import DenseMotion, Keypoints
 
 
@@ -70,7 +70,7 @@ def with_mesh_motion(
     motions: Tensor, source: Keypoints, driving: Keypoints
 ) -> tuple[Tensor, Tensor]:
     """Candidate motions (B, n, h, w, 2) and that of the meshes; its log-weight (B, 1, h, w)."""
-    before, after = (unknown(k) if k.mesh is None else k.mesh for k in (source, driving))
+    before, after = (unknown_mesh(k) if k.mesh is None else k.mesh for k in (source, driving))
     motion, logit = mesh_motion(before, after, (motions.shape[2], motions.shape[3]))
     return torch.cat([motions, motion[:, None]], dim=1), logit[:, None]
 

@@ -25,15 +25,16 @@ from talkhead.models.autoencoder import (
 from talkhead.models.blending import Blended
 from talkhead.models.grid import identity_grid, sample, sample_at, warp
 from talkhead.models.mesh import fill
-from talkhead.models.points import pick
-from talkhead.structs import Keypoints, SourceState, known
+from talkhead.models.points import mesh_points
+from talkhead.structs import Keypoints, SourceState, is_known
 from talkhead.topology import INNER_LIPS, MOUTH_CORNERS, OUTER_LIPS
 
 SIZE = 80  # of the squares: as fine as mouths are in pictures of 256 pixels
 AROUND = 1.3  # side of a square, in the larger of width and height of the lips
 WIDTHS, GROUPS = (16, 32, 48, 64), 8  # of the features, fine to coarse
 THINNEST = 1e-4  # side of a square at least, in grid units
-SEEN = 9  # channels: source (3), bent source (3), inside of both mouths, lips of the driving one
+# Channels: the source, the warped source, maps: inside of both mouths, lips of the driving one.
+SOURCE, WARPED, MAPS = slice(0, 3), slice(3, 6), slice(6, 9)
 DRIVING_INSIDE = 7  # which of them it is
 # Gaps of lips, over the mouth's width, from which on it is drawn, and wholly.
 NARROW, WIDE = 0.075, 0.13
@@ -57,7 +58,7 @@ class Square:
         mesh = mesh[..., :2].float()
         left, right = (mesh[:, corner] for corner in MOUTH_CORNERS)
         unit = F.normalize(right - left, dim=-1, eps=THINNEST)
-        lips = _turned(pick(mesh, OUTER_LIPS), unit)
+        lips = _turned(mesh_points(mesh, OUTER_LIPS), unit)
         low, high = lips.amin(1), lips.amax(1)
         half = (AROUND / 2 * (high - low).amax(-1)).clamp(min=THINNEST)
         return cls(_turned((low + high)[:, None] / 2, _mirrored(unit))[:, 0], half, unit)
@@ -91,7 +92,7 @@ class MouthPainter(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         first, *_ = WIDTHS
-        self.stem = nn.Conv2d(SEEN, first, 3, padding=1)
+        self.stem = nn.Conv2d(MAPS.stop, first, 3, padding=1)
         pairs = list(pairwise(WIDTHS))
         self.before = nn.ModuleList(ResBlock(width, width, GROUPS) for width in WIDTHS[:-1])
         self.downs = nn.ModuleList(
@@ -108,11 +109,11 @@ class MouthPainter(nn.Module):
         )
         self.norm = group_norm(first, GROUPS)
         self.out = nn.Conv2d(first, 3, 3, padding=1)
-        for parameter in self.out.parameters():  # it begins as the bent source
+        for parameter in self.out.parameters():  # it begins as the warped source
             nn.init.zeros_(parameter)
 
     def forward(self, seen: Tensor) -> Tensor:
-        """(B, 9, S, S) -> what to add to the bent source, (B, 3, S, S)."""
+        """(B, 9, S, S) -> what to add to the warped source, (B, 3, S, S)."""
         x, skips = self.stem(seen), []
         for before, down in zip(self.before, self.downs, strict=True):
             skips.append(before(x))
@@ -122,17 +123,17 @@ class MouthPainter(nn.Module):
             x = after(torch.cat([up(x), skips.pop()], dim=1))
         return self.out(swish(self.norm(x)))
 
-    def look(self, image: Tensor, motion: Tensor, source: Tensor, driving: Tensor) -> Tensor:
+    def inputs(self, image: Tensor, motion: Tensor, source: Tensor, driving: Tensor) -> Tensor:
         """What `forward` sees, of a source image (B, 3, H, W) in [-1, 1] and its final deformation.
 
         source, driving: meshes (B, 478, 2). Beyond the image its rim goes on.
         """
         squares = Square.around(source), Square.around(driving)
         before, after = (square.places(SIZE).clamp(-1, 1) for square in squares)
-        bent = sample_at(motion, after.flatten(1, 2)).unflatten(1, (SIZE, SIZE)).clamp(-1, 1)
-        own, moved = (sample(image, grid, True) for grid in (before, bent))
+        warped = sample_at(motion, after.flatten(1, 2)).unflatten(1, (SIZE, SIZE)).clamp(-1, 1)
+        own, moved = (sample(image, grid, True) for grid in (before, warped))
         maps = [
-            fill(square.inside(pick(mesh, ring)[..., :2].float()), SIZE)[:, None]
+            fill(square.inside(mesh_points(mesh, ring)[..., :2].float()), SIZE)[:, None]
             for square, mesh, ring in (
                 (squares[0], source, INNER_LIPS),
                 (squares[1], driving, INNER_LIPS),
@@ -152,12 +153,12 @@ class MouthPainter(nn.Module):
         image, untouched = drawn.image, torch.zeros_like(drawn.kept)
         if state.keypoints.mesh is None or driving.mesh is None:
             return image, untouched
-        both = known(state.keypoints.mesh) * known(driving.mesh)
+        both = is_known(state.keypoints.mesh) * is_known(driving.mesh)
         wanted = both * parted(driving.mesh)
         if wanted.device.type == "cpu" and not bool(wanted.any()):  # a GPU would be waited for
             return image, untouched
         size = (image.shape[-2], image.shape[-1])
-        seen = self.look(state.image, motion, state.keypoints.mesh, driving.mesh)
+        seen = self.inputs(state.image, motion, state.keypoints.mesh, driving.mesh)
         share = opened(seen) * wanted[:, None, None, None]
         places = Square.around(driving.mesh).inside(
             identity_grid(*size, device=image.device).flatten(0, 1).expand(len(image), -1, -1)
@@ -165,8 +166,8 @@ class MouthPainter(nn.Module):
         squares = torch.cat([self(seen).float() * share, share], dim=1)
         laid = sample(squares, places.unflatten(1, size), align_corners=True)
         added, share = laid[:, :3], laid[:, 3:]
-        bent = warp(state.image, motion) if drawn.bent is None else drawn.bent
-        painted = (1 - share) * image + share * bent + added
+        warped = warp(state.image, motion) if drawn.warped is None else drawn.warped
+        painted = (1 - share) * image + share * warped + added
         return painted, (added.abs().mean(1, keepdim=True) / CHANGED).clamp(max=1)
 
 
@@ -174,9 +175,9 @@ def parted(mesh: Tensor) -> Tensor:
     """Whether lips of meshes (B, 478, 2) are apart, (B,) from 0 to 1: by the median of their gaps.
 
     Mouths that are nearly shut, or open at one point alone as moved meshes may be, stay as they are
-    bent: what would be drawn there is a spot [own experiments].
+    warped: what would be drawn there is a spot [own experiments].
     """
-    ring = pick(mesh, INNER_LIPS)[..., :2].float()
+    ring = mesh_points(mesh, INNER_LIPS)[..., :2].float()
     gaps = (ring[:, 1:10] - ring[:, 11:].flip(1)).norm(dim=-1)
     width = (ring[:, 10] - ring[:, 0]).norm(dim=-1).clamp(min=THINNEST)
     return ((gaps.median(1).values / width - NARROW) / (WIDE - NARROW)).clamp(0, 1)

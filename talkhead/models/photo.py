@@ -1,8 +1,8 @@
-"""How a drawn picture goes over into the photo around it, so that no seam is seen.
+"""Fade a result into the surrounding photo without a visible seam.
 
-Towards the sides where the photo goes on, first the decoder's picture gives way to the bent source,
-then the motion dies out; there the bent source is the photo itself. The same holds for whatever
-neither moves nor changes: those pixels stay the photo's, to the bit.
+Towards the sides where the photo goes on, first the decoder's picture gives way to the warped
+source, then the motion dies out; there the warped source is the photo itself. The same holds for
+whatever neither moves nor changes: those pixels stay the photo's, to the bit.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class PhotoBlend:
 def border_distance(size: int, goes_on: tuple[bool, bool, bool, bool]) -> Tensor:
     """How far pixels (1, 1, size, size) are from the edges beyond which the photo goes on.
 
-    The nearest of `sides` (left, top, right, bottom) counts; in shares of the picture's side.
+    The nearest of `goes_on` (left, top, right, bottom) counts; in shares of the picture's side.
     """
     near = (torch.arange(size) + 0.5) / size
     far = near.flip(0)

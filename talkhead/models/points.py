@@ -1,4 +1,4 @@
-"""Points of face meshes, by their constant numbers."""
+"""Index face meshes by constant point numbers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 Numbers = tuple[int, ...] | tuple[tuple[int, ...], ...]
 
 
-def pick(mesh: Tensor, numbers: Numbers) -> Tensor:
+def mesh_points(mesh: Tensor, numbers: Numbers) -> Tensor:
     """Points (B, ..., 2 or 3) of meshes (B, 478, 2 or 3), in the shape of their numbers."""
-    return mesh[:, indices(numbers, mesh.device)]
+    return mesh[:, index_tensor(numbers, mesh.device)]
 
 
 @cache
-def indices(numbers: Numbers, device: torch.device) -> Tensor:
-    """Constant numbers on a device, sent there once: a GPU is waited for whenever they are sent."""
-    with torch.inference_mode(False):  # training takes the same
+def index_tensor(numbers: Numbers, device: torch.device) -> Tensor:
+    """Index tensor on a device, cached: to copy one at every call makes the CPU wait for a GPU."""
+    with torch.inference_mode(False):  # training uses the same tensor
         return torch.tensor(numbers, device=device)

@@ -17,7 +17,7 @@ from torch import Tensor
 from talkhead.models.grid import identity_grid, inverse_2x2, matmul_2x2, sample
 from talkhead.structs import Keypoints
 
-LOOKS = 7  # places a side at which the flow is read around a keypoint, out to two radii
+SAMPLES = 7  # places a side at which the flow is read around a keypoint, out to two radii
 RADIUS = 0.4  # of these places, over `prior_sigmas`
 TIES = (0.2, 0.2, 0.2)  # to the detector's own map: of its linear part, and of its place
 LARGEST_CHANGE = 4.0  # of the area by the fitted map over the detector's, or its inverse
@@ -35,7 +35,7 @@ def track(
     assert found.jacobian is not None
     assert reference.jacobian is not None
     start = reference.value.float().expand_as(found.value)
-    offsets = identity_grid(LOOKS, LOOKS, device=radii.device).flatten(0, 1) * 2  # in radii
+    offsets = identity_grid(SAMPLES, SAMPLES, device=radii.device).flatten(0, 1) * 2  # in radii
     near = offsets * radii[:, None, None]  # (K, n, 2)
     looks = found.value.float()[:, :, None] + near
     seen = torch.cat([places, trust[..., None]], dim=-1).float().permute(0, 3, 1, 2)

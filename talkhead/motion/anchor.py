@@ -9,8 +9,8 @@ from torch import Tensor
 
 from talkhead.errors import TalkheadError
 from talkhead.motion.expression import expression_and_pose
-from talkhead.motion.transfer import _SMALLEST_AREA, hull_area
-from talkhead.structs import Keypoints, known
+from talkhead.motion.transfer import SMALLEST_AREA, hull_area
+from talkhead.structs import Keypoints, is_known
 
 
 def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False) -> int:
@@ -33,7 +33,7 @@ def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False
         )
     distances = (describe(driving) - wanted).square().flatten(1).sum(1)
     distances = torch.nan_to_num(distances, nan=math.inf)
-    if driving.mesh is not None and bool((seen := known(driving.mesh)).any()):
+    if driving.mesh is not None and bool((seen := is_known(driving.mesh)).any()):
         distances = torch.where(seen, distances, math.inf)
     best = int(distances.argmin())
     if not math.isfinite(distances[best]):
@@ -45,5 +45,5 @@ def _normalise(keypoints: Keypoints) -> Tensor:
     """Centre (B, K, 2) and divide by sqrt(hull area), on the CPU; NaN where there is no area."""
     value = keypoints.value.detach().float().cpu()
     areas = torch.tensor([hull_area(points) for points in value])
-    areas = torch.where(areas > _SMALLEST_AREA, areas, torch.nan)
+    areas = torch.where(areas > SMALLEST_AREA, areas, torch.nan)
     return (value - value.mean(dim=1, keepdim=True)) / areas.sqrt()[:, None, None]

@@ -12,8 +12,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from talkhead.motion.head_pose import POINTS, HeadView, look
-from talkhead.structs import Keypoints, Strengths, head_points, known
+from talkhead.motion.head_pose import POINTS, HeadView, fit_view
+from talkhead.structs import Keypoints, Strengths, head_points, is_known
 from talkhead.topology import LOWER_LIDS, UPPER_LIDS
 
 CHIN, LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW = 1, 7, 8, 9, 10
@@ -49,7 +49,7 @@ class Expression:
 
     def __init__(self, source: Keypoints, anchor: Keypoints, strengths: Strengths) -> None:
         self._source = source.map(Tensor.float)
-        self._view, self._shape = look(self._source.value)
+        self._view, self._shape = fit_view(self._source.value)
         self._head = strengths.head
         share = torch.full((len(POINTS), 1), strengths.head)
         share[list(MOUTH_POINTS)] = strengths.mouth
@@ -71,7 +71,7 @@ class Expression:
     def __call__(self, moved: Keypoints) -> Keypoints:
         """Keypoints to be drawn -> the same, changed; what need not change is left exactly."""
         count = len(POINTS)
-        view, shape = look(moved.value)
+        view, shape = fit_view(moved.value)
         drawn, left = self._view.towards(view, self._head)
         wanted = self._limited(shape + self._extra * (shape - self._shape))
         shift = drawn.project(wanted) - view.project(shape)
@@ -133,10 +133,10 @@ def gap_change(change: Tensor, more: Tensor, upper: int, lower: int, below: Tens
 
 def gaps(mesh: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     """How far lips (B,) and the lids of both eyes (B, 2) of meshes are apart; None: not known."""
-    if mesh is None or not bool(known(mesh).all()):
+    if mesh is None or not bool(is_known(mesh).all()):
         return None, None
     mesh = mesh[..., :2].float()
-    view, shape = look(head_points(mesh))
+    view, shape = fit_view(head_points(mesh))
     lids = mesh[:, list(LOWER_LIDS)] - mesh[:, list(UPPER_LIDS)]
     return _opening(shape[..., 1]), (lids @ inverse(view.camera).mT)[..., 1]
 
@@ -145,7 +145,7 @@ def local_maps(keypoints: Keypoints, view: HeadView | None = None) -> Tensor | N
     """Jacobians (B, 15, 2, 2) in the frame of the head; None where there are none."""
     if keypoints.jacobian is None:
         return None
-    view = view or look(keypoints.value.float())[0]
+    view = view or fit_view(keypoints.value.float())[0]
     return inverse(view.camera)[:, None] @ keypoints.jacobian[:, : len(POINTS)].float()
 
 
@@ -158,7 +158,7 @@ AXIS_ALIKE = 0.1
 def expression_and_pose(keypoints: Keypoints) -> Tensor:
     """What is compared of faces, in units of what counts: (B, n). Not finite without a pose."""
     keypoints = keypoints.map(lambda tensor: tensor.detach().float().cpu())
-    view, shape = look(keypoints.value)
+    view, shape = fit_view(keypoints.value)
     x, y = shape.unbind(-1)
     expression = torch.cat(
         [torch.stack([_opening(y), _width(x), _droop(y)], dim=1), _brows(y)], dim=1

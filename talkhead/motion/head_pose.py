@@ -1,8 +1,8 @@
 """Head pose: the effect of a rigid head rotation on landmark keypoints.
 
-Relative motion adds up movements in the picture. That is right for a portrait in the anchor's pose;
-a head seen from the side narrows where a frontal one only moves. Where it is known which points of
-a head the keypoints are, the difference can be told.
+Relative motion adds keypoint offsets in 2D. That is exact for a source in the anchor's pose; a head
+seen from the side becomes narrower where a frontal head only shifts. If the keypoints are known
+head points, this module computes the difference.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ POINTS = (
     (0.000, 0.236, -0.076),  # lower inner lip
 )
 RIGIDITY = (1.0, 0.3, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.0)
-FREE_TURN, LARGEST_TURN = math.radians(20), math.radians(35)  # see `within_reach`
+FREE_TURN, LARGEST_TURN = math.radians(20), math.radians(35)  # see `limit_turn`
 
 
 class HeadRotation:
@@ -84,7 +84,7 @@ class HeadView:
         return self.middle + self.size[:, None, None] * seen
 
     def towards(self, other: HeadView, share: float) -> tuple[HeadView, Tensor]:
-        """From this view a share of the way to another, or beyond; see `within_reach`.
+        """From this view a share of the way to another, or beyond; see `limit_turn`.
 
         The second (B, 1, 1) is how much of the turn is left.
         """
@@ -94,12 +94,12 @@ class HeadView:
                 self.size * (other.size / self.size) ** share,
                 self.rotation @ rotation_power(self.rotation.mT @ other.rotation, share),
             )
-        turn, left = within_reach(other.rotation @ self.rotation.mT)
+        turn, left = limit_turn(other.rotation @ self.rotation.mT)
         rotation = torch.where(left < 1, turn @ self.rotation, other.rotation)
         return replace(other, rotation=rotation), left
 
 
-def look(value: Tensor) -> tuple[HeadView, Tensor]:
+def fit_view(value: Tensor) -> tuple[HeadView, Tensor]:
     """How heads with keypoints (B, K, 2) are seen, and the faces (B, 15, 2) in their frames."""
     points, weight = _centred_points(value)
     seen = value[:, : len(POINTS)]
@@ -119,7 +119,7 @@ def rotation_power(rotation: Tensor, power: float) -> Tensor:
     return rotation_about(axis / sine.clamp(min=1e-9)[:, None], power * torch.atan2(sine, cosine))
 
 
-def within_reach(rotation: Tensor) -> tuple[Tensor, Tensor]:
+def limit_turn(rotation: Tensor) -> tuple[Tensor, Tensor]:
     """Rotations (B, 3, 3) of a source's head that turn it less far from its own view.
 
     Further than `FREE_TURN` a head turns by less and less more, up to `LARGEST_TURN`: a picture

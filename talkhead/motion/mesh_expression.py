@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from talkhead.motion.expression import OPENING, bounded, gap_change
-from talkhead.motion.head_pose import rotation_power, within_reach
+from talkhead.motion.head_pose import limit_turn, rotation_power
 from talkhead.motion.mesh_transfer import align, middle
-from talkhead.structs import Strengths, known
+from talkhead.structs import Strengths, is_known
 from talkhead.topology import (
     CHIN,
     FOREHEAD,
@@ -80,10 +80,10 @@ class MeshExpression:
         rotation, growth, shift = align(self._source, moved)
         change = (moved - self._centre - shift) @ rotation / growth - start
         wanted = self._limited(change + self._stronger(change))
-        turn, _ = within_reach(rotation if head == 1 else rotation_power(rotation, head))
+        turn, _ = limit_turn(rotation if head == 1 else rotation_power(rotation, head))
         face = growth**head * (start + wanted) @ turn.mT - growth * (start + change) @ rotation.mT
         drawn = moved + (face + (head - 1) * shift)
-        return torch.where(known(moved)[:, None, None], drawn, moved)
+        return torch.where(is_known(moved)[:, None, None], drawn, moved)
 
     def _stronger(self, change: Tensor) -> Tensor:
         """What strengths add to changes (B, 478, 3) within the head."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from talkhead.motion.head_pose import turned_by
-from talkhead.structs import NOWHERE, Keypoints, head_points, known
+from talkhead.structs import NOWHERE, Keypoints, head_points, is_known
 from talkhead.topology import RIGID_POINTS
 
 # Turns from which on, and from which on wholly, keypoints of a head are led by its mesh.
@@ -29,7 +29,7 @@ class MeshTransfer:
 
     def __init__(self, anchor: Tensor, source: Tensor, scale: float) -> None:
         self._anchor, self._source, self._scale = anchor, source, scale
-        self._known = bool(known(anchor) & known(source))
+        self._known = bool(is_known(anchor) & is_known(source))
         self._carry, _, _ = align(anchor, source)  # from the anchor's head to the source's
 
     def __call__(self, driving: Tensor) -> Tensor:
@@ -43,10 +43,10 @@ class MeshTransfer:
         face = self._source - centre + self._scale * within @ self._carry.mT
         # The driver's rotation happens about axes of the picture, whoever's head it is.
         moved = growth * face @ rotation.mT + centre + self._scale * shift
-        return torch.where(known(driving)[:, None, None], moved, NOWHERE)
+        return torch.where(is_known(driving)[:, None, None], moved, NOWHERE)
 
 
-def led(moved: Keypoints, source: Keypoints) -> Tensor:
+def follow_mesh(moved: Keypoints, source: Keypoints) -> Tensor:
     """Places (B, K, 2) of a source's keypoints that are moved with their mesh, led by it.
 
     Keypoints turn a mean head. At 30 to 46 degrees they lay 10 to 15 of 256 pixels beside the mesh,
@@ -58,7 +58,7 @@ def led(moved: Keypoints, source: Keypoints) -> Tensor:
     mesh = source.mesh.float()
     rotation, _, _ = align(mesh, moved.mesh)
     share = ((turned_by(rotation) - LED_FROM) / (LED_WHOLLY - LED_FROM)).clamp(0, 1)
-    share = torch.where(known(moved.mesh), share, 0)[:, None, None]
+    share = torch.where(is_known(moved.mesh), share, 0)[:, None, None]
     places = head_points(moved.mesh) - head_points(mesh)
     places = places + source.value[:, : places.shape[1]].float()
     value = moved.value.clone()

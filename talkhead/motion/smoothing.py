@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from talkhead.errors import TalkheadError
-from talkhead.structs import Keypoints, known
+from talkhead.structs import Keypoints, is_known
 
 
 class Smoother:
@@ -33,7 +33,7 @@ class Smoother:
         return Keypoints(
             self._value(value, seconds),
             None if jacobian is None else self._jacobian(jacobian, seconds),
-            None if mesh is None else self._mesh(mesh, seconds, known(mesh).tolist()),
+            None if mesh is None else self._mesh(mesh, seconds, is_known(mesh).tolist()),
         )
 
 

@@ -17,8 +17,8 @@ from talkhead.errors import TalkheadError
 from talkhead.motion.expression import Expression
 from talkhead.motion.head_pose import HeadRotation
 from talkhead.motion.mesh_expression import MeshExpression
-from talkhead.motion.mesh_transfer import MeshTransfer, led
-from talkhead.structs import PLAIN, Keypoints, Strengths, known
+from talkhead.motion.mesh_transfer import MeshTransfer, follow_mesh
+from talkhead.structs import PLAIN, Keypoints, Strengths, is_known
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Transfer:
             mesh = self._mesh(driving.mesh)
         moved = Keypoints(value, jacobian, mesh)
         if mesh is not None and self.landmarks:
-            moved = replace(moved, value=led(moved, self.source))
+            moved = replace(moved, value=follow_mesh(moved, self.source))
         return moved
 
     @cached_property
@@ -100,7 +100,7 @@ class Transfer:
     @cached_property
     def _mesh_expression(self) -> MeshExpression | None:
         mesh = self.source.mesh
-        if mesh is None or not bool(known(mesh).all()):
+        if mesh is None or not bool(is_known(mesh).all()):
             return None
         return MeshExpression(mesh.float(), self.strengths)
 
@@ -124,14 +124,14 @@ def movement_scale(source: Keypoints, anchor: Keypoints) -> float:
     1.0, with a warning, when either set of keypoints spans no area.
     """
     areas = [hull_area(keypoints.value[0]) for keypoints in (source, anchor)]
-    if not all(math.isfinite(area) and area > _SMALLEST_AREA for area in areas):
+    if not all(math.isfinite(area) and area > SMALLEST_AREA for area in areas):
         log.warning("keypoints span no area (%.2g and %.2g): motion is not scaled", *areas)
         return 1.0
     return math.sqrt(areas[0] / areas[1])
 
 
 # In the units of keypoints, where a picture has area 4: below this all points lie on one line.
-_SMALLEST_AREA = 1e-8
+SMALLEST_AREA = 1e-8
 
 
 def hull_area(points: Tensor) -> float:

@@ -23,7 +23,7 @@ from talkhead.preparation.shards import pack
 from talkhead.preparation.sources import find_sources
 from talkhead.preparation.workers import extract_all
 from talkhead.printable import counted
-from talkhead.progress import Progress, shown
+from talkhead.progress import Progress, progress_callback
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | bool | None = False
     Raises TalkheadError where there is no video, for a folder of something else or one made with
     other settings, and for a full disk.
     """
-    with _training_set(options) as journal, shown(progress) as tell:
+    with _training_set(options) as journal, progress_callback(progress) as tell:
         listed = read_list(options.listed) if options.listed else None
         sources, failed = find_sources(options.videos, listed, journal.names)
         waiting = [source for source in sources if not journal.has(source)]

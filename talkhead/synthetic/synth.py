@@ -20,7 +20,7 @@ from talkhead.errors import TalkheadError, disk_explained
 from talkhead.interrupts import EndInOrder, Interrupted
 from talkhead.io.owned import delete_own
 from talkhead.processes import in_processes
-from talkhead.progress import Progress, shown
+from talkhead.progress import Progress, progress_callback
 from talkhead.synthetic.babble import SOUND_RATE, perform
 from talkhead.synthetic.head import Head
 from talkhead.synthetic.looks import Identity, Scene
@@ -79,7 +79,7 @@ def synth(options: SynthOptions, *, progress: Progress | bool | None = False) ->
     _prepare(options.output, options.overwrite)
     people = range(options.identities)
     clips = [_clip(options, person, take) for person in people for take in range(options.clips)]
-    with shown(progress) as tell:
+    with progress_callback(progress) as tell:
         report = tell or (lambda stage, done, total: None)
         report("rendering clips", 0, len(clips))
         if options.workers == 1:

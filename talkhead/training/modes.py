@@ -1,4 +1,4 @@
-"""Modes that networks are in for a while: looked at, or learning."""
+"""Put a network into evaluation or training mode for a while, and restore it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from torch import nn
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Batch norms do not learn from being looked at; each part's own mode comes back."""
-    modes = [(part, part.training) for part in network.modules()]
-    network.eval()
-    try:
+    """Evaluation mode: batch norms keep their statistics. Every module's own mode is restored."""
+    with _restored(network):
+        network.eval()
         yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 @contextmanager
-def learning(network: nn.Module) -> Iterator[None]:
-    """All parameters learn, also those that rest in the run; each rests again afterwards."""
-    rest = [parameter for parameter in network.parameters() if not parameter.requires_grad]
+def unfrozen(network: nn.Module) -> Iterator[None]:
+    """Training mode with all parameters trainable. What was frozen is frozen again afterwards."""
+    frozen = [parameter for parameter in network.parameters() if not parameter.requires_grad]
+    with _restored(network):
+        network.train().requires_grad_(True)
+        try:
+            yield
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+
+
+@contextmanager
+def _restored(network: nn.Module) -> Iterator[None]:
     modes = [(part, part.training) for part in network.modules()]
-    network.train().requires_grad_(True)
     try:
         yield
     finally:
         for part, training in modes:
             part.training = training
-        for parameter in rest:
-            parameter.requires_grad_(False)

@@ -83,7 +83,7 @@ def plan(options: TrainOptions) -> tuple[ModelConfig, Recipe]:
         )
     elif found := [name for name in NEED_LANDMARKS if attrgetter(name)(recipe)]:
         raise TalkheadError(f"recipe.{found[0]} needs --landmarks auto (or a folder)")
-    return name_keypoints(model_config, recipe), recipe
+    return mark_landmark_keypoints(model_config, recipe), recipe
 
 
 def model_of(options: TrainOptions) -> ModelConfig:
@@ -151,18 +151,18 @@ def check_mouth(options: TrainOptions, config: ModelConfig) -> None:
         )
 
 
-def name_keypoints(config: ModelConfig, recipe: Recipe) -> ModelConfig:
-    """Note in the configuration whether keypoints are landmarks when the run is over.
+def mark_landmark_keypoints(config: ModelConfig, recipe: Recipe) -> ModelConfig:
+    """Set `keypoints.landmarks`.
 
-    The recipe holds them there, or they are and rest.
+    True if the recipe supervises them to the end, or if they are landmarks already and frozen.
     """
     if isinstance(config, TpsmmConfig):
         return config
     start, detector = recipe.landmark_start, "keypoint_detector."
-    rests = not recipe.keypoint_rate or not any(
+    frozen = not recipe.keypoint_rate or not any(
         detector.startswith(each) or each.startswith(detector) for each in recipe.learned or ("",)
     )
-    held = (rests and config.keypoints.landmarks) or (start is not None and start.holds)
+    held = (frozen and config.keypoints.landmarks) or (start is not None and start.holds)
     return replace(config, keypoints=replace(config.keypoints, landmarks=held))
 
 

@@ -16,8 +16,8 @@ from talkhead.progress import Progress
 from talkhead.training.data.batches import Batches
 from talkhead.training.data.landmark_teacher import LandmarkTeacher, mirror_order
 from talkhead.training.data.library import Library, load_library
+from talkhead.training.data.portraits import load_portraits, portrait_files
 from talkhead.training.options import AUTO, TrainOptions
-from talkhead.training.phases.pretrain_keypoints import load_portraits, portrait_files
 from talkhead.training.plan import Run, with_own_landmarks
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from talkhead.printable import counted
 from talkhead.progress import Preparing, Progress
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
-from talkhead.training.data.landmark_teacher import LandmarkTeacher
-from talkhead.training.data.library import Library
+from talkhead.training.data.landmark_teacher import LandmarkTeacher, fit_teacher
+from talkhead.training.data.library import Library, with_landmarks_only
 from talkhead.training.data.pairs import Pairs
 from talkhead.training.distributed import ProcessGroup, may_restart, process_group
 from talkhead.training.folder import clear_run, run_folder
@@ -45,16 +45,11 @@ from talkhead.training.loop.validation import validation_pairs
 from talkhead.training.losses.mesh_judge import MeshJudge
 from talkhead.training.losses.objective import Objective
 from talkhead.training.losses.perceptual import load_perceptual
-from talkhead.training.modes import learning
+from talkhead.training.modes import unfrozen
 from talkhead.training.options import TrainOptions
 from talkhead.training.phases.codebooks import CODEBOOKS, seed_codes
 from talkhead.training.phases.open_occlusion import open_occlusion
-from talkhead.training.phases.pretrain_keypoints import (
-    fit_teacher,
-    keypoint_recipe,
-    teach_keypoints,
-    with_landmarks_only,
-)
+from talkhead.training.phases.pretrain_keypoints import keypoint_recipe, teach_keypoints
 from talkhead.training.phases.pretrain_mouth import PAIRS, cut_mouths, teach_mouth
 from talkhead.training.phases.rescale_jacobians import rescale_jacobians
 from talkhead.training.phases.sharpen import sharpen
@@ -252,7 +247,7 @@ def pretrain_keypoints(
         if progress and processes.is_main:
             progress("teaching keypoints", done, steps)
 
-    with learning(trainer.model.keypoint_detector):
+    with unfrozen(trainer.model.keypoint_detector):
         teach_keypoints(
             *(trainer.model, teacher, pictures, trainer.compute, processes),
             options.keypoint_steps,
@@ -278,7 +273,7 @@ def pretrain_mouth(
             shown("teaching mouths", done, steps)
 
     mouths = cut_mouths(Pairs(library, batches.portraits, PAIRS), model.mouth, rng, shown)
-    with learning(model.mouth):
+    with unfrozen(model.mouth):
         teach_mouth(
             *(model.mouth, mouths, trainer.objective.perceptual, trainer.compute, processes),
             options.mouth_steps,

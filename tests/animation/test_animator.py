@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from media import frame_seconds, frames_of, make_clip, make_pictures, sound_packets
+from media import frame_seconds, frames_of, make_clip, make_pictures, moving_picture, sound_packets
 from miniatures import mini, mini_config, mini_preset
 from rendering import CENTRED, settings
 
@@ -205,10 +205,17 @@ def test_several_sources_share_a_grid(engine: Engine, portrait: Path, tmp_path: 
     assert frames_of(tmp_path / "out.mp4").shape == (2, 160, 160, 3)
 
 
-def test_reenact_yields_one_picture_per_frame(engine: Engine) -> None:
-    frames = [np.full((64, 64, 3), level, np.uint8) for level in range(0, 250, 50)]
-    results = list(reenact(frames[0], frames, engine))
-    assert [result.shape for result in results] == [(64, 64, 3)] * 5
+def test_reenact_draws_what_it_is_told() -> None:
+    engine = Engine(mini(replace(mini_config("codebook"), blend_source=True)), torch.device("cpu"))
+    source, *frames = [moving_picture(n, 64, 64) for n in (30, 0, 5, 9, 14)]
+    found = engine.detect(frames)
+    relative = list(reenact(source, frames, engine))
+    encoded = engine.encode(source, 1.0)
+    transfer = engine.transfer("relative", encoded.keypoints, found[:1])
+    assert np.array_equal(relative, engine.render(encoded, transfer(found)))
+    absolute = list(reenact(source, frames, engine, "absolute", sharpness=0.0))
+    assert np.array_equal(absolute, engine.render(engine.encode(source), found))
+    assert not np.array_equal(relative, absolute)
 
 
 def test_a_broadcasts_clock_is_taken_off_pictures_and_sound(

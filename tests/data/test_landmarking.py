@@ -16,8 +16,8 @@ from talkhead.data.landmarks import find_landmarks, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.io.image import read_image, write_image
 from talkhead.structs import Face
+from talkhead.training.data.portraits import load_portraits
 from talkhead.training.options import AUTO, TrainOptions
-from talkhead.training.phases.pretrain_keypoints import load_portraits
 from talkhead.training.run_data import landmark_folder
 
 PORTRAIT = Path(__file__).parents[2] / "examples" / "portrait.jpg"

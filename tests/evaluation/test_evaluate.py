@@ -1,4 +1,4 @@
-"""The command, the files that it writes, and weights as contenders."""
+"""The command, the files that it writes, and weights as methods."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from talkhead.errors import TalkheadError
-from talkhead.evaluation.metrics import backends as lookers
-from talkhead.evaluation.metrics import faces
+from talkhead.evaluation.metrics import backends, faces
 from talkhead.evaluation.metrics.base import FrameBatch
 from talkhead.evaluation.metrics.faces import FaceMetric, cosine, euclidean
 from talkhead.evaluation.metrics.keypoints import RegionMetrics, box
@@ -324,6 +323,6 @@ def test_py_feats_radians_become_degrees_of_its_surest_face(
     detector = type("Detector", (), {"detect": lambda *_, **__: tables.pop(0)})()
     feat = type("Feat", (), {"Detectorv1": lambda **_: detector})
     monkeypatch.setitem(sys.modules, "feat", feat)  # type: ignore[arg-type]
-    look = lookers.behaviour("cpu")
+    look = backends.behaviour("cpu")
     assert look(flat(0)) == pytest.approx([90, 0, -180, 0.7])
     assert look(flat(0)) is None

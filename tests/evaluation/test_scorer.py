@@ -1,4 +1,4 @@
-"""A whole evaluation with fake contenders: values, resuming, shards, broken clips."""
+"""A whole evaluation with fake methods: values, resuming, shards, broken clips."""
 
 from __future__ import annotations
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from miniatures import FAMILIES, mini_config
+from miniatures import FAMILIES, mini_bundled, mini_config
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from talkhead.config import uses_mesh
 from talkhead.inference.fusion import fold
 from talkhead.models import build
+from talkhead.topology import MESH_POINTS
 
 
 class DeviceWatch(TorchDispatchMode):
@@ -33,18 +37,28 @@ class DeviceWatch(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_drawing_stays_on_its_device_and_waits_for_no_value_of_it(family: str) -> None:
+@pytest.mark.parametrize("name", [*FAMILIES, "bundled"])
+def test_drawing_stays_on_its_device_and_waits_for_no_value_of_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Or else it could not be recorded as one CUDA graph. On the meta device values do not exist:
     whatever asks for one raises."""
-    model = build(mini_config(family)).eval().requires_grad_(False)
+    monkeypatch.setattr("torch.autocast", lambda *_, **__: nullcontext())  # which knows no meta
+    config = mini_bundled() if name == "bundled" else mini_config(name)
+    model = build(config).eval().requires_grad_(False)
     fold(model)
     model.to("meta")
     size = model.config.image_size
     pictures = torch.empty(3, 3, size, size, device="meta")
+    mesh = torch.empty(3, MESH_POINTS, 3, device="meta")
     with torch.inference_mode(), DeviceWatch() as watch:
-        state = model.encode_source(pictures[:1])
-        keypoints = model.detect(pictures)
+        if uses_mesh(config):
+            state = model.encode_source(pictures[:1], mesh[:1])
+            state = replace(state, sharpness=torch.ones(1, device="meta"))
+            keypoints = model.detect(pictures, mesh)
+        else:
+            state = model.encode_source(pictures[:1])
+            keypoints = model.detect(pictures)
         assert model.render(state, keypoints).shape == pictures.shape
         assert model.render_parts(state, keypoints).image.shape == pictures.shape
     assert watch.operations > 50

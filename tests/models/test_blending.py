@@ -50,5 +50,5 @@ def test_light_is_added_to_the_source_that_is_shown() -> None:
     decoded[:, 4:] = 0.25
     found = blend(decoded, torch.ones(1, 3, SIZE, SIZE), None, None)
     assert torch.allclose(found.image, torch.tensor(0.625))
-    assert found.bent is not None
-    assert torch.equal(found.bent, torch.ones(1, 3, SIZE, SIZE))
+    assert found.warped is not None
+    assert torch.equal(found.warped, torch.ones(1, 3, SIZE, SIZE))

@@ -134,7 +134,7 @@ def test_what_trembles_between_two_equal_pictures_is_calmed() -> None:
     assert led.value.abs().max() < 0.005
 
 
-def test_a_cut_begins_anew() -> None:
+def test_after_a_cut_keypoints_are_the_detectors() -> None:
     model = build(tracked(mini_config("codebook")))
     tracker, picture = KeypointTracker(model), texture()[:SIZE, :SIZE].copy()
     still = Keypoints(torch.zeros(1, 4, 2), torch.eye(2).expand(1, 4, 2, 2))

@@ -21,11 +21,18 @@ from talkhead.inference.engine import Engine
 from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.grid import identity_grid
-from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, mesh_motion, refine, unknown
+from talkhead.models.mesh import (
+    MAPS,
+    MeshKeypoints,
+    face_maps,
+    mesh_motion,
+    refine,
+    unknown_mesh,
+)
 from talkhead.motion.mesh_transfer import MeshTransfer, align
 from talkhead.motion.smoothing import Smoother
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import NOWHERE, Face, Keypoints, known
+from talkhead.structs import NOWHERE, Face, Keypoints, is_known
 from talkhead.topology import (
     HEAD_GROUPS,
     INNER_LIPS,
@@ -125,7 +132,7 @@ def test_a_mesh_that_is_not_known_has_no_weight_and_draws_nothing() -> None:
     assert torch.allclose(motion[0], identity_grid(16, 16), atol=1e-5)
     assert bool((logit < -1000).all())
     assert face_maps(nowhere(), 16).abs().max() == 0
-    assert known(torch.cat([one_mesh(), nowhere()])).tolist() == [True, False]
+    assert is_known(torch.cat([one_mesh(), nowhere()])).tolist() == [True, False]
 
 
 def test_maps_are_full_inside_empty_outside_and_soft_on_the_border() -> None:
@@ -237,8 +244,8 @@ def test_expressions_are_carried_into_the_sources_head_and_scaled() -> None:
 def test_a_frame_without_a_mesh_stays_without_one() -> None:
     gone = torch.full((1, MESH_POINTS, 3), NOWHERE)
     moved = MeshTransfer(deep(1), deep(2), 1.0)(torch.cat([deep(1), gone]))
-    assert known(moved).tolist() == [True, False]
-    assert not known(MeshTransfer(gone, deep(2), 1.0)(deep(1))).any()
+    assert is_known(moved).tolist() == [True, False]
+    assert not is_known(MeshTransfer(gone, deep(2), 1.0)(deep(1))).any()
 
 
 def test_transfer_carries_the_mesh_in_both_modes() -> None:
@@ -265,7 +272,7 @@ def test_smoothing_begins_anew_after_a_frame_without_a_mesh() -> None:
 
 
 def test_keypoints_without_a_mesh_count_as_unknown() -> None:
-    assert not known(unknown(Keypoints(torch.zeros(2, 15, 2)))).any()
+    assert not is_known(unknown_mesh(Keypoints(torch.zeros(2, 15, 2)))).any()
 
 
 class OnlySeesLight:
@@ -294,7 +301,7 @@ def test_an_engine_gives_its_model_the_mesh_of_a_face_and_none_where_there_is_no
     light, dark = (np.full((SIZE, SIZE, 3), level, np.uint8) for level in (200, 20))
     found = engine.detect([light, dark])
     assert found.mesh is not None
-    assert known(found.mesh).tolist() == [True, False]
+    assert is_known(found.mesh).tolist() == [True, False]
     assert found.mesh[0, 0, :2].tolist() == pytest.approx([-1, 1], abs=1e-6)
     drawn = engine.render(engine.encode(light), found)
     assert drawn.shape == (2, SIZE, SIZE, 3)

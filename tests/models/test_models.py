@@ -4,10 +4,20 @@ from dataclasses import replace
 
 import pytest
 import torch
-from miniatures import FAMILIES, MEMORY, mini, mini_config, mini_preset, pictures, shared_mini
+from miniatures import (
+    FAMILIES,
+    MEMORY,
+    meshes,
+    mini,
+    mini_bundled,
+    mini_config,
+    mini_preset,
+    pictures,
+    shared_mini,
+)
 from torch import nn
 
-from talkhead.config import PRESETS, MeshConfig
+from talkhead.config import PRESETS, MeshConfig, uses_mesh
 from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.models.grid import identity_grid, warp
@@ -16,6 +26,7 @@ from talkhead.structs import DenseMotion, Keypoints
 
 VARIANTS = {
     **{name: mini_preset(name) for name in PRESETS},
+    "bundled": mini_bundled(),
     "mcnet-one-scale": replace(mini_config("mcnet"), memory=replace(MEMORY, scales=(1,))),
     "mcnet-four-scales": replace(
         mini_config("mcnet"), memory=replace(MEMORY, scales=(0, 1, 2, 3), size=8)
@@ -33,11 +44,17 @@ def test_every_preset_builds(name):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_drawing_gives_the_picture_that_training_sees(name):
-    model = shared_mini(replace(VARIANTS[name], **no_background(VARIANTS[name])))
+    model = shared_mini(replace(VARIANTS[name], **as_trained(VARIANTS[name])))
     source, driving = pictures(2), pictures(2, seed=1)
     with torch.no_grad():
-        out = model.reconstruct(source, driving)
-        drawn = model.render(model.encode_source(source), model.detect(driving))
+        if uses_mesh(model.config):
+            both = meshes(2), meshes(2, seed=1)
+            out = model.reconstruct(source, driving, meshes=both)
+            state, keypoints = model.encode_source(source, both[0]), model.detect(driving, both[1])
+        else:
+            out = model.reconstruct(source, driving)
+            state, keypoints = model.encode_source(source), model.detect(driving)
+        drawn = model.render(state, keypoints)
     assert out.image.shape == source.shape
     torch.testing.assert_close(drawn, out.image.clamp(0, 1))
     assert all(loss.ndim == 0 and loss.isfinite() for loss in out.losses.values())
@@ -45,15 +62,20 @@ def test_drawing_gives_the_picture_that_training_sees(name):
     assert out.warped_source.shape == source.shape
 
 
-def no_background(config):
-    return {"background": False} if config.family == "tpsmm" else {}
+def as_trained(config):
+    """Without what rests in a training step, or is drawn at random."""
+    if config.family == "tpsmm":
+        return {"background": False}
+    mesh = getattr(config, "mesh", None)
+    return {"mesh": replace(mesh, mouth=False)} if mesh else {}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_training_step_reaches_every_parameter(name):
     torch.manual_seed(0)
     model = mini(VARIANTS[name]).train()
-    out = model.reconstruct(pictures(2), pictures(2, seed=1))
+    both = {"meshes": (meshes(2), meshes(2, seed=1))} if uses_mesh(model.config) else {}
+    out = model.reconstruct(pictures(2), pictures(2, seed=1), **both)
     loss = (out.image - pictures(2, seed=1)).abs().mean() + sum(out.losses.values())
     loss = loss + out.driving.value.square().mean()
     if out.coarse_image is not None:
@@ -61,7 +83,7 @@ def test_a_training_step_reaches_every_parameter(name):
     loss.backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     # A bias in front of a normalisation has no effect, so its gradient may be exactly zero.
-    assert [name for name in still if not name.endswith("bias")] == []
+    assert [name for name in still if not name.endswith("bias") and "mouth." not in name] == []
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -16,7 +16,7 @@ from talkhead.models.blending import Blended
 from talkhead.models.codebook import CodebookModel
 from talkhead.models.grid import identity_grid, sample_at
 from talkhead.models.mesh import fill
-from talkhead.models.mouth import DRIVING_INSIDE, SEEN, SIZE, MouthPainter, Square, opened
+from talkhead.models.mouth import DRIVING_INSIDE, MAPS, SIZE, MouthPainter, Square, opened
 from talkhead.structs import NOWHERE, Keypoints, SourceState
 from talkhead.topology import INNER_LIPS, LOWER_LIP, MOUTH_CORNERS, OUTER_LIPS
 
@@ -44,8 +44,8 @@ def paint(
     """A black picture of a grey source with its mouth painted, (3, S, S) from 0 to 1."""
     keypoints = Keypoints(torch.zeros(1, 15, 2), None, driving)
     black, still = -torch.ones(1, 3, PICTURE, PICTURE), identity_grid(PICTURE, PICTURE)[None]
-    bent = torch.zeros_like(black) if blends else None
-    drawn = Blended(black, black, bent, torch.ones_like(black[:, :1]))
+    warped = torch.zeros_like(black) if blends else None
+    drawn = Blended(black, black, warped, torch.ones_like(black[:, :1]))
     with torch.no_grad():
         painted, changed = painter.paint(drawn, state_of(source), still, keypoints)
     assert bool((changed[painted[:, :1] > 0.1] == 1).all())
@@ -121,8 +121,8 @@ def test_the_painter_sees_both_mouths_upright_and_where_the_driving_one_is_open(
     picture = torch.cat([picture, picture[:, :1]], dim=1)
     source, driving = turned(face, 40), parted(face, 0.12)
     still = identity_grid(PICTURE, PICTURE)[None]
-    seen = MouthPainter().look(picture, still, source, driving)
-    assert seen.shape == (1, SEEN, SIZE, SIZE)
+    seen = MouthPainter().inputs(picture, still, source, driving)
+    assert seen.shape == (1, MAPS.stop, SIZE, SIZE)
     for first, mesh in ((0, source), (3, driving)):
         places = Square.around(mesh).places(SIZE)[0]
         assert torch.allclose(seen[0, first : first + 2].permute(1, 2, 0), places, atol=1e-3)
@@ -165,5 +165,5 @@ def test_a_model_paints_mouths_and_says_that_they_are_not_the_source(face: Tenso
 def test_beyond_the_picture_its_rim_goes_on(face: Tensor) -> None:
     lowered = face + torch.tensor([0.0, 0.95]) - face[:, [LOWER_LIP]]
     white, still = torch.ones(1, 3, PICTURE, PICTURE), identity_grid(PICTURE, PICTURE)[None]
-    seen = MouthPainter().look(white, still, lowered, lowered)
+    seen = MouthPainter().inputs(white, still, lowered, lowered)
     assert torch.allclose(seen[:, :6], torch.ones(1, 6, SIZE, SIZE), atol=1e-5)

@@ -17,9 +17,9 @@ from talkhead.motion.head_pose import (
     POINTS,
     RIGIDITY,
     HeadRotation,
+    limit_turn,
     poses,
     turned_by,
-    within_reach,
 )
 from talkhead.motion.transfer import Transfer
 from talkhead.structs import Keypoints
@@ -68,13 +68,13 @@ def test_a_face_that_moves_hardly_changes_its_pose():
 
 def test_a_turn_goes_no_further_than_can_be_drawn_and_stays_a_turn_about_its_axis():
     small = rotation(15, -8, 40)[None]
-    kept, left = within_reach(small)
+    kept, left = limit_turn(small)
     assert torch.equal(kept, small)
     assert left == 1
     before = FREE_TURN
     for yaw in (25, 40, 60, 90):
         large = rotation(yaw)[None]
-        kept, left = within_reach(rotation(0, 0, 70) @ large)  # the head lies, too
+        kept, left = limit_turn(rotation(0, 0, 70) @ large)  # the head lies, too
         angle = turned_by(kept)
         assert before < angle < LARGEST_TURN
         assert left.item() == pytest.approx(angle.item() / math.radians(yaw), rel=1e-4)

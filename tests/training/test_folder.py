@@ -166,7 +166,7 @@ def test_a_folder_that_is_a_link_is_used_like_its_end(tmp_path: Path) -> None:
         ("losses.jsonl", "no json\n"),
     ],
 )
-def test_a_tampered_diary_is_one_sentence(tmp_path: Path, name: str, text: str) -> None:
+def test_a_tampered_log_is_one_sentence(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(TalkheadError, match=rf"{name} is damaged"):
         RunLog(tmp_path, {}, done=3)

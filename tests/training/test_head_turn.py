@@ -15,7 +15,7 @@ from talkhead.training.data.batches import Batches
 from talkhead.training.data.close_mouth import MouthCloser, draw_shares
 from talkhead.training.data.frames import ArrayFrames
 from talkhead.training.data.head_turn import FARTHEST, NOD, draw_angles, turn_head, yaw_of
-from talkhead.training.data.landmark_teacher import openings
+from talkhead.training.data.landmark_teacher import gaps_over_height
 from talkhead.training.data.library import Library
 from talkhead.training.data.mesh_warp import warp_mesh
 from talkhead.training.losses.terms import disocclusion_map
@@ -150,7 +150,10 @@ def test_mouth_and_eyes_are_shut_as_clips_show_it_and_pixels_follow() -> None:
     top, bottom = ((mesh[[UPPER_LIP, LOWER_LIP], 1] + 1) / 2 * SIDE).round().astype(int)
     picture[top:bottom, SIDE // 2 - 4 : SIDE // 2 + 4] = 0
     seen, closed = shutter(picture, mesh, np.array([1.0, 0.5]))
-    (mouth, eyes), (mouth_before, eyes_before) = openings(closed[None])[0], openings(mesh[None])[0]
+    (mouth, eyes), (mouth_before, eyes_before) = (
+        gaps_over_height(closed[None])[0],
+        gaps_over_height(mesh[None])[0],
+    )
     assert abs(mouth) < 0.1 * mouth_before
     assert eyes == pytest.approx(0.5 * eyes_before, rel=0.1)
     assert pixels_of(seen, (0, 0, 0)) < 0.4 * pixels_of(picture, (0, 0, 0))
@@ -193,7 +196,7 @@ def test_the_source_is_turned_and_the_driving_picture_is_the_real_one() -> None:
     assert moved[..., 0].max() > 0.05
 
 
-def test_stills_become_pairs_of_one_person() -> None:
+def test_portraits_become_pairs_of_one_person() -> None:
     clips, portraits = toy_library(landmarks=True), with_depth(toy_library(1))
     white = replace(portraits, frames=(ArrayFrames(np.full((6, SIZE, SIZE, 3), 255, np.uint8)),))
     recipe = Recipe("", batch_size=24, augmentation=Augmentation(portrait_pairs=0.5))

@@ -72,7 +72,7 @@ def test_who_wants_quiet_sees_nothing(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_diary_takes_back_what_comes_after_the_step_that_is_resumed(tmp_path: Path) -> None:
+def test_the_log_takes_back_what_comes_after_the_step_that_is_resumed(tmp_path: Path) -> None:
     run_log = RunLog(tmp_path, {"preset": "toy"}, 0)
     for step in (1, 2, 3):
         run_log.add(progress(step))
@@ -106,7 +106,7 @@ def test_tensorboard_gets_losses_scores_and_pictures(tmp_path: Path) -> None:
     assert events.Images("validation")[0].step == 5
 
 
-def test_a_diary_that_cannot_be_written_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_written_says_how_to_go_on(tmp_path: Path) -> None:
     from talkhead.errors import TalkheadError
 
     run_log = RunLog(tmp_path, {}, 0)

@@ -14,15 +14,11 @@ from talkhead.errors import TalkheadError
 from talkhead.models import build
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batches
-from talkhead.training.data.landmark_teacher import mirror_order
+from talkhead.training.data.landmark_teacher import fit_teacher, mirror_order
+from talkhead.training.data.library import with_landmarks_only
+from talkhead.training.data.portraits import load_portraits
 from talkhead.training.distributed import ProcessGroup
-from talkhead.training.phases.pretrain_keypoints import (
-    fit_teacher,
-    keypoint_recipe,
-    load_portraits,
-    teach_keypoints,
-    with_landmarks_only,
-)
+from talkhead.training.phases.pretrain_keypoints import keypoint_recipe, teach_keypoints
 from talkhead.training.recipes.recipe import Recipe
 
 

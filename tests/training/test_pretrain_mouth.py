@@ -16,7 +16,7 @@ from talkhead import checkpoint
 from talkhead.data.clips import Clip
 from talkhead.errors import TalkheadError
 from talkhead.models.codebook import CodebookModel
-from talkhead.models.mouth import SEEN, SIZE, MouthPainter, opened
+from talkhead.models.mouth import MAPS, SIZE, WARPED, MouthPainter, opened
 from talkhead.topology import INNER_LIPS
 from talkhead.training import train as run
 from talkhead.training.compute import Compute
@@ -52,7 +52,7 @@ def cut(library: Library, count: int = 12) -> Mouths:
 
 def test_open_mouths_are_cut_out_beside_what_the_painter_sees(face: Tensor) -> None:
     mouths = cut(speaking(face))
-    assert mouths.seen.shape == (12, SEEN, SIZE, SIZE)
+    assert mouths.seen.shape == (12, MAPS.stop, SIZE, SIZE)
     assert mouths.wanted.shape == (12, 3, SIZE, SIZE)
     seen, wanted = mouths.seen.float() / LEVELS, mouths.wanted.float() / LEVELS
     for one, picture in zip(seen, wanted, strict=True):
@@ -89,9 +89,9 @@ def test_a_painter_learns_what_is_behind_lips(
     seen, wanted = mouths.batch(np.random.default_rng(5), torch.device("cpu"))
     share = opened(seen)
     with torch.no_grad():
-        error = ((seen[:, 3:6] + painter(seen) - wanted).abs() * share).sum() / share.sum() / 3
-    bent = ((seen[:, 3:6] - wanted).abs() * share).sum() / share.sum() / 3
-    assert error < bent
+        error = ((seen[:, WARPED] + painter(seen) - wanted).abs() * share).sum() / share.sum() / 3
+    warped = ((seen[:, WARPED] - wanted).abs() * share).sum() / share.sum() / 3
+    assert error < warped
 
 
 def test_mirrored_and_in_other_light_all_parts_of_a_mouth_stay_together(face: Tensor) -> None:
@@ -100,7 +100,7 @@ def test_mirrored_and_in_other_light_all_parts_of_a_mouth_stay_together(face: Te
     for one, picture in zip(seen, wanted, strict=True):
         inside, beyond = one[7] == 1, one[8] == 0
         assert picture[:, inside].std(dim=1).max() < 0.25  # one colour still, in its place
-        skin = (picture[:, beyond] - one[3:6, beyond]).abs()
+        skin = (picture[:, beyond] - one[WARPED, beyond]).abs()
         assert skin.median() < 0.03  # the same light in both pictures
 
 

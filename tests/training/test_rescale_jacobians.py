@@ -13,8 +13,8 @@ from talkhead.structs import Keypoints
 from talkhead.topology import EXPRESSIVE_GROUPS, HEAD_GROUPS, LEFT_EYE
 from talkhead.training.compute import Compute
 from talkhead.training.data.frames import ArrayFrames
+from talkhead.training.data.landmark_teacher import fit_teacher
 from talkhead.training.data.library import Library
-from talkhead.training.phases.pretrain_keypoints import fit_teacher
 from talkhead.training.phases.rescale_jacobians import FLOOR, LARGEST_FACTOR, rescale_jacobians
 
 COMPUTE = Compute(torch.device("cpu"))

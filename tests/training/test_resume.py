@@ -115,7 +115,7 @@ def test_overwriting_keeps_the_old_run_until_the_new_one_can_begin(
     assert [line["step"] for line in losses(run)] == [1, 2]
 
 
-def test_steps_after_the_last_checkpoint_are_taken_back_from_the_diary(
+def test_steps_after_the_last_checkpoint_are_taken_back_from_the_log(
     clips: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"

@@ -108,7 +108,7 @@ def test_portraits_are_learned_from_beside_the_clips_if_their_heads_can_be_turne
     assert losses(only.output)[0]["pixel"] != losses(clips_alone.output)[0]["pixel"]
 
 
-def test_a_finished_run_emboldens_its_detector_if_the_recipe_says_so(
+def test_a_finished_run_rescales_its_jacobians_if_the_recipe_says_so(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = []

@@ -16,13 +16,13 @@ from talkhead.models import build
 from talkhead.models.codebook import CodebookModel
 from talkhead.structs import Keypoints
 from talkhead.training.compute import Compute
+from talkhead.training.data.landmark_teacher import fit_teacher
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.loop.trainer import Trainer, check_learned
 from talkhead.training.loop.validation import Validation
 from talkhead.training.losses.objective import Objective, keypoint_distance
-from talkhead.training.modes import learning
+from talkhead.training.modes import unfrozen
 from talkhead.training.phases.codebooks import code_use, encoded, revive_codes, seed_codes
-from talkhead.training.phases.pretrain_keypoints import fit_teacher
 from talkhead.training.recipes.presets import RECIPES, recipe_for, with_landmarks
 from talkhead.training.recipes.recipe import Adversarial, LossWeights, Recipe
 
@@ -90,7 +90,7 @@ def test_a_network_that_rests_learns_for_a_while_and_rests_again() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
     network[0].requires_grad_(False)
     network[1].eval()
-    with learning(network):
+    with unfrozen(network):
         assert all(p.requires_grad for p in network.parameters())
         assert network[1].training
     assert [p.requires_grad for p in network.parameters()] == [False, False, True, True]
@@ -427,7 +427,7 @@ def test_what_the_source_hides_counts_more_in_the_picture_and_not_in_the_warped_
     assert torch.equal(alone(model, folded, outputs, 0.0)["pyramid"], found[0.0]["pyramid"])
 
 
-def test_tether_lets_go() -> None:
+def test_landmark_supervision_ends() -> None:
     recipe = with_landmarks(recipe_for(preset("mcnet")))
     objective = Objective(recipe)
     assert objective.landmark_supervision_weight(0.0) == 1

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from talkhead.data.clips import clip_name
-from talkhead.data.landmarks import CLASSIC, MESH, find_landmarks, in_square, read_landmarks
+from talkhead.data.landmarks import CLASSIC, find_landmarks, in_square, read_landmarks
 from talkhead.errors import TalkheadError
 from talkhead.topology import (
     LEFT_EYE_CORNERS,
     LOWER_LIDS,
+    MESH_POINTS,
     OUTER_LIPS,
     RIGHT_EYE_CORNERS,
     SKIN_POINTS,
@@ -22,7 +23,7 @@ from talkhead.video import probe
 
 # Parts of the face, by how many points there are.
 REGIONS = {
-    MESH: {
+    MESH_POINTS: {
         "mouth": OUTER_LIPS,
         "eyes": (*LEFT_EYE_CORNERS, *RIGHT_EYE_CORNERS, *UPPER_LIDS, *LOWER_LIDS),
         "face": tuple(range(SKIN_POINTS)),

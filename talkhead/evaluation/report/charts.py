@@ -14,7 +14,7 @@ from talkhead.evaluation.report.svg import Curve, Dot, dot_plot, legend, line_pl
 from talkhead.evaluation.results import Evaluation, Row
 from talkhead.evaluation.statistics import Score
 
-MAX_CLIPS = 60  # in the plot of clips; of more, every so many-th is shown
+MAX_CLIPS = 60  # in the plot of clips; of more, every Nth is shown
 OPENINGS = {"mouth_opening": "Mouth opening", "eye_opening": "Eye opening", "gaze": "Gaze"}
 
 

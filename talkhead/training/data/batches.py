@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.data.landmarks import MESH
 from talkhead.motion.optical_flow import optical_flow, small_grey
 from talkhead.structs import NOWHERE, map_tensors
+from talkhead.topology import MESH_POINTS
 from talkhead.training.data import augment
 from talkhead.training.data.augment import Change
 from talkhead.training.data.library import Library
@@ -165,10 +165,10 @@ class Batches:
         change = augment.stack([item.change for item in items], how.augmentation)
         known = [item.pair.landmarks for item in items]
         has_landmarks = torch.tensor([each is not None for each in known])
-        nothing = np.zeros((2, MESH, 2), np.float32)
+        nothing = np.zeros((2, MESH_POINTS, 2), np.float32)
         points = np.stack([nothing if each is None else each[..., :2] for each in known])
         centred = torch.from_numpy(points) * (self.size / (self.size - 1))  # edges to pixel centres
-        mirror = torch.arange(MESH) if self.mirror is None else self.mirror
+        mirror = torch.arange(MESH_POINTS) if self.mirror is None else self.mirror
         landmarks = augment.move_points(centred, change, mirror)
         landmarks = torch.where(has_landmarks[:, None, None, None], landmarks, NOWHERE)
         warp = stack_warps([item.warp for item in items], how.equivariance_kernel)

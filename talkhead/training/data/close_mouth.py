@@ -13,7 +13,7 @@ import torch
 
 from talkhead.data.meshes import sampled
 from talkhead.errors import TalkheadError
-from talkhead.training.data.landmark_teacher import mean_face, openings
+from talkhead.training.data.landmark_teacher import gaps_over_height, mean_face
 from talkhead.training.data.library import Library
 from talkhead.training.data.mesh_warp import warp_mesh
 
@@ -52,7 +52,7 @@ class MouthCloser:
         face = _complex(mean_face(torch.from_numpy(np.concatenate(clips))).numpy())
         square, product = np.zeros((2, 2)), np.zeros((2, len(face)), complex)
         for meshes in clips:
-            opened = openings(meshes)
+            opened = gaps_over_height(meshes)
             opened = opened - opened.mean(0)
             flat = _complex(meshes)
             placed = _towards(flat, face)[:, None] * (flat - flat.mean(1, keepdims=True))
@@ -67,7 +67,7 @@ class MouthCloser:
 
         picture: uint8 (S, S, 3). mesh: (478, 3) as in `warp_mesh`. Returns new ones of both.
         """
-        change = -shares * openings(mesh[None])[0].clip(min=0)
+        change = -shares * gaps_over_height(mesh[None])[0].clip(min=0)
         flat = _complex(mesh)
         move = (change @ self.slopes) / _towards(flat[None], self.face)[0]
         moved = mesh.copy()

@@ -2,7 +2,7 @@
 
 Unsupervised keypoints need very much data before they mean anything. Where landmarks of the
 478-point face mesh (MediaPipe's numbering) are at hand, fifteen of them, and the local affine map
-of the mesh around each, give the detector a start; training then goes on without them.
+of the mesh around each, give the detector a start; recipes say how long they go on.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from talkhead.data.meshes import sampled
+from talkhead.errors import TalkheadError
 from talkhead.models.grid import matmul_2x2
 from talkhead.models.mesh import MeshKeypoints
 from talkhead.structs import Keypoints, map_tensors
 from talkhead.topology import CHIN, FOREHEAD, LOWER_LIDS, LOWER_LIP, UPPER_LIDS, UPPER_LIP
+from talkhead.training.data.library import Library
 
 # Where further keypoints begin that no landmark teaches, in face heights from the mean face's
 # centre; training then leads them to what moves on its own. Shoulders, sides and top of the hair.
@@ -62,7 +65,7 @@ class LandmarkTeacher(MeshKeypoints):
         return map_tensors(self, lambda tensor: tensor.to(device))
 
 
-def openings(meshes: np.ndarray) -> np.ndarray:
+def gaps_over_height(meshes: np.ndarray) -> np.ndarray:
     """How far mouth and eyes are open, (F, 2) in face heights, in meshes (F, 478, 2)."""
     y = meshes[..., 1]
     mouth = y[:, LOWER_LIP] - y[:, UPPER_LIP]
@@ -90,3 +93,17 @@ def mirror_order(mean: Tensor) -> Tensor:
     cost = torch.cdist(mean * torch.tensor([-1.0, 1.0]), mean).square()
     _, partner = linear_sum_assignment((cost + cost.T).numpy())
     return torch.from_numpy(partner)
+
+
+def fit_teacher(library: Library) -> LandmarkTeacher:
+    """A teacher with the mean face of the library's landmarks. TalkheadError without any."""
+    meshes = [
+        landmarks[:: max(1, len(landmarks) // 8)]
+        for landmarks in sampled([each for each in library.landmarks if each is not None])
+    ]
+    known = [torch.from_numpy(m[np.isfinite(m).all((1, 2))][..., :2]) for m in meshes]
+    if not known or not sum(len(m) for m in known):
+        raise TalkheadError(
+            "no clip has landmarks; --landmarks takes a folder with <clip>.npz for each clip"
+        )
+    return LandmarkTeacher.fit(torch.cat(known))

@@ -200,3 +200,15 @@ def _from_disk(clip: Clip, size: int, folder: Path) -> np.ndarray:
 
 class OutOfDisk(TalkheadError):
     """The cache cannot be written: no fault of the clip that was being read."""
+
+
+def with_landmarks_only(library: Library, portraits: Library | None) -> Library:
+    """The clips that have landmarks, and the portraits."""
+    kept = [i for i, landmarks in enumerate(library.landmarks) if landmarks is not None]
+    extra = portraits or Library((), (), (), {})
+    return Library(
+        tuple(library.clips[i] for i in kept) + extra.clips,
+        tuple(library.frames[i] for i in kept) + extra.frames,
+        tuple(library.landmarks[i] for i in kept) + extra.landmarks,
+        {},
+    )

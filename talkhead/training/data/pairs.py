@@ -12,7 +12,7 @@ from torch import Tensor
 from talkhead.errors import TalkheadError
 from talkhead.training.data.close_mouth import MouthCloser, draw_shares
 from talkhead.training.data.head_turn import draw_angles, turn_head
-from talkhead.training.data.landmark_teacher import openings
+from talkhead.training.data.landmark_teacher import gaps_over_height
 from talkhead.training.data.library import Library
 from talkhead.training.recipes.recipe import Augmentation
 
@@ -48,17 +48,17 @@ class Pairs:
     def draw(self, rng: np.random.Generator) -> Pair:
         """A random person and two pictures; the source's head perhaps turned."""
         if self.portraits is not None and rng.random() < self.how.portrait_pairs:
-            return self._head_rotation(self._still(self.portraits, rng), rng)
+            return self._hide_parts_of_source(self._portrait_twice(self.portraits, rng), rng)
         pair = self._frames(rng)
-        return self._head_rotation(pair, rng) if rng.random() < self.how.turned else pair
+        return self._hide_parts_of_source(pair, rng) if rng.random() < self.how.turned else pair
 
-    def _still(self, portraits: Library, rng: np.random.Generator) -> Pair:
+    def _portrait_twice(self, portraits: Library, rng: np.random.Generator) -> Pair:
         """One picture twice."""
         (frames,), (landmarks,) = portraits.frames, portraits.landmarks
         twice = [int(rng.integers(len(frames)))] * 2
         return Pair(frames.take(twice), None if landmarks is None else landmarks[twice])
 
-    def _head_rotation(self, pair: Pair, rng: np.random.Generator) -> Pair:
+    def _hide_parts_of_source(self, pair: Pair, rng: np.random.Generator) -> Pair:
         """The same with less to be seen in the source, where the depth of its face is known."""
         if pair.landmarks is None or pair.landmarks.shape[-1] < 3:
             return pair
@@ -110,7 +110,7 @@ class Pairs:
             meshes = landmarks[[source, *drivings]]
             change = np.abs(meshes[1:] - meshes[0])[..., :2].mean((1, 2))
         else:
-            opened = openings(landmarks[[source, *drivings]])[:, rng.integers(2)]
+            opened = gaps_over_height(landmarks[[source, *drivings]])[:, rng.integers(2)]
             change = np.abs(opened[1:] - opened[0])
         # A frame in which no face was found (NaN) is not the more different one.
         driving = drivings[np.nan_to_num(change, nan=-1.0).argmax()]

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from talkhead.config import is_tracked, uses_mesh
 from talkhead.data.clips import Clip, load_landmarks
-from talkhead.data.landmarks import MESH
 from talkhead.errors import TalkheadError
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
 from talkhead.motion.optical_flow import optical_flow, small_grey
 from talkhead.structs import NOWHERE
+from talkhead.topology import MESH_POINTS
 from talkhead.training.compute import Compute
 from talkhead.training.data.frames import frames_on_demand
 from talkhead.training.loop.partial_models import partial_model
@@ -141,6 +141,6 @@ def validation_pairs(
 def _meshes_of(points: np.ndarray | None, frames: list[int], size: int) -> Tensor:
     """Meshes (n, 478, 2) of some frames, from edges to pixel centres; unknown ones are nowhere."""
     if points is None or len(points) <= max(frames):
-        return torch.full((len(frames), MESH, 2), NOWHERE)
+        return torch.full((len(frames), MESH_POINTS, 2), NOWHERE)
     meshes = torch.from_numpy(points[frames][..., :2]).float() * (size / (size - 1))
     return torch.where(torch.isfinite(meshes).all(2).all(1)[:, None, None], meshes, NOWHERE)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from talkhead.models.grid import gaussian_maps
+from talkhead.models.mouth import MAPS
 
 SLOPE = 0.2  # of the leaky ReLUs (releases)
 MAX_CHANNELS = 512  # of FOMM's discriminator
@@ -82,14 +83,15 @@ class MouthDiscriminator(nn.Module):
     It sees maps of what is where (B, maps, S, S) beside the colours [own experiments].
     """
 
-    def __init__(self, maps: int, channels: int = 32) -> None:
+    CHANNELS = (3 + MAPS.stop - MAPS.start, 32, 64, 96)
+
+    def __init__(self) -> None:
         super().__init__()
-        widths = (3 + maps, channels, 2 * channels, 3 * channels)
         layers: list[nn.Module] = []
-        for before, after in pairwise(widths):
+        for before, after in pairwise(self.CHANNELS):
             layers += [_normalised(nn.Conv2d(before, after, 4, stride=2, padding=1))]
             layers += [nn.LeakyReLU(SLOPE)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(self.CHANNELS[-1], 1, 3, padding=1))
 
     def forward(self, squares: Tensor, maps: Tensor) -> Tensor:
         """Logits, positive for what is real."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from talkhead.data.landmarks import GAZE, MESH, OPENINGS
+from talkhead.data.landmarks import GAZE, OPENINGS
 from talkhead.faces.crop_mesh import CENTRE, SHARE, crop_mesh
 from talkhead.faces.mesh import FaceMesh478
 from talkhead.models.grid import identity_grid, warp
 from talkhead.models.mesh import FINE
+from talkhead.topology import MESH_POINTS
 
 MARGIN = 1.5  # side of the square that the network looks at, over the longer side of the face
 FINE_WEIGHT = 3.0  # of lips, lids and irises among the points
 POINT_WEIGHT = 10.0  # of distances, in shares of that square, beside openings and gaze
-OPENED = OPENINGS[MESH]
+OPENED = OPENINGS[MESH_POINTS]
 
 
 class MeshJudge(nn.Module):
@@ -37,7 +38,7 @@ class MeshJudge(nn.Module):
         weight = torch.ones(found.shape[1], device=found.device)
         weight[list(FINE)] = FINE_WEIGHT
         distance = ((found - wanted).abs().sum(-1) * weight).mean() / weight.mean()
-        opened = (openings(found) - openings(wanted)).abs().mean()
+        opened = (shape_measures(found) - shape_measures(wanted)).abs().mean()
         return POINT_WEIGHT * distance + opened
 
     def _encode(self, images: Tensor, grid: Tensor) -> Tensor:
@@ -58,14 +59,14 @@ def face_grid(mesh: Tensor, size: int) -> Tensor:
     return (low + high)[:, None, None] / 2 + side[:, None, None, None] * places
 
 
-def openings(points: Tensor) -> Tensor:
+def shape_measures(points: Tensor) -> Tensor:
     """Of the mouth, of each eye, and each iris between its corners: (B, 5)."""
     opened = [
         (points[:, upper] - points[:, lower]).norm(dim=-1)
         / (points[:, corner] - points[:, other]).norm(dim=-1)
         for upper, lower, corner, other in (*OPENED["mouth_opening"], *OPENED["eye_opening"])
     ]
-    for iris, left, right in GAZE[MESH]:
+    for iris, left, right in GAZE[MESH_POINTS]:
         axis = points[:, right] - points[:, left]
         offset = points[:, iris] - points[:, left]
         opened.append((offset * axis).sum(-1) / axis.square().sum(-1))

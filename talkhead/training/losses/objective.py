@@ -11,7 +11,7 @@ from torch import Tensor
 
 from talkhead.models import Network
 from talkhead.models.grid import identity_grid, warp
-from talkhead.structs import Keypoints, TrainOutputs, known
+from talkhead.structs import Keypoints, TrainOutputs, is_known
 from talkhead.topology import (
     HEAD_GROUPS,
     INNER_LIPS,
@@ -112,39 +112,39 @@ class Objective:
         """How far the image, and the auxiliary one, are from the driving image."""
         attention, weights = self._attention_of_image(batch), self.recipe.weights
         own = outputs.own_image if weights.own else None
-        # Networks are slow: of two pictures they judge either, at twice the weight.
-        turn = own is not None and coin()
-        look = 1.0 if own is None else 2.0
-        terms = self._compare(outputs.image, batch, attention, 0.0 if turn else look)
-        if own is not None:
-            compared = self._compare(own, batch, attention, look if turn else 0.0)
-            if compared:
+        if own is None:
+            terms = self._compare(outputs.image, batch, attention, 1.0)
+            judged, factor = outputs.image, 1.0
+        else:
+            # Networks are slow: they see one of the two images, by coin, with twice the weight.
+            sees_own = coin()
+            terms = self._compare(outputs.image, batch, attention, 0.0 if sees_own else 2.0)
+            if compared := self._compare(own, batch, attention, 2.0 if sees_own else 0.0):
                 terms["own"] = weights.own * total(compared)
+            judged, factor = (own, 2 * weights.own) if sees_own else (outputs.image, 2.0)
         if self.judge is not None:
-            seen, share = (own, weights.own) if turn and own is not None else (outputs.image, 1.0)
-            terms |= self._judge_face(self.judge, seen, batch, share * look)
+            terms |= self._judge_face(self.judge, judged, batch, factor)
         if weights.coarse and outputs.coarse_image is not None:
-            look = 1.0 if own is None else 0.0
-            coarse = self._compare(outputs.coarse_image, batch, attention, look)
-            if coarse:
-                terms["coarse"] = weights.coarse * total(coarse)
+            seen = 1.0 if own is None else 0.0
+            if compared := self._compare(outputs.coarse_image, batch, attention, seen):
+                terms["coarse"] = weights.coarse * total(compared)
         return terms
 
     def _compare(
-        self, image: Tensor, batch: Batch, attention: Tensor, look: float
+        self, image: Tensor, batch: Batch, attention: Tensor, network_weight: float
     ) -> dict[str, Tensor]:
-        """All terms of a picture; `look` multiplies the perceptual network's, 0: it rests."""
+        """All terms of an image; `network_weight` is a factor of the perceptual network's."""
         weights, network, target = self.recipe.weights, self.perceptual, batch.driving
         image = image.contiguous()  # pooling takes twice as long where channels are neighbours
         terms: dict[str, Tensor] = {}
         if weights.pixel:
             terms["pixel"] = weights.pixel * (image - target).abs().mean()
-        if network is not None and look and weights.perceptual:
+        if network is not None and network_weight and weights.perceptual:
             shown = (image, target)
             if coin(self.recipe.close_ups):
                 grid = close_up(batch.driving_landmarks, image.shape[-1], coin())
                 shown = (warp(image.float(), grid), warp(target, grid))
-            terms["perceptual"] = weights.perceptual * (look * network(*shown))
+            terms["perceptual"] = weights.perceptual * (network_weight * network(*shown))
         instead = 0.0 if isinstance(network, PerceptualPyramid) else weights.perceptual
         measures: dict[str, Callable[[], Tensor]] = {
             "pyramid": lambda: losses.pyramid_l1(image, target, attention),
@@ -260,7 +260,7 @@ def close_up(meshes: Tensor, size: int, mouth: bool) -> Tensor:
     points = meshes[:, list(OUTER_LIPS if mouth else (*LEFT_EYE, *RIGHT_EYE))]
     low, high = points.amin(1), points.amax(1)
     half = (high - low).amax(-1) * (MOUTH_AROUND if mouth else EYES_AROUND) / 2
-    seen = known(meshes)[:, None]
+    seen = is_known(meshes)[:, None]
     middle = torch.where(seen, (low + high) / 2, 0)[:, None, None]
     half = torch.where(seen[:, 0], half, 1)[:, None, None, None]
     return middle + identity_grid(size, size, device=meshes.device) * half

@@ -5,29 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from talkhead.data.clips import Clip
-from talkhead.data.landmarks import MESH, PORTRAITS, in_square, read_landmarks
-from talkhead.data.meshes import sampled
-from talkhead.errors import TalkheadError
-from talkhead.faces.crop import cut_centre
-from talkhead.io.image import read_image
 from talkhead.models import Network
 from talkhead.topology import HEAD_GROUPS
 from talkhead.training.compute import Compute
 from talkhead.training.data.batches import Batch, Batches
-from talkhead.training.data.frames import ArrayFrames, DeviceFrames
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
-from talkhead.training.data.library import Library
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.optimizer import Average
 from talkhead.training.recipes.recipe import Augmentation, Recipe
-from talkhead.video.pictures import PICTURE_SUFFIXES
 
 # Stronger than for pairs: a picture alone may be bent at will, and a detector should not mind
 # [own experiments].
@@ -51,66 +40,6 @@ NOISE = 0.02  # largest standard deviation of pixel noise
 REPORT_EVERY = 20
 
 Report = Callable[[int, int, float, float], None]
-
-
-def fit_teacher(library: Library) -> LandmarkTeacher:
-    """A teacher with the mean face of the library's landmarks. TalkheadError without any."""
-    meshes = [
-        landmarks[:: max(1, len(landmarks) // 8)]
-        for landmarks in sampled([each for each in library.landmarks if each is not None])
-    ]
-    known = [torch.from_numpy(m[np.isfinite(m).all((1, 2))][..., :2]) for m in meshes]
-    if not known or not sum(len(m) for m in known):
-        raise TalkheadError(
-            "no clip has landmarks; --landmarks takes a folder with <clip>.npz for each clip"
-        )
-    return LandmarkTeacher.fit(torch.cat(known))
-
-
-def portrait_files(folder: Path) -> list[Path]:
-    """The pictures of a folder, in order."""
-    return sorted(f for f in folder.glob("*") if f.suffix.lower() in PICTURE_SUFFIXES)
-
-
-def load_portraits(
-    folder: Path, landmarks: Path, size: int, device: torch.device | None = None
-) -> Library:
-    """Still pictures with landmarks as a library of one "clip", on a device where one is given.
-
-    Landmarks are `<picture>.npz`, or all in `portraits.npz` with `names` (n,) and `points`
-    (n, 478, 2 or 3) in pixels; pictures without are left out.
-    """
-    files = portrait_files(folder)
-    together = landmarks / PORTRAITS
-    known = read_landmarks(together, (MESH,)).by_name() if together.is_file() else {}
-    pictures, points = [], []
-    for file in files:
-        own = landmarks / f"{file.stem}.npz"
-        mesh = read_landmarks(own, (MESH,)).meshes[0] if own.is_file() else known.get(file.stem)
-        if mesh is not None and np.isfinite(mesh).all():
-            picture = read_image(file)
-            pictures.append(cut_centre(picture, size))
-            points.append(2 * in_square(mesh, picture.shape[1], picture.shape[0]) - 1)
-    if len(pictures) < 2:
-        raise TalkheadError(f"{folder} has fewer than two pictures with landmarks in {landmarks}")
-    columns = min(mesh.shape[-1] for mesh in points)  # depth only where all have it
-    stacked = np.stack([mesh[:, :columns] for mesh in points])
-    clip = Clip(folder, f"portraits in {folder}")
-    pixels = np.stack(pictures)
-    frames = ArrayFrames(pixels) if device is None else DeviceFrames(pixels, device)
-    return Library((clip,), (frames,), (stacked,), {})
-
-
-def with_landmarks_only(library: Library, portraits: Library | None) -> Library:
-    """The clips that have landmarks, and the portraits."""
-    kept = [i for i, landmarks in enumerate(library.landmarks) if landmarks is not None]
-    extra = portraits or Library((), (), (), {})
-    return Library(
-        tuple(library.clips[i] for i in kept) + extra.clips,
-        tuple(library.frames[i] for i in kept) + extra.frames,
-        tuple(library.landmarks[i] for i in kept) + extra.landmarks,
-        {},
-    )
 
 
 def teach_keypoints(

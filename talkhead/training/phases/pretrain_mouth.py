@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from talkhead.errors import TalkheadError
 from talkhead.models.grid import sample
 from talkhead.models.mesh import mesh_motion, refine
-from talkhead.models.mouth import SIZE, MouthPainter, Square, opened
+from talkhead.models.mouth import MAPS, SIZE, SOURCE, WARPED, MouthPainter, Square, opened
 from talkhead.progress import Progress
 from talkhead.structs import Keypoints, map_tensors
 from talkhead.training.compute import Compute
 from talkhead.training.data import augment
-from talkhead.training.data.landmark_teacher import openings
+from talkhead.training.data.landmark_teacher import gaps_over_height
 from talkhead.training.data.pairs import Pair, Pairs
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.losses.discriminator import MouthDiscriminator
@@ -66,11 +66,12 @@ class Mouths:
         )
         drawn = augment.stack([augment.draw(rng, LIGHT) for _ in range(BATCH)], LIGHT)
         change = map_tensors(drawn, lambda tensor: tensor.to(device))
-        pictures = torch.stack([seen[:, :3], seen[:, 3:6], wanted], dim=1) / 2 + 0.5
+        pictures = torch.stack([seen[:, SOURCE], seen[:, WARPED], wanted], dim=1) / 2 + 0.5
         pictures = augment.recolour(pictures, change) * 2 - 1
-        whole = torch.cat([*pictures.unbind(1), seen[:, 6:]], dim=1)
+        whole = torch.cat([*pictures.unbind(1), seen[:, MAPS]], dim=1)
         whole = torch.where(change.flip[:, None, None, None], whole.flip(-1), whole)
-        return torch.cat([whole[:, :6], whole[:, 9:]], dim=1), whole[:, 6:9]
+        source, warped, wanted, maps = whole.split((3, 3, 3, 3), dim=1)
+        return torch.cat([source, warped, maps], dim=1), wanted
 
 
 def cut_mouths(
@@ -101,7 +102,7 @@ def cut_mouths(
 
 def _is_telling(meshes: np.ndarray, rng: np.random.Generator) -> bool:
     """Whether a driving mouth is open, and as a rule wider than the source's."""
-    source, driving = openings(meshes)[:, 0]
+    source, driving = gaps_over_height(meshes)[:, 0]
     return driving > LEAST_OPEN and (source < SAME * driving or rng.random() < 0.5)
 
 
@@ -116,7 +117,7 @@ def _squares(pair: Pair, painter: MouthPainter) -> tuple[Tensor, Tensor]:
     coarse, _ = mesh_motion(source, driving, (COARSE, COARSE))
     before, after = (Keypoints(mesh, None, mesh) for mesh in (source, driving))
     motion, _ = refine(coarse, before, after, REFINED)
-    seen = painter.look(images[:1], motion, source, driving)
+    seen = painter.inputs(images[:1], motion, source, driving)
     return seen, sample(images[1:], Square.around(driving).places(SIZE), align_corners=True)
 
 
@@ -135,7 +136,7 @@ def teach_mouth(
     What it draws is laid into the driving picture, and judged there. `report` gets (step, steps,
     L1 within mouths, of the 2 from black to white).
     """
-    discriminator = MouthDiscriminator(maps=mouths.seen.shape[1] - 6).to(compute.device)
+    discriminator = MouthDiscriminator().to(compute.device)
     processes.copy_from_main(discriminator.state_dict().values())
     optimizer = torch.optim.Adam(painter.parameters(), lr=RATE, betas=(0.9, 0.99))
     opponent = torch.optim.Adam(
@@ -147,10 +148,10 @@ def teach_mouth(
         optimizer.param_groups[0]["lr"] = RATE * min(1.0, (step + 1) / WARMUP_STEPS) * cosine
         opponent.param_groups[0]["lr"] = DISCRIMINATOR_RATE * cosine
         seen, wanted = mouths.batch(rng, compute.device)
-        share, maps = opened(seen), seen[:, 6:]
+        share, maps = opened(seen), seen[:, MAPS]
         with compute.autocast():
             added = painter(seen)
-        laid = torch.lerp(wanted, seen[:, 3:6] + added.float(), share)
+        laid = torch.lerp(wanted, seen[:, WARPED] + added.float(), share)
         terms = _distance(laid, wanted, share)
         error = terms[0].item()
         if perceptual is not None and step % 2 == 0:

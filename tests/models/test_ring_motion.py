@@ -10,7 +10,15 @@ from torch import Tensor
 
 from talkhead.models.grid import identity_grid, sample_at
 from talkhead.models.mesh import refine
-from talkhead.models.openings import IRISES, LEFT, LIDS, OPENINGS, RIGHT, Opening, piecewise
+from talkhead.models.ring_motion import (
+    IRIS_GAIN,
+    LEFT,
+    LID_GAIN,
+    RIGHT,
+    RINGS,
+    RingMotion,
+    piecewise,
+)
 from talkhead.structs import NOWHERE, Keypoints
 from talkhead.topology import CHIN, FOREHEAD, IRIS_RIM, OUTER_LIPS
 
@@ -18,7 +26,7 @@ SIZE = 256
 PIXEL = 2 / (SIZE - 1)
 
 
-def wide(face: Tensor, opening: Opening) -> Tensor:
+def wide(face: Tensor, opening: RingMotion) -> Tensor:
     """The mesh with all below the opening twelve pixels lower."""
     below = sorted({point for half in opening.below for point in half[1:-1]})
     face = face.clone()
@@ -26,7 +34,7 @@ def wide(face: Tensor, opening: Opening) -> Tensor:
     return face
 
 
-def shut(face: Tensor, opening: Opening) -> Tensor:
+def shut(face: Tensor, opening: RingMotion) -> Tensor:
     """The mesh with the border's halves upon each other, in the middle."""
     above, below = list(opening.above[-1]), list(opening.below[-1])
     face = face.clone()
@@ -34,15 +42,15 @@ def shut(face: Tensor, opening: Opening) -> Tensor:
     return face
 
 
-def inside(opening: Opening, face: Tensor) -> Tensor:
+def inside(opening: RingMotion, face: Tensor) -> Tensor:
     """Places (1, n, 2) well between the border's halves."""
     above, below = face[:, list(opening.above[-1])], face[:, list(opening.below[-1])]
     shares = torch.tensor([0.2, 0.5, 0.8])[:, None, None, None]
     return torch.lerp(above, below, shares)[:, :, 1:-1].transpose(0, 1).flatten(1, 2)
 
 
-@pytest.mark.parametrize("opening", OPENINGS)
-def test_a_face_that_stays_moves_nothing(opening: Opening, face: Tensor) -> None:
+@pytest.mark.parametrize("opening", RINGS)
+def test_a_face_that_stays_moves_nothing(opening: RingMotion, face: Tensor) -> None:
     motion, holds = opening.motion(face, face, SIZE)
     moved = (motion - identity_grid(SIZE, SIZE)).norm(dim=-1) * (holds > 0.01)
     assert moved.max() < 1.5 * PIXEL
@@ -50,9 +58,9 @@ def test_a_face_that_stays_moves_nothing(opening: Opening, face: Tensor) -> None
     assert holds[:, [0, -1]].max() == holds[:, :, [0, -1]].max() == 0  # not at the picture's rim
 
 
-@pytest.mark.parametrize("opening", OPENINGS)
+@pytest.mark.parametrize("opening", RINGS)
 def test_every_point_of_the_rings_comes_from_where_the_source_has_it(
-    opening: Opening, face: Tensor
+    opening: RingMotion, face: Tensor
 ) -> None:
     turned = torch.tensor([[0.9, 0.3], [-0.3, 0.9]]) * 1.1
     driving = face @ turned + torch.tensor([0.05, -0.02])
@@ -64,8 +72,10 @@ def test_every_point_of_the_rings_comes_from_where_the_source_has_it(
         assert sample_at(holds[..., None], driving[:, points]).min() > 0.4
 
 
-@pytest.mark.parametrize("opening", OPENINGS)
-def test_nothing_is_left_of_what_was_inside_once_it_is_shut(opening: Opening, face: Tensor) -> None:
+@pytest.mark.parametrize("opening", RINGS)
+def test_nothing_is_left_of_what_was_inside_once_it_is_shut(
+    opening: RingMotion, face: Tensor
+) -> None:
     source = wide(face, opening)
     between = inside(opening, source)[0]
     seen = []
@@ -78,7 +88,7 @@ def test_nothing_is_left_of_what_was_inside_once_it_is_shut(opening: Opening, fa
 
 
 @pytest.mark.parametrize("eye", [LEFT, RIGHT])
-def test_an_iris_that_turns_keeps_its_shape(eye: Opening, face: Tensor) -> None:
+def test_an_iris_that_turns_keeps_its_shape(eye: RingMotion, face: Tensor) -> None:
     assert eye.iris is not None
     iris = list(range(eye.iris, eye.iris + 1 + IRIS_RIM))
     driving, way = face.clone(), torch.tensor([2 * PIXEL, 0])
@@ -86,7 +96,7 @@ def test_an_iris_that_turns_keeps_its_shape(eye: Opening, face: Tensor) -> None:
     motion, _ = eye.motion(face, driving, SIZE)
     centre = driving[:, iris[:1]]
     found = sample_at(motion, centre) - centre
-    assert torch.allclose(found[0, 0, 0], -IRISES * way[0], atol=PIXEL / 4)
+    assert torch.allclose(found[0, 0, 0], -IRIS_GAIN * way[0], atol=PIXEL / 4)
     across = torch.tensor([[[-1.0, 0], [1, 0]]]) * 1.5 * PIXEL
     ends = sample_at(motion, centre + across)[0, :, 0]
     assert ends[1] - ends[0] == pytest.approx(3 * PIXEL, rel=0.2)
@@ -110,13 +120,13 @@ def test_between_knots_values_are_linear_beyond_them_they_stay_and_at_one_place_
 
 
 @pytest.mark.parametrize("eye", [LEFT, RIGHT])
-def test_lids_open_further_than_a_mesh_says(eye: Opening, face: Tensor) -> None:
+def test_lids_open_further_than_a_mesh_says(eye: RingMotion, face: Tensor) -> None:
     """The lower lid's middle, lowered by two pixels, is drawn lower still."""
     lid = eye.below[-1][len(eye.below[-1]) // 2]
     driving, way = face.clone(), 2 * PIXEL
     driving[:, list({p for half in eye.below for p in half[1:-1]}), 1] += way
     motion, _ = eye.motion(face, driving, SIZE)
-    further = torch.tensor([[[0.0, LIDS * way]]])
+    further = torch.tensor([[[0.0, LID_GAIN * way]]])
     found = sample_at(motion, face[:, [lid]] + further)
     assert (found - face[:, [lid]]).norm() < PIXEL / 2
     seen = sample_at(motion, face[:, [lid]] + torch.tensor([[[0.0, way]]]))
@@ -124,7 +134,7 @@ def test_lids_open_further_than_a_mesh_says(eye: Opening, face: Tensor) -> None:
 
 
 @pytest.mark.parametrize("eye", [LEFT, RIGHT])
-def test_an_iris_at_the_corner_goes_no_further(eye: Opening, face: Tensor) -> None:
+def test_an_iris_at_the_corner_goes_no_further(eye: RingMotion, face: Tensor) -> None:
     """Beside an iris that a mesh sees at its corner, the white is still the source's."""
     assert eye.iris is not None
     iris = list(range(eye.iris, eye.iris + 1 + IRIS_RIM))
@@ -137,7 +147,7 @@ def test_an_iris_at_the_corner_goes_no_further(eye: Opening, face: Tensor) -> No
     centre = driving[:, iris[:1]]
     found = sample_at(motion, centre) - centre
     assert found[0, 0, 0].item() == pytest.approx(-way.item(), abs=PIXEL / 2)
-    assert (IRISES - 1) * abs(way) > PIXEL  # what it would go further else
+    assert (IRIS_GAIN - 1) * abs(way) > PIXEL  # what it would go further else
 
 
 def test_open_eyes_are_shown_and_lids_that_shut_are_left_to_the_decoder(face: Tensor) -> None:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from talkhead.models.grid import identity_grid, sample_at
-from talkhead.models.points import pick
+from talkhead.models.points import mesh_points
 from talkhead.topology import (
     AROUND_LIPS,
     IRIS_RIM,
@@ -32,7 +32,7 @@ PLACES = 64  # along an opening and as many across, between which its motion is 
 THINNEST = 1e-5  # what two curves are apart at least, in distances between the corners
 # Times as far as a mesh says lids open and irises turn: it sees less of both [own experiments].
 # From 1.55 on lids that shut pass each other.
-LIDS, IRISES = 1.5, 1.3
+LID_GAIN, IRIS_GAIN = 1.5, 1.3
 MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the corners
 
 
@@ -61,7 +61,7 @@ class Axes:
 
 
 @dataclass(frozen=True)
-class Opening:
+class RingMotion:
     """The rings around an eye or the mouth, the outermost first, as halves from left to right.
 
     above, below: (rings, n) points of the mesh. iris: the first of its points, of an eye.
@@ -79,7 +79,7 @@ class Opening:
         """
         axes = self._axes(driving)
         rings = [
-            self._wider(axes(pick(driving, half)), source, half)
+            self._wider(axes(mesh_points(driving, half)), source, half)
             for half in (self.above, self.below)
         ]
         outermost = torch.cat([half[:, 0] for half in rings], dim=1)
@@ -102,18 +102,20 @@ class Opening:
     def open_share(self, source: Tensor, driving: Tensor) -> Tensor:
         """How far a driving mesh is as open as the source's, (B,): 0 at half of that, 1 at most."""
         before, after = (
-            (pick(mesh, self.below[-1]) - pick(mesh, self.above[-1])).norm(dim=-1).mean(1)
+            (mesh_points(mesh, self.below[-1]) - mesh_points(mesh, self.above[-1]))
+            .norm(dim=-1)
+            .mean(1)
             for mesh in (source, driving)
         )
         return (2 * after / before.clamp(min=THINNEST) - 1).clamp(0, 1)
 
     def _wider(self, ring: Tensor, source: Tensor, half: tuple[tuple[int, ...], ...]) -> Tensor:
-        """Half rings (B, rings, n, 2) of a driving eye, opened or shut further, by `LIDS`."""
+        """Half rings (B, rings, n, 2) of a driving eye, opened or shut further, by `LID_GAIN`."""
         if self.iris is None:
             return ring
-        own = self._axes(source)(pick(source, half))
+        own = self._axes(source)(mesh_points(source, half))
         change = ring - own
-        change[:, 1:, :, 1] *= LIDS  # the outermost ring stays
+        change[:, 1:, :, 1] *= LID_GAIN  # the outermost ring stays
         return own + change
 
     def _axes(self, mesh: Tensor) -> Axes:
@@ -136,7 +138,7 @@ class Opening:
         axes, (left, right) = self._axes(source), self._corners(source)
         line = (right - left)[:, None, None]
         for half, ring in zip((self.above, self.below), rings, strict=True):
-            points = pick(source, half)
+            points = mesh_points(source, half)
             known = torch.cat([ring[..., 1:], points], dim=-1)
             height, origin = piecewise(along[:, None], ring[..., 0], known).split((1, 2), dim=-1)
             border = piecewise(turned, axes(points[:, -1])[..., 0], points[:, -1])
@@ -160,7 +162,7 @@ class Opening:
             points = self._axes(mesh)(mesh[:, iris : iris + 1 + IRIS_RIM])
             radii.append((points[:, 1:] - points[:, :1]).norm(dim=-1).mean(1))
             places.append(points[:, 0, 0])
-        seen, further = places[0], places[1] + IRISES * (places[0] - places[1])
+        seen, further = places[0], places[1] + IRIS_GAIN * (places[0] - places[1])
         places[0] = further.clamp(seen.minimum(radii[0]), seen.maximum(1 - radii[0]))
         edges = [
             torch.stack([place - radius, place + radius], dim=1)
@@ -191,20 +193,20 @@ def _halves(ring: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (ring[0], *ring[count:], ring[count - 1]), ring[:count]
 
 
-def _eye(refined: tuple[int, ...], iris: int, step: int) -> Opening:
+def _eye(refined: tuple[int, ...], iris: int, step: int) -> RingMotion:
     """The lids and two rings around them; step -1 where they begin at the right."""
     halves = [_halves(refined[i * NUM_LIDS :][:NUM_LIDS]) for i in (2, 1, 0)]
     above, below = (tuple(half[::step] for half in side) for side in zip(*halves, strict=True))
-    return Opening(above, below, iris)
+    return RingMotion(above, below, iris)
 
 
-def _mouth() -> Opening:
+def _mouth() -> RingMotion:
     """The lips' four rings and one around them."""
     lips = [LIPS_REFINED[i * len(OUTER_LIPS) :][: len(OUTER_LIPS)] for i in (0, 2, 3, 1)]
     above, below = zip(*(_halves(ring) for ring in (AROUND_LIPS, *lips)), strict=True)
-    return Opening(above, below)
+    return RingMotion(above, below)
 
 
 LEFT = _eye(LEFT_EYE_REFINED, LEFT_IRIS, 1)
 RIGHT = _eye(RIGHT_EYE_REFINED, RIGHT_IRIS, -1)
-OPENINGS = (LEFT, RIGHT, _mouth())
+RINGS = (LEFT, RIGHT, _mouth())
