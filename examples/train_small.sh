@@ -7,8 +7,10 @@ here=$(dirname "$0")
 folder=${1:-runs/small}
 minutes=${2:-12}
 
-[ -d "$folder/clips/train" ] ||
-    talkhead synth -o "$folder/clips" --identities 12 --clips 2 --seconds 2 --size 128
+[ -f "$folder/drawn" ] || {
+    talkhead synth -o "$folder/clips" --identities 12 --clips 2 --seconds 2 --size 128 --overwrite
+    touch "$folder/drawn"
+}
 talkhead train --data "$folder/clips" --out "$folder/run" --preset codebook-lite \
     --set model.image_size=128 --set model.working_size=64 --set model.dense_motion.size=32 \
     --minutes "$minutes" --batch-size 4 --validate-steps 200 --overwrite

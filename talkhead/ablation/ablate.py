@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from talkhead.ablation.options import AblationOptions
-from talkhead.config import ModelConfig, preset
+from talkhead.config import ModelConfig, preset, to_dict
 from talkhead.errors import TalkheadError
 from talkhead.evaluation.evaluate import score_methods
 from talkhead.evaluation.methods import Method, WeightsMethod
@@ -33,6 +33,7 @@ from talkhead.synthetic.synth import synth
 from talkhead.training.loop.state import WEIGHTS
 from talkhead.training.options import TrainOptions
 from talkhead.training.train import train
+from talkhead.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,8 @@ def train_row(
     folder = options.output / f"{row}-{options.steps}-{seed}"
     settings = (*small_settings(preset(row)), *RECIPE)
     facts = {
+        "talkhead": __version__,
+        "config": to_dict(preset(row)),
         "data": str(data.resolve()),
         "batch_size": options.batch_size,
         "settings": list(settings),

@@ -32,5 +32,4 @@ class AblationOptions(Options):
     seeds: Annotated[Count, Option("Number of trainings of each row.", LEARNING)] = 1
     every: Annotated[Count, Option("Score every Nth frame.", DATA)] = 5
     device: Annotated[str, Option("auto, cpu, cuda or cuda:N.", DEVICE)] = "auto"
-    overwrite: bool = False
     quiet: bool = False

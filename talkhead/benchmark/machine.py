@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import sys
@@ -81,6 +82,10 @@ class PeakMemory:
         self._cuda = device if device.type == "cuda" else None
         if self._cuda is not None:
             torch.cuda.reset_peak_memory_stats(self._cuda)
+        if sys.platform == "linux":
+            # What is freed stays with the process (see `cli.malloc`), and would count again.
+            with contextlib.suppress(AttributeError):  # other C libraries have none
+                ctypes.CDLL(None).malloc_trim(0)
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # "forget the peak", see proc(5)
 

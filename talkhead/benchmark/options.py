@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from talkhead.inference.options import DeviceOptions
-from talkhead.options import DEVICE, MODEL, SCORES, Index, Option
+from talkhead.options import DEVICE, MODEL, SCORES, Count, Index, Option
 from talkhead.schema import Range
 
 Frames = Annotated[int, Range(2, 1_000_000)]
@@ -32,7 +32,7 @@ class BenchmarkOptions(DeviceOptions):
         Path | None, Option("Weights instead of the bundled ones.", MODEL, ("--weights", "-w"))
     ] = None
     batch_sizes: Annotated[
-        tuple[int, ...] | None, Option("Frames per batch to try.", DEVICE, metavar="N,N,...")
+        tuple[Count, ...] | None, Option("Frames per batch to try.", DEVICE, metavar="N,N,...")
     ] = None
     frames: Annotated[
         Frames | None, Option("Length of the driving video. Default: what suits.", SCORES)

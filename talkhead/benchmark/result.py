@@ -35,14 +35,15 @@ class Render:
 class Comparison:
     """The plain loop beside ours: frames per second of both, end to end and of the model alone.
 
-    largest, mean: difference of the drawn pixels, in levels of 255.
+    largest, mean: difference of the drawn pixels, in levels of 255; None for models that also draw
+    by face meshes or optical flow, which the loop does not find.
     """
 
     loop: LoopRun
     ours: Render
     ours_model: float
-    largest: int
-    mean: float
+    largest: int | None = None
+    mean: float | None = None
 
     @property
     def ratio(self) -> float:

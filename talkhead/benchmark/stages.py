@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -95,7 +96,9 @@ class Scene:
         return [self.pictures[i % len(self.pictures)] for i in range(size)]
 
 
-def around_model(clip: Path, portrait: np.ndarray, size: int, folder: Path) -> list[Stage]:
+def around_model(
+    clip: Path, portrait: np.ndarray, size: int, folder: Path, device: torch.device
+) -> list[Stage]:
     """Decoding, tracking, cropping, pasting back and encoding, each by itself, per frame.
 
     Decoder and encoder work ahead on threads of their own, so that single frames say little;
@@ -104,7 +107,7 @@ def around_model(clip: Path, portrait: np.ndarray, size: int, folder: Path) -> l
     with VideoReader(clip, frames=MOST_FRAMES) as reader:
         decode, frames = _timed(reader)
     pictures = [frame.rgb for frame in frames]
-    framer = Framer("auto", FaceFinder())
+    framer = Framer("auto", FaceFinder(str(device)))
     framer.start(frames)
     track, framed = _timed(map(framer.frame, pictures))
     crops = [each.crop for each in framed if each is not None]
@@ -179,7 +182,7 @@ def time_parts(
 ) -> dict[Part, list[float]]:
     """Seconds that each part of the model takes, for every repetition of `work`."""
     wait = waiter(engine.device)
-    clock = cuda_clock() if engine.device.type == "cuda" else wall_clock(wait)
+    clock = cuda_clock(engine.device) if engine.device.type == "cuda" else wall_clock(wait)
     samples: dict[Part, list[float]] = {}
 
     def run() -> None:

@@ -75,12 +75,13 @@ def wall_clock(wait: Callable[[], None]) -> Clock:
     return Clock(read)
 
 
-def cuda_clock() -> Clock:
+def cuda_clock(device: torch.device) -> Clock:
     """Seconds by events in the device's own queue, which readings do not hold up."""
 
     def read() -> torch.cuda.Event:
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        with torch.cuda.device(device):
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
         return event
 
     return Clock(read, lambda earlier, later: earlier.elapsed_time(later) / 1000)

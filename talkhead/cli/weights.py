@@ -44,6 +44,8 @@ def convert(
         if to == "official":
             if len(files) != 1:
                 raise TalkheadError("--to official takes one file of weights")
+            if align_corners is not None:
+                raise TalkheadError("--align-corners is for reading FOMM's releases; leave it out")
             written = [str(path) for path in export(files[0], output, console.overwrite)]
             console.show({"written": written}, ", ".join(written))
             return

@@ -59,7 +59,8 @@ def convert(
             raise TalkheadError(f"align_corners is a choice for fomm only; this is {family}")
         config = replace(config, align_corners=align_corners)
     layout = LAYOUTS[family]
-    sources = {path.name: sha256(path) for path in files}
+    same = len({path.name for path in files}) < len(files)
+    sources = {f"{p.parent.name}/{p.name}" if same else p.name: sha256(p) for p in files}
     header = Header(config, Provenance(layout.origin, layout.licence, sources))
     write(output, tensors, header, overwrite)
     return header

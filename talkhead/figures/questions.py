@@ -99,6 +99,8 @@ def draw_candidates(activations: Activations, scales: ColorScales) -> Figure:
     ):
         views = [bend(source, motion), bent_grid(motion, SMALL), enlarge(shares(weights), SMALL)]
         who = f"{name} {number - 1}" if number else "still"
+        if not splines and number > activations.source.keypoints.value.shape[1]:
+            who = "mesh"
         panels.append(Panel(np.concatenate(views), f"{who}: {weights.mean():.0%}"))
     title = "Thin-plate transformations" if splines else "Candidate motions"
     return Figure(
@@ -253,7 +255,8 @@ def blank(label: str = "") -> Panel:
 
 def group_size(activations: Activations) -> int:
     """Keypoints per candidate motion."""
-    return activations.source.keypoints.value.shape[1] // (len(activations.candidates) - 1)
+    candidates = len(activations.candidates) - 1  # of single keypoints, perhaps a mesh's besides
+    return max(1, activations.source.keypoints.value.shape[1] // candidates)
 
 
 def draw_detail(activations: Activations, scales: ColorScales) -> Figure | None:

@@ -113,6 +113,15 @@ class OwnedFolder:
         self._mark.close()
 
 
+def is_owned(folder: Path, kind: str) -> bool:
+    """Whether a folder carries our mark of that kind."""
+    try:
+        found = read_own(folder / MARK)
+    except OSError:
+        return False
+    return found == f"talkhead {kind}\n".encode()
+
+
 def delete_own(folder: Path, names: re.Pattern[str], keep: Collection[Path] = ()) -> None:
     """Delete the files of a folder whose names match; of a link the link, not what it leads to.
 

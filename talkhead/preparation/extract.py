@@ -29,7 +29,9 @@ from talkhead.video import VideoReader
 log = logging.getLogger(__name__)
 
 CLIPS, LANDMARKS, REJECTED = "clips", "landmarks", "rejected"
-FASTEST = 30  # frames per second of a clip, about: of quicker videos every second frame is taken
+FASTEST = (
+    30  # frames per second of a clip, about: of quicker videos every second, third, ... is taken
+)
 PICTURES = 4  # of rejected stretches, that are kept of each video
 SMALLEST = 0.5  # of the height of the smallest face that is taken: smaller ones are not followed
 
@@ -59,14 +61,17 @@ def extract(source: Source, options: PrepareOptions, finder: FaceFinder) -> Extr
 
     Raises TalkheadError for a video that cannot be read, OSError for what the disk says.
     """
-    video = _Video(source, options, finder)
-    for segment in source.segments:
+    video, read = _Video(source, options, finder), 0
+    for number, segment in enumerate(source.segments, start=1):
+        listed = len(video.clips)
         try:
             video.take(segment)
+            read += 1
         except TalkheadError as error:
-            if len(source.segments) == 1:
-                raise
+            if number == len(source.segments) and not read:
+                raise  # nothing of it could be read
             log.warning("%s", error)
+            del video.clips[listed:]  # their files are not whole
             start = segment.start or 0.0
             video.rejected.append(Rejected("unreadable", start, segment.end or start))
     return Extract(
@@ -102,7 +107,8 @@ class _Video:
             pictures = ((number, frame.rgb) for number, frame in _numbered(behind, every))
             with Cutter(pictures, options.size, rate) as cutter:
                 for number, frame in _numbered(ahead, every):
-                    ended = stretches.add(number, frame.rgb, frame.seconds)
+                    # As lists and `start` count: from the first picture, whatever the clock says.
+                    ended = stretches.add(number, frame.rgb, frame.seconds - ahead.begins)
                     begun = stretches.oldest
                     cutter.cut(
                         self._judge(ended, segment, rate), number if begun is None else begun

@@ -91,14 +91,15 @@ class Journal:
         lines = [json.dumps(self._settings), *(_line(record) for record in self.records)]
         write_text(self._path, "".join(f"{line}\n" for line in lines))
 
-    def add(self, source: Source, made: Extract) -> None:
-        """Note that a video is done. Raises OSError."""
+    def add(self, source: Source, work: str, made: Extract) -> None:
+        """Note that a video is done, as it was before (`work_of`). Raises OSError."""
         key = str(source.path.resolve())
-        record = self._records[key] = Record(key, source.name, work_of(source), made)
-        with self._path.open("a", encoding="utf-8") as file:
+        record = Record(key, source.name, work, made)
+        with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{_line(record)}\n")
             file.flush()
             os.fsync(file.fileno())
+        self._records[key] = record
 
 
 def clips_of(records: Iterable[Record]) -> list[ClipEntry]:

@@ -14,13 +14,13 @@ from talkhead.data.manifest import MANIFEST, write_manifest
 from talkhead.errors import TalkheadError
 from talkhead.io.owned import OwnedFolder, delete_own
 from talkhead.preparation.extract import CLIPS, LANDMARKS, REJECTED
-from talkhead.preparation.journal import JOURNAL, Journal, Record, clips_of
+from talkhead.preparation.journal import JOURNAL, Journal, Record, clips_of, work_of
 from talkhead.preparation.lists import read_list
 from talkhead.preparation.options import PrepareOptions
 from talkhead.preparation.quality import REASONS
 from talkhead.preparation.report import REPORT, write_report
-from talkhead.preparation.shards import pack
-from talkhead.preparation.sources import find_sources
+from talkhead.preparation.shards import pack, remove_stale
+from talkhead.preparation.sources import TRAINING_SET, find_sources
 from talkhead.preparation.workers import extract_all
 from talkhead.printable import counted
 from talkhead.progress import Progress, progress_callback
@@ -101,6 +101,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | bool | None = False
         listed = read_list(options.listed) if options.listed else None
         sources, failed = find_sources(options.videos, listed, journal.names)
         waiting = [source for source in sources if not journal.has(source)]
+        works = {source.path: work_of(source) for source in waiting}
         before = len(journal.records)
         try:
             with closing(extract_all(waiting, options)) as extracted:
@@ -109,15 +110,18 @@ def prepare(options: PrepareOptions, *, progress: Progress | bool | None = False
                         log.info("%s", made)  # the report names it
                         failed[str(source.path)] = made
                     else:
-                        journal.add(source, made)
+                        journal.add(source, works[source.path], made)
                     if tell:
                         tell("preparing videos", done, len(waiting))
         finally:
             write_manifest(options.output, clips_of(journal.records))
         report = _report(options, journal.records, len(journal.records) - before, failed)
         _sweep(options.output, journal.records)
+        clips = clips_of(journal.records)
         if options.shard_size:
-            pack(options.output, clips_of(journal.records), options.shard_size)
+            pack(options.output, clips, options.shard_size)
+        else:
+            remove_stale(options.output, clips)
         write_report(options.output, journal.records, report.facts(), failed)
     return report
 
@@ -150,7 +154,7 @@ def _training_set(options: PrepareOptions) -> Iterator[Journal]:
         out.mkdir(parents=True, exist_ok=True)
         owned = OwnedFolder(
             out.resolve(),
-            "training set",
+            TRAINING_SET,
             f"another process prepares {out}; wait for it, or choose another --output",
         )
     except OSError as error:

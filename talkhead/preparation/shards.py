@@ -28,17 +28,29 @@ def pack(folder: Path, clips: Sequence[ClipEntry], megabytes: int) -> None:
     `train --data` takes that folder as it takes the set's. Raises OSError.
     """
     out = folder / SHARDS
-    if _is_packed(out, clips):
+    groups = list(_groups(folder, clips, megabytes << 20))
+    names = [f"{number:05d}.tar" for number, group in enumerate(groups) for _ in group]
+    if _is_packed(out, clips) and names == [entry.shard for entry in read_manifest(out) or ()]:
         return
     out.mkdir(exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)  # what it says will not be so in a moment
     packed = []
-    for number, group in enumerate(_groups(folder, clips, megabytes << 20)):
+    for number, group in enumerate(groups):
         name = f"{number:05d}.tar"
         with atomic_path(out / name) as partial:
             packed += list(_write(folder, partial, name, group))
     delete_own(out, NAMES, [out / entry.shard for entry in packed if entry.shard])
     write_manifest(out, packed)
+
+
+def remove_stale(folder: Path, clips: Sequence[ClipEntry]) -> None:
+    """Remove `shards/` of a set as it was, so that nobody trains on it. Raises OSError."""
+    out = folder / SHARDS
+    if out.is_dir() and not out.is_symlink() and not _is_packed(out, clips):
+        (out / MANIFEST).unlink(missing_ok=True)
+        delete_own(out, NAMES)
+        if not any(out.iterdir()):
+            out.rmdir()
 
 
 def _is_packed(out: Path, clips: Sequence[ClipEntry]) -> bool:

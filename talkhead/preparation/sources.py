@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from talkhead.data.clips import identity_of
 from talkhead.errors import TalkheadError
+from talkhead.io.owned import is_owned
 from talkhead.preparation.lists import Listed, Segment
 from talkhead.video.media import VIDEO_SUFFIXES
 
-LONGEST_NAME = 100  # characters of an identity or of a video's name in the names of clips
+TRAINING_SET = "training set"  # what the folder of one is marked as
+LONGEST_NAME = 100  # bytes of an identity or of a video's name in the names of clips
 NOT_IN_NAMES = re.compile(r"[#/\\:*?\"<>|\x00-\x1f\x7f]+")
 
 
@@ -62,17 +66,29 @@ def find_sources(
 
 
 def _videos_of(given: Path) -> Iterable[tuple[Path, Path]]:
-    """Every video of a file or folder, and the folder from which its identity is told."""
+    """Every video of a file or folder, and the folder from which its identity is told.
+
+    Clips of training sets are no videos to make others of.
+    """
     if given.is_dir():
+        is_set = cache(lambda folder: is_owned(folder, TRAINING_SET))
         files = sorted(path for path in given.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
         return [
             (path, given)
             for path in files
-            if path.is_file() and not any(p.startswith(".") for p in path.relative_to(given).parts)
+            if path.is_file()
+            and not any(p.startswith(".") for p in path.relative_to(given).parts)
+            and not any(map(is_set, [given, *_between(given, path)]))
         ]
     if not given.exists():
         raise TalkheadError(f"{given} does not exist; check the path")
     return [(given, given.parent)]
+
+
+def _between(folder: Path, path: Path) -> list[Path]:
+    """The folders below one that a path leads through."""
+    parts = path.relative_to(folder).parts[:-1]
+    return [folder.joinpath(*parts[: count + 1]) for count in range(len(parts))]
 
 
 def _name(path: Path, identity: str) -> str:
@@ -97,5 +113,10 @@ def _told_apart(sources: Sequence[Source], taken: Collection[tuple[Path, str]]) 
 
 
 def safe_name(text: str) -> str:
-    """A text as a part of a file's name."""
-    return NOT_IN_NAMES.sub("-", text).strip(" .")[:LONGEST_NAME] or "unnamed"
+    """A text as a part of a file's name; cut where it is too long, and told apart by a hash."""
+    name = NOT_IN_NAMES.sub("-", text).strip(" .") or "unnamed"
+    raw = os.fsencode(name)
+    if len(raw) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(raw).hexdigest()[:8]
+    return f"{raw[: LONGEST_NAME - 9].decode(errors='ignore')}-{digest}"

@@ -68,7 +68,7 @@ class Clip:
 def synth(options: SynthOptions, *, progress: Progress | bool | None = False) -> list[Path]:
     """Render clips of talking heads; returns their paths in order.
 
-    Every eighth identity (at least one, when there are two or more) goes to `test/`, the others to
+    The last eighth of the identities (at least one, of two or more) goes to `test/`, the others to
     `train/`, as `id00001#synth0#000000#000100.mp4`. Raises TalkheadError for a folder that is not
     empty unless `overwrite` (then earlier synthetic clips in it are removed first), a full disk.
     """

@@ -143,6 +143,11 @@ class VideoReader:
             if number == last:
                 return
 
+    @property
+    def begins(self) -> float:
+        """When the first picture is shown, in seconds of the frames' own clock."""
+        return float(self._source.first_pts * self.time_base)
+
     def _iterate(self) -> Generator[Frame, None, None]:
         for number, (pts, picture) in enumerate(self._selected()):
             if number >= self._skip:

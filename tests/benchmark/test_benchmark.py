@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,12 +21,13 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 from talkhead.benchmark import benchmark as whole_run
-from talkhead.benchmark.loop import PlainLoop, Task, run_apart
+from talkhead.benchmark.loop import LoopRun, PlainLoop, Task, run_apart
 from talkhead.benchmark.machine import PEAK_SIDES
 from talkhead.benchmark.probes import probes
+from talkhead.benchmark.result import Comparison, Render
 from talkhead.benchmark.stages import Scene, count_work, inside_model
 from talkhead.benchmark.subject import Subject, load_subject, resized, untrained
-from talkhead.benchmark.table import comparison_table, figures, read_result
+from talkhead.benchmark.table import comparison_lines, comparison_table, figures, read_result
 from talkhead.benchmark.timing import REST, Effort, Part, Probe, Timeline, Timing, measure
 from talkhead.cli import app
 from talkhead.config import preset
@@ -288,3 +291,31 @@ def test_compare_refuses_what_is_no_result(tmp_path: Path) -> None:
 def test_numbers_that_are_none_are_misuse() -> None:
     assert run("--model", "none", "--batch-sizes", "1,x").exit_code == 2
     assert run("--model", "none", "--sizes", "0").exit_code == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets a peak")
+def test_a_peak_of_memory_is_that_of_its_own_time() -> None:
+    """Also where freed memory stays with the process, as in every command."""
+    code = """
+import numpy, torch
+from talkhead.benchmark.machine import PeakMemory
+from talkhead.cli.malloc import keep_freed_memory
+keep_freed_memory()
+peaks = []
+for megabytes in (50, 300, 50):
+    memory = PeakMemory(torch.device("cpu"))
+    numpy.ones(megabytes << 17)
+    peaks.append(memory.process)
+print(*peaks)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, most, last = map(float, done.stdout.split())
+    assert most - first > 200
+    assert most - last > 200
+
+
+def test_what_the_loop_does_not_find_is_not_compared() -> None:
+    loop = LoopRun(8, 1.0, 2.0, 1.0, None, None)
+    comparison = Comparison(loop, Render("a", 8, 2.0, 0.1, None, None), 5.0)
+    assert "pixels are not compared" in comparison_lines(comparison)
+    assert "3/255 at most" in comparison_lines(replace(comparison, largest=3, mean=0.5))

@@ -96,6 +96,16 @@ def test_a_release_goes_there_and_back_without_a_bit_of_difference(family, relea
         assert torch.equal(back[name], tensor), name
 
 
+def test_both_files_of_a_release_are_noted_where_they_have_one_name(release, tmp_path):
+    _, files = release("codebook")
+    moved = []
+    for path in files:
+        (tmp_path / path.stem).mkdir()
+        moved.append(path.rename(tmp_path / path.stem / "latest.pth"))
+    header = convert.convert(moved, tmp_path / "back.safetensors")
+    assert header.provenance.sources == {f"{p.parent.name}/latest.pth": sha256(p) for p in moved}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_full_size_layouts_have_the_published_names(family):
     keys = convert.official_keys(preset(family))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from media import frame_seconds, make_clip
-from miniatures import FAMILIES, MEMORY, mini, mini_config, mini_engine
+from miniatures import FAMILIES, MEMORY, mini, mini_config, mini_engine, mini_preset
 from typer.testing import CliRunner
 
 from talkhead.animation.settings import RenderSettings
@@ -179,6 +179,18 @@ def test_a_sheet_answers_what_its_family_knows(
     assert (one.frame, one.figures) == (0, ("occlusion",))
     sheet, single = read_image(tmp_path / "sheet.png"), read_image(tmp_path / "one.png")
     assert single.shape[0] < sheet.shape[0] / 4
+
+
+def test_the_motion_of_a_mesh_is_called_so(portrait: Path, driving: Path, tmp_path: Path) -> None:
+    config = replace(mini_preset("codebook-mesh"), blend_source=True)
+    engine = Engine(mini(config), torch.device("cpu"))
+    inspector = Inspector(engine, portrait, driving, CENTRED)
+    activations = inspector.frame(0)
+    figures = answer(activations, ColorScales.of(activations))
+    labels = [panel.label for row in figures["candidates"].rows for panel in row]
+    numbers = [f"kp {number}" for number in range(config.num_points)]
+    assert [label.partition(":")[0] for label in labels] == ["still", *numbers, "mesh"]
+    inspect(portrait, driving, tmp_path / "sheet.png", engine, CENTRED)
 
 
 def test_the_telling_frame_is_the_one_that_moves_most(portrait: Path, driving: Path) -> None:

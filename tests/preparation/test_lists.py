@@ -43,6 +43,25 @@ def test_videos_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert safe_name("a#b/c:d") == "a-b-c-d"
 
 
+def test_clips_of_training_sets_are_no_videos(tmp_path: Path) -> None:
+    root = videos(tmp_path, "a.mp4", "set/clips/a/a#0#9.mp4", "other/b.mp4")
+    (root / "set" / ".talkhead").write_text("talkhead training set\n")
+    (root / "other" / ".talkhead").write_text("talkhead training run\n")
+    assert [source.name for source in find_sources([root])[0]] == ["a", "b"]
+    with pytest.raises(TalkheadError, match="no videos in"):
+        find_sources([root / "set"])
+
+
+def test_names_are_cut_where_file_systems_would_refuse_them(tmp_path: Path) -> None:
+    title = "見" * 48
+    root = videos(tmp_path, f"{title}一.mp4", f"{title}二.mp4")
+    sources, _ = find_sources([root])
+    names = [source.name for source in sources]
+    assert len(set(names)) == 2
+    assert all(len(name.encode()) <= 100 and name.startswith("見" * 30) for name in names)
+    assert safe_name("a" * 100) == "a" * 100
+
+
 def test_csv_names_parts_by_seconds_with_commas_and_any_letters(tmp_path: Path) -> None:
     root = videos(tmp_path, "späte, Show.mp4", "b.mp4", "c.mp4")
     table = tmp_path / "list.csv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,9 +23,14 @@ from talkhead.data.landmarks import read_landmarks
 from talkhead.data.manifest import read_manifest
 from talkhead.errors import TalkheadError
 from talkhead.faces.crop import cut
+from talkhead.faces.finder import FaceFinder
 from talkhead.io.image import read_image
+from talkhead.preparation.extract import Extract
+from talkhead.preparation.journal import Journal, work_of
+from talkhead.preparation.lists import Segment
 from talkhead.preparation.options import PrepareOptions
 from talkhead.preparation.prepare import PrepareReport, prepare
+from talkhead.preparation.sources import Source
 from talkhead.structs import Crop
 from talkhead.training.data.batches import Batches
 from talkhead.training.data.library import load_library
@@ -269,3 +275,77 @@ def test_a_manifest_names_nothing_outside_of_its_folder(
         (tmp_path / "manifest.jsonl").write_text(text + "\n")
         with pytest.raises(TalkheadError, match="outside of the training set"):
             read_manifest(tmp_path)
+
+
+def test_a_set_is_not_made_of_its_own_clips(tmp_path: Path, videos: Path) -> None:
+    (tmp_path / "anna").mkdir()
+    (tmp_path / "anna" / "talk.mp4").write_bytes((videos / "anna" / "talk.mp4").read_bytes())
+    for new in (1, 0, 0):
+        report = prepare(PrepareOptions(tmp_path / "set", (tmp_path,), **EASY))
+        assert (report.new, report.videos, report.clips) == (new, 1, 1)
+
+
+def test_a_listed_video_that_cannot_be_read_is_named_and_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"not a video")
+    table = tmp_path / "list.csv"
+    table.write_text("video,start,end\nbad.mp4,0,1\nbad.mp4,2,3\n")
+    options = PrepareOptions(tmp_path / "set", (tmp_path / "bad.mp4",), listed=table, **EASY)
+    for _ in range(2):
+        report = prepare(options)
+        assert [Path(video).name for video in report.failed] == ["bad.mp4"]
+        assert report.videos == 0
+
+
+def test_a_part_that_breaks_leaves_no_clip_without_a_file(
+    tmp_path: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text("video,start,end\ntalk.mp4,0,0.64\ntalk.mp4,0,0.64\n")
+    finish = extract_module.Cutter.finish
+    calls: list[int] = []
+
+    def breaks(self: object, pieces: Iterator[object]) -> None:
+        calls.append(len(list(pieces)))
+        if len(calls) == 2:
+            raise TalkheadError("it has changed while it was being read")
+        finish(self, iter(()))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(extract_module.Cutter, "finish", breaks)
+    source = Source(
+        videos / "anna" / "talk.mp4",
+        "talk",
+        (Segment(0.0, 0.64, "anna"), Segment(0.0, 0.64, "anna")),
+    )
+    found = extract_module.extract(
+        source, PrepareOptions(tmp_path / "set", (videos,), **EASY), FaceFinder()
+    )
+    assert calls == [1, 1]
+    assert len(found.clips) == 1
+    assert [each.reason for each in found.rejected] == ["unreadable"]
+
+
+def test_seconds_are_counted_from_the_first_picture(tmp_path: Path, videos: Path) -> None:
+    with VideoReader(videos / "anna" / "talk.mp4", frames=FRAMES) as reader:
+        pictures = [frame.rgb for frame in reader]
+    late = make_clip(
+        tmp_path / "late.ts",
+        FRAMES,
+        size=(640, 480),
+        pictures=pictures,
+        audio=False,
+        options={"output_ts_offset": "3600"},
+    )
+    prepare(PrepareOptions(tmp_path / "set", (late,), **EASY))
+    (entry,) = read_manifest(tmp_path / "set") or ()
+    assert entry.start == pytest.approx(0, abs=0.05)
+    assert entry.end == pytest.approx(FRAMES / 25, abs=0.05)
+
+
+def test_a_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
+    options = PrepareOptions(tmp_path, (tmp_path,), **EASY)
+    odd = Source(tmp_path / os.fsdecode(b"caf\xe9.mp4"), "caf", (Segment(),))
+    odd.path.write_bytes(b"")
+    journal = Journal(tmp_path, options)
+    journal.keep()
+    journal.add(odd, work_of(odd), Extract((), (), 0.0, 0.0))
+    assert Journal(tmp_path, options).has(odd)

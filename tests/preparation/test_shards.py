@@ -17,7 +17,7 @@ from talkhead.data.check import check_data
 from talkhead.data.clips import find_clips, find_test_clips
 from talkhead.data.manifest import ClipEntry, read_manifest, write_manifest
 from talkhead.errors import TalkheadError
-from talkhead.preparation.shards import pack
+from talkhead.preparation.shards import pack, remove_stale
 from talkhead.training.data.library import load_library
 from talkhead.video.clip import clip_writer
 
@@ -111,3 +111,15 @@ def test_a_line_of_the_manifest_that_is_wrong_is_named(
     path.write_text("\n".join(lines))
     with pytest.raises(TalkheadError, match=r"damaged in line 2"):
         read_manifest(folder)
+
+
+def test_shards_of_another_set_or_size_do_not_stay(folder: Path) -> None:
+    clips = read_manifest(folder) or ()
+    pack(folder, clips, 1)
+    one = {path.name for path in (folder / "shards").glob("*.tar")}
+    remove_stale(folder, clips)
+    assert {path.name for path in (folder / "shards").glob("*.tar")} == one
+    pack(folder, clips, 0)  # a shard for every clip
+    assert len(list((folder / "shards").glob("*.tar"))) == len(clips)
+    remove_stale(folder, clips[1:])
+    assert not (folder / "shards").exists()
