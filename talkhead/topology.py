@@ -19,6 +19,7 @@ OUTER_EYE_CORNERS = (33, 263)
 UPPER_LIDS, LOWER_LIDS = (159, 386), (145, 374)  # of the left and the right eye
 MOUTH_CORNERS = (61, 291)
 UPPER_LIP, LOWER_LIP = 13, 14  # inner borders
+LIPS_TOP, LIPS_BOTTOM = 0, 17  # outer borders
 LEFT_IRIS, RIGHT_IRIS = 468, 473  # centres; points of the rim follow each
 IRIS_RIM = 4  # how many
 
@@ -61,7 +62,16 @@ HEAD_GROUPS: tuple[tuple[int, ...], ...] = (
     (UPPER_LIP,),
     (LOWER_LIP,),
 )
-EXPRESSIVE_GROUPS = (7, 8, 11, 12, 13, 14)  # those that open and close: eyes and mouth
+(
+    HEAD_FOREHEAD, HEAD_CHIN, HEAD_LEFT_EAR, HEAD_RIGHT_EAR, HEAD_LEFT_JAW, HEAD_RIGHT_JAW,
+    HEAD_NOSE, HEAD_LEFT_EYE, HEAD_RIGHT_EYE, HEAD_LEFT_BROW, HEAD_RIGHT_BROW, HEAD_LEFT_CORNER,
+    HEAD_RIGHT_CORNER, HEAD_UPPER_LIP, HEAD_LOWER_LIP,
+) = range(len(HEAD_GROUPS))  # fmt: skip
+# Those that open and close: eyes and mouth.
+EXPRESSIVE_GROUPS = (
+    *(HEAD_LEFT_EYE, HEAD_RIGHT_EYE, HEAD_LEFT_CORNER, HEAD_RIGHT_CORNER),
+    *(HEAD_UPPER_LIP, HEAD_LOWER_LIP),
+)
 
 # Points that hardly move with the expression, over the face: the head's pose is read from them.
 RIGID_POINTS = (
@@ -89,6 +99,27 @@ RIGHT_EYE_REFINED = (
     347, 348, 349, 350, 357, 465, 383, 300, 293, 334, 296, 336, 285, 417,
 )  # fmt: skip
 NUM_LIDS = 16  # of the refined points of an eye, from the first
+
+
+Half = tuple[int, ...]
+Halves = tuple[tuple[Half, ...], tuple[Half, ...]]  # of several rings: those above, those below
+
+
+def _halves(*rings: tuple[int, ...], step: int = 1) -> Halves:
+    """Rings that list all points below, from corner to corner, and then all above.
+
+    step: -1 where they begin at the right.
+    """
+    count = len(rings[0]) // 2 + 1
+    above = ((ring[0], *ring[count:], ring[count - 1])[::step] for ring in rings)
+    return tuple(above), tuple(ring[:count][::step] for ring in rings)
+
+
+# Rings around eyes and mouth, the outermost first, as halves from left to right. Of eyes the lids
+# and two around them, of the mouth the lips' four and the skin next to them.
+LEFT_EYE_RINGS = _halves(*(LEFT_EYE_REFINED[i : i + NUM_LIDS] for i in (32, 16, 0)))
+RIGHT_EYE_RINGS = _halves(*(RIGHT_EYE_REFINED[i : i + NUM_LIDS] for i in (32, 16, 0)), step=-1)
+LIP_RINGS = _halves(AROUND_LIPS, *(LIPS_REFINED[i : i + len(OUTER_LIPS)] for i in (0, 40, 60, 20)))
 
 # Places over the face whose colours tell people apart: forehead, brows, cheeks, chin, rim.
 PALETTE_POINTS = (

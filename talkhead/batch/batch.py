@@ -68,7 +68,7 @@ def batch(
         settled = [each for each in planned if isinstance(each, Result)]
         tasks = [each for each in planned if isinstance(each, Task)]
         count = Counter(result.status for result in settled)
-        with _engine(tasks, results, options) as rendered:
+        with _started(tasks, results, options) as rendered:
             results.put([*settled, *(task.waiting for task in tasks)])
             for result in settled:
                 _tell(result)
@@ -89,7 +89,7 @@ def batch(
 
 
 @contextmanager
-def _engine(
+def _started(
     tasks: list[Task], results: Results, options: BatchOptions
 ) -> Iterator[Generator[Result]]:
     """The results of tasks, as they come, from where options say; started only where it must be."""

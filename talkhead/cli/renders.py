@@ -97,13 +97,13 @@ def render_all(
     from talkhead.batch.worker import Worker
 
     with Results(folder, kept=False) as results:
-        plan = Plan(results, engine, overwrite=overwrite, retry=True)
-        plan.keep_inputs(jobs)
+        planner = Plan(results, engine, overwrite=overwrite, retry=True)
+        planner.keep_inputs(jobs)
         motion: Result | Task | None = None
         if motion_out is not None:  # a row of its own, which shows no source
             row = replace(jobs[0], row=0, sources=(), output=motion_out.absolute())
-            motion = plan.decide(row)
-        planned = [plan.decide(job) for job in jobs]
+            motion = planner.decide(row)
+        planned = [planner.decide(job) for job in jobs]
         worker = Worker(folder, engine, progress)
         worker.animator(engine.weights)
         results.put(each if isinstance(each, Result) else each.waiting for each in planned)

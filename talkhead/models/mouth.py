@@ -27,7 +27,7 @@ from talkhead.models.grid import identity_grid, sample, sample_at, warp
 from talkhead.models.mesh import fill
 from talkhead.models.points import mesh_points
 from talkhead.structs import Keypoints, SourceState, is_known
-from talkhead.topology import INNER_LIPS, MOUTH_CORNERS, OUTER_LIPS
+from talkhead.topology import INNER_LIPS, LIP_RINGS, MOUTH_CORNERS, OUTER_LIPS
 
 SIZE = 80  # of the squares: as fine as mouths are in pictures of 256 pixels
 AROUND = 1.3  # side of a square, in the larger of width and height of the lips
@@ -177,9 +177,9 @@ def parted(mesh: Tensor) -> Tensor:
     Mouths that are nearly shut, or open at one point alone as moved meshes may be, stay as they are
     warped: what would be drawn there is a spot [own experiments].
     """
-    ring = mesh_points(mesh, INNER_LIPS)[..., :2].float()
-    gaps = (ring[:, 1:10] - ring[:, 11:].flip(1)).norm(dim=-1)
-    width = (ring[:, 10] - ring[:, 0]).norm(dim=-1).clamp(min=THINNEST)
+    above, below = (mesh_points(mesh, half[-1])[..., :2].float() for half in LIP_RINGS)
+    gaps = (below - above)[:, 1:-1].norm(dim=-1)
+    width = (above[:, -1] - above[:, 0]).norm(dim=-1).clamp(min=THINNEST)
     return ((gaps.median(1).values / width - NARROW) / (WIDE - NARROW)).clamp(0, 1)
 
 

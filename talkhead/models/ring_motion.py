@@ -17,21 +17,18 @@ from torch import Tensor
 from talkhead.models.grid import identity_grid, sample_at
 from talkhead.models.points import mesh_points
 from talkhead.topology import (
-    AROUND_LIPS,
     IRIS_RIM,
-    LEFT_EYE_REFINED,
+    LEFT_EYE_RINGS,
     LEFT_IRIS,
-    LIPS_REFINED,
-    NUM_LIDS,
-    OUTER_LIPS,
-    RIGHT_EYE_REFINED,
+    LIP_RINGS,
+    RIGHT_EYE_RINGS,
     RIGHT_IRIS,
 )
 
 PLACES = 64  # along an opening and as many across, between which its motion is interpolated
 THINNEST = 1e-5  # what two curves are apart at least, in distances between the corners
-# Times as far as a mesh says lids open and irises turn: it sees less of both [own experiments].
-# From 1.55 on lids that shut pass each other.
+# Gains over what a mesh says of lids and irises: it sees less of both [own experiments]. From 1.55
+# on closing lids cross.
 LID_GAIN, IRIS_GAIN = 1.5, 1.3
 MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the corners
 
@@ -72,14 +69,14 @@ class RingMotion:
     iris: int | None = None
 
     def motion(self, source: Tensor, driving: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """Where places of the driving picture come from, (B, h, w, 2), and how far that holds.
+        """Deformation (B, h, w, 2) and its weight (B, h, w).
 
-        source, driving: meshes (B, 478, 2). The second (B, h, w) is 1 within all rings and falls to
-        0 on the outermost.
+        source, driving: meshes (B, 478, 2). The weight is 1 within all rings and falls to 0 on the
+        outermost.
         """
         axes = self._axes(driving)
         rings = [
-            self._wider(axes(mesh_points(driving, half)), source, half)
+            self._amplified(axes(mesh_points(driving, half)), source, half)
             for half in (self.above, self.below)
         ]
         outermost = torch.cat([half[:, 0] for half in rings], dim=1)
@@ -87,12 +84,12 @@ class RingMotion:
         steps = torch.linspace(0, 1, PLACES, device=driving.device)[:, None]
         along, across = (low + steps * (high - low)).unbind(-1)  # B P
         heights, origins = self._curves(source, driving, rings, along)
-        holds = torch.ones_like(heights)
-        holds[:, 0] = holds[:, -1] = 0
-        second = rings[0][:, 1, :: rings[0].shape[2] - 1, 0]
+        weight = torch.ones_like(heights)
+        weight[:, 0] = weight[:, -1] = 0
+        second = _ends(rings[0][:, 1, :, 0])
         ends = torch.cat([low[..., 0], second, high[..., 0]], dim=1)
         inner = piecewise(along, ends, F.pad(along.new_ones(2, 1), (0, 0, 1, 1)))
-        curves = torch.cat([origins, (holds * inner[:, None, :, 0])[..., None]], dim=-1)
+        curves = torch.cat([origins, (weight * inner[:, None, :, 0])[..., None]], dim=-1)
         table = piecewise(across[:, None], heights.transpose(1, 2), curves.transpose(1, 2))
         places = axes(identity_grid(size, size, driving.device).expand(len(driving), -1, -1, -1))
         within = 2 * (places - low[:, None]) / (high - low)[:, None].clamp(min=THINNEST) - 1
@@ -109,7 +106,7 @@ class RingMotion:
         )
         return (2 * after / before.clamp(min=THINNEST) - 1).clamp(0, 1)
 
-    def _wider(self, ring: Tensor, source: Tensor, half: tuple[tuple[int, ...], ...]) -> Tensor:
+    def _amplified(self, ring: Tensor, source: Tensor, half: tuple[tuple[int, ...], ...]) -> Tensor:
         """Half rings (B, rings, n, 2) of a driving eye, opened or shut further, by `LID_GAIN`."""
         if self.iris is None:
             return ring
@@ -132,18 +129,17 @@ class RingMotion:
         The border is there twice: as that of lids or lips, and as that of what is between them.
         """
         heights, origins = [], []
-        turned = along
+        matched = along
         if self.iris is not None:
-            turned = self._turned(source, driving, along, self.iris)
+            matched = self._matched(source, driving, along, self.iris)
         axes, (left, right) = self._axes(source), self._corners(source)
         line = (right - left)[:, None, None]
         for half, ring in zip((self.above, self.below), rings, strict=True):
             points = mesh_points(source, half)
             known = torch.cat([ring[..., 1:], points], dim=-1)
             height, origin = piecewise(along[:, None], ring[..., 0], known).split((1, 2), dim=-1)
-            border = piecewise(turned, axes(points[:, -1])[..., 0], points[:, -1])
-            ends = torch.cat([ring[..., 0], ring[:, -1:, :, 0]], dim=1)
-            ends = ends[..., :: ends.shape[-1] - 1, None]
+            border = piecewise(matched, axes(points[:, -1])[..., 0], points[:, -1])
+            ends = _ends(torch.cat([ring[..., 0], ring[:, -1:, :, 0]], dim=1))[..., None]
             beyond = along[:, None, :, None] - along[:, None, :, None].clamp(
                 ends[:, :, :1], ends[:, :, 1:]
             )
@@ -152,7 +148,7 @@ class RingMotion:
         heights[1], origins[1] = heights[1].flip(1), origins[1].flip(1)
         return torch.cat(heights, dim=1), torch.cat(origins, dim=1)
 
-    def _turned(self, source: Tensor, driving: Tensor, along: Tensor, iris: int) -> Tensor:
+    def _matched(self, source: Tensor, driving: Tensor, along: Tensor, iris: int) -> Tensor:
         """Where along the source's eye the driving eye's places (B, P) are, iris upon iris.
 
         Irises go further than the mesh says as long as they stay between the corners.
@@ -187,26 +183,10 @@ def piecewise(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
     return values[..., :1, :] + passed @ values.diff(dim=-2)
 
 
-def _halves(ring: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Above and below, of a ring that lists all below from corner to corner and then all above."""
-    count = len(ring) // 2 + 1
-    return (ring[0], *ring[count:], ring[count - 1]), ring[:count]
+def _ends(row: Tensor) -> Tensor:
+    """The first and the last of a row (..., n): (..., 2)."""
+    return torch.stack([row[..., 0], row[..., -1]], dim=-1)
 
 
-def _eye(refined: tuple[int, ...], iris: int, step: int) -> RingMotion:
-    """The lids and two rings around them; step -1 where they begin at the right."""
-    halves = [_halves(refined[i * NUM_LIDS :][:NUM_LIDS]) for i in (2, 1, 0)]
-    above, below = (tuple(half[::step] for half in side) for side in zip(*halves, strict=True))
-    return RingMotion(above, below, iris)
-
-
-def _mouth() -> RingMotion:
-    """The lips' four rings and one around them."""
-    lips = [LIPS_REFINED[i * len(OUTER_LIPS) :][: len(OUTER_LIPS)] for i in (0, 2, 3, 1)]
-    above, below = zip(*(_halves(ring) for ring in (AROUND_LIPS, *lips)), strict=True)
-    return RingMotion(above, below)
-
-
-LEFT = _eye(LEFT_EYE_REFINED, LEFT_IRIS, 1)
-RIGHT = _eye(RIGHT_EYE_REFINED, RIGHT_IRIS, -1)
-RINGS = (LEFT, RIGHT, _mouth())
+LEFT, RIGHT = RingMotion(*LEFT_EYE_RINGS, LEFT_IRIS), RingMotion(*RIGHT_EYE_RINGS, RIGHT_IRIS)
+RINGS = (LEFT, RIGHT, RingMotion(*LIP_RINGS))

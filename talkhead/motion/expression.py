@@ -14,13 +14,23 @@ from torch import Tensor
 
 from talkhead.motion.head_pose import POINTS, HeadView, fit_view
 from talkhead.structs import Keypoints, Strengths, head_points, is_known
-from talkhead.topology import LOWER_LIDS, UPPER_LIDS
+from talkhead.topology import (
+    HEAD_CHIN,
+    HEAD_LEFT_BROW,
+    HEAD_LEFT_CORNER,
+    HEAD_LEFT_EYE,
+    HEAD_LOWER_LIP,
+    HEAD_RIGHT_BROW,
+    HEAD_RIGHT_CORNER,
+    HEAD_RIGHT_EYE,
+    HEAD_UPPER_LIP,
+    LOWER_LIDS,
+    UPPER_LIDS,
+)
 
-CHIN, LEFT_EYE, RIGHT_EYE, LEFT_BROW, RIGHT_BROW = 1, 7, 8, 9, 10
-LEFT_CORNER, RIGHT_CORNER, UPPER_LIP, LOWER_LIP = 11, 12, 13, 14
-MOUTH_POINTS = (CHIN, LEFT_CORNER, RIGHT_CORNER, UPPER_LIP, LOWER_LIP)
-EYES = (LEFT_EYE, RIGHT_EYE)
-BROWS = (LEFT_BROW, RIGHT_BROW)
+MOUTH_POINTS = (HEAD_CHIN, HEAD_LEFT_CORNER, HEAD_RIGHT_CORNER, HEAD_UPPER_LIP, HEAD_LOWER_LIP)
+EYES = (HEAD_LEFT_EYE, HEAD_RIGHT_EYE)
+BROWS = (HEAD_LEFT_BROW, HEAD_RIGHT_BROW)
 
 # What faces do, in heights of the face: the middle 98 % of 8700 meshes of 130 clips, or a little
 # more. A source whose own face does more may go on doing so.
@@ -31,8 +41,8 @@ BROW = (0.10, 0.21)  # height of a brow over its eye
 # How high the neighbourhood of a keypoint is, over the mean face's.
 EYE_HEIGHT = (0.55, 1.3)
 MOUTH_HEIGHTS = {
-    **dict.fromkeys((LEFT_CORNER, RIGHT_CORNER), (0.7, 1.5)),
-    **dict.fromkeys((UPPER_LIP, LOWER_LIP), (0.5, 2.1)),
+    **dict.fromkeys((HEAD_LEFT_CORNER, HEAD_RIGHT_CORNER), (0.7, 1.5)),
+    **dict.fromkeys((HEAD_UPPER_LIP, HEAD_LOWER_LIP), (0.5, 2.1)),
 }
 HEIGHT_PER_GAP = 10.0  # of an eye's neighbourhood, per height of the face that lids are apart
 
@@ -106,14 +116,14 @@ class Expression:
         x, y = shape.clone().unbind(-1)
         own_x, own_y = self._shape.unbind(-1)
         excess = _excess(_opening(y), _opening(own_y), self._least_opening, OPENING[1])
-        jaw = [UPPER_LIP, LOWER_LIP, CHIN]
+        jaw = [HEAD_UPPER_LIP, HEAD_LOWER_LIP, HEAD_CHIN]
         below = torch.tensor([False, True, True])
         y[:, jaw] += gap_change((y - own_y)[:, jaw], -excess, 0, 1, below)
         excess = _excess(_width(x), _width(own_x), *WIDTH) / 2
-        x[:, LEFT_CORNER] += excess
-        x[:, RIGHT_CORNER] -= excess
+        x[:, HEAD_LEFT_CORNER] += excess
+        x[:, HEAD_RIGHT_CORNER] -= excess
         excess = _excess(_droop(y), _droop(own_y), *DROOP)[:, None]
-        y[:, [LEFT_CORNER, RIGHT_CORNER]] -= excess
+        y[:, [HEAD_LEFT_CORNER, HEAD_RIGHT_CORNER]] -= excess
         y[:, list(BROWS)] += _excess(_brows(y), _brows(own_y), *BROW)
         return torch.stack([x, y], dim=-1)
 
@@ -170,15 +180,17 @@ def expression_and_pose(keypoints: Keypoints) -> Tensor:
 
 
 def _opening(y: Tensor) -> Tensor:
-    return y[:, LOWER_LIP] - y[:, UPPER_LIP]
+    return y[:, HEAD_LOWER_LIP] - y[:, HEAD_UPPER_LIP]
 
 
 def _width(x: Tensor) -> Tensor:
-    return x[:, RIGHT_CORNER] - x[:, LEFT_CORNER]
+    return x[:, HEAD_RIGHT_CORNER] - x[:, HEAD_LEFT_CORNER]
 
 
 def _droop(y: Tensor) -> Tensor:
-    return (y[:, [LEFT_CORNER, RIGHT_CORNER]] - y[:, [UPPER_LIP, LOWER_LIP]]).mean(1)
+    return (
+        y[:, [HEAD_LEFT_CORNER, HEAD_RIGHT_CORNER]] - y[:, [HEAD_UPPER_LIP, HEAD_LOWER_LIP]]
+    ).mean(1)
 
 
 def _brows(y: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,19 +11,22 @@ from miniatures import mini, mini_config
 
 from talkhead.config import HEAD_POINTS, KeypointConfig
 from talkhead.errors import TalkheadError
+from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
+from talkhead.io.image import read_image
 from talkhead.motion.head_pose import (
     FREE_TURN,
     LARGEST_TURN,
     POINTS,
     RIGIDITY,
     HeadRotation,
+    fit_view,
     limit_turn,
     poses,
     turned_by,
 )
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import Keypoints
+from talkhead.structs import Keypoints, head_points
 from talkhead.topology import HEAD_GROUPS
 
 SHAPE = torch.tensor(POINTS)
@@ -50,6 +54,16 @@ def test_every_taught_keypoint_has_its_place_on_the_head():
     partners = torch.cdist(mirrored, SHAPE).min(dim=1)
     assert partners.values.max() < 1e-6
     assert SHAPE[:, 2].argmin() == 6  # the tip of the nose is nearest
+
+
+def test_the_keypoints_of_a_real_face_are_those_of_the_mean_head():
+    picture = read_image(Path(__file__).parents[2] / "examples" / "portrait.jpg")
+    (face, *_) = FaceFinder().find(picture)
+    mesh = torch.from_numpy(face.points)[None] / face.height
+    shape = fit_view(head_points(mesh))[1][0]
+    weight = torch.tensor(RIGIDITY)
+    mean = SHAPE - (weight @ SHAPE) / weight.sum()
+    assert torch.cdist(shape, mean[:, :2]).argmin(1).tolist() == list(range(HEAD_POINTS))
 
 
 def test_size_and_pose_of_a_head_are_found():

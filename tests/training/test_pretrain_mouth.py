@@ -74,8 +74,8 @@ def test_a_painter_learns_what_is_behind_lips(
         ("BATCH", 4),
         ("WARMUP_STEPS", 5),
         ("REPORT_EVERY", 1),
-        ("LEARNS", 50),
-        ("JUDGES", 55),
+        ("DISCRIMINATOR_LEARNS_FROM", 50),
+        ("ADVERSARIAL_FROM", 55),
     ):
         monkeypatch.setattr(pretrain_mouth, name, value)
     torch.manual_seed(0)

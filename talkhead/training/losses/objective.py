@@ -17,6 +17,8 @@ from talkhead.topology import (
     INNER_LIPS,
     LEFT_EYE,
     LEFT_IRIS,
+    LIPS_BOTTOM,
+    LIPS_TOP,
     LOWER_LIDS,
     LOWER_LIP,
     MOUTH_CORNERS,
@@ -47,7 +49,7 @@ MIN_DISTANCE = 0.2  # that keypoints should keep, in half image sides (releases)
 NOTICED = (*OUTER_LIPS, *INNER_LIPS, *LEFT_EYE, *RIGHT_EYE, LEFT_IRIS, RIGHT_IRIS)
 NOTICED_WEIGHT = 3.0
 ATTENDED = (  # centres of `attention_map`
-    *(UPPER_LIP, LOWER_LIP, *MOUTH_CORNERS, OUTER_LIPS[15], OUTER_LIPS[5]),
+    *(UPPER_LIP, LOWER_LIP, *MOUTH_CORNERS, LIPS_TOP, LIPS_BOTTOM),
     *(UPPER_LIDS[0], LOWER_LIDS[0], UPPER_LIDS[1], LOWER_LIDS[1], LEFT_IRIS, RIGHT_IRIS),
 )
 # Of a full supervision, in units of the keypoint distance [own experiments].

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from talkhead.training.data.batches import Batch, Batches
 from talkhead.training.data.landmark_teacher import LandmarkTeacher
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.optimizer import Average
+from talkhead.training.phases.single_network import rate_share, set_rate, update
 from talkhead.training.recipes.recipe import Augmentation, Recipe
 
 # Stronger than for pairs: a picture alone may be bent at will, and a detector should not mind
@@ -32,7 +32,6 @@ AUGMENTATION = Augmentation(
     gamma=0.2,
 )
 VALUE_WEIGHT, JACOBIAN_WEIGHT = 10.0, 2.0
-LARGEST_GRADIENT = 5.0
 WARMUP_STEPS = 50
 EMA = 0.998
 COVERED = 0.25  # chance that a rectangle hides a part of the picture
@@ -61,26 +60,19 @@ def teach_keypoints(
     average = Average(detector, EMA)
     teacher = teacher.to(compute.device)
     stream = batches.stream(0)
-    half = compute.precision is not torch.float32
     for step in range(steps):
         torch.manual_seed(((batches.seed * 1_000_003 + step) * 1009 + processes.rank + 500) % 2**63)
-        cosine = 0.5 * (1 + math.cos(math.pi * step / steps)) + 0.005
-        for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (step + 1) / WARMUP_STEPS) * cosine
+        set_rate(optimizer, rate * rate_share(step, steps, WARMUP_STEPS, floor=0.005))
         pictures, landmarks, known = _pictures(next(stream))
-        with torch.autocast(compute.device.type, compute.precision, enabled=half):
+        with compute.autocast():
             found = model.detect(pictures)
         wanted = teacher.with_free_keypoints(landmarks, found.value.shape[1] - len(HEAD_GROUPS))
         assert found.jacobian is not None
         assert wanted.jacobian is not None
         value = (found.value - wanted.value)[known].abs().mean()
         jacobian = (found.jacobian - wanted.jacobian)[known].abs().mean()
-        optimizer.zero_grad(set_to_none=True)
-        (VALUE_WEIGHT * value + JACOBIAN_WEIGHT * jacobian).backward()
-        processes.average_gradients(detector.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(detector.parameters(), LARGEST_GRADIENT)
-        if bool(torch.isfinite(norm)):
-            optimizer.step()
+        loss = VALUE_WEIGHT * value + JACOBIAN_WEIGHT * jacobian
+        if update(detector, optimizer, loss, processes):
             average.update(step)
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
             report(step + 1, steps, value.item(), jacobian.item())

@@ -6,14 +6,13 @@ are cut out once, and then seen many times in other light.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from talkhead.errors import TalkheadError
 from talkhead.models.grid import sample
@@ -29,6 +28,7 @@ from talkhead.training.distributed import ProcessGroup
 from talkhead.training.losses.discriminator import MouthDiscriminator
 from talkhead.training.losses.perceptual import EfficientNetDistance, PerceptualPyramid
 from talkhead.training.optimizer import Average
+from talkhead.training.phases.single_network import rate_share, set_rate, update
 from talkhead.training.recipes.recipe import Augmentation
 
 # Mouths of portraits are nearly closed to be the source, those of clips are chosen to differ.
@@ -38,8 +38,9 @@ CUT, ATTEMPTS = 18_000, 50  # mouths, 1.4 GB; pairs that are drawn for each at m
 LEAST_OPEN = 0.012  # of a driving mouth, in face heights: nothing is learned from closed ones
 SAME = 0.5  # of its opening; half of the pairs whose source is open further are left out
 COARSE, REFINED = 64, 128  # sides of the deformation that bends sources
-BATCH, RATE, EMA, WARMUP_STEPS, LARGEST_GRADIENT = 24, 2e-3, 0.998, 100, 5.0
-DISCRIMINATOR_RATE, LEARNS, JUDGES = 4e-4, 150, 200  # and the steps from which on it does
+BATCH, RATE, EMA, WARMUP_STEPS = 24, 2e-3, 0.998, 100
+DISCRIMINATOR_RATE = 4e-4
+DISCRIMINATOR_LEARNS_FROM, ADVERSARIAL_FROM = 150, 200  # steps
 GRADIENT_WEIGHT, PERCEPTUAL_WEIGHT, ADVERSARIAL_WEIGHT = 0.5, 0.5, 0.1  # beside an L1 of 1
 LOOKED_AT = 4  # squares of every other batch that the perceptual network is shown: it is slow
 LEVELS = 127  # that stand for 1 where squares are kept
@@ -144,9 +145,8 @@ def teach_mouth(
     )
     average = Average(painter, EMA)
     for step in range(steps):
-        cosine = 0.5 * (1 + math.cos(math.pi * step / steps)) + 0.02
-        optimizer.param_groups[0]["lr"] = RATE * min(1.0, (step + 1) / WARMUP_STEPS) * cosine
-        opponent.param_groups[0]["lr"] = DISCRIMINATOR_RATE * cosine
+        set_rate(optimizer, RATE * rate_share(step, steps, WARMUP_STEPS, floor=0.02))
+        set_rate(opponent, DISCRIMINATOR_RATE * rate_share(step, steps, 1, floor=0.02))
         seen, wanted = mouths.batch(rng, compute.device)
         share, maps = opened(seen), seen[:, MAPS]
         with compute.autocast():
@@ -159,14 +159,14 @@ def teach_mouth(
             shown = (laid[few] / 2 + 0.5, wanted[few] / 2 + 0.5)
             terms.append(PERCEPTUAL_WEIGHT * perceptual(*shown))
         where = F.adaptive_avg_pool2d(share, SIZE // 8)
-        if step >= JUDGES:
+        if step >= ADVERSARIAL_FROM:
             terms.append(-ADVERSARIAL_WEIGHT * _mean(discriminator(laid, maps), where))
-        if _learn(painter, optimizer, torch.stack(terms).sum(), processes):
+        if update(painter, optimizer, torch.stack(terms).sum(), processes):
             average.update(step)
-        if step >= LEARNS:
+        if step >= DISCRIMINATOR_LEARNS_FROM:
             real, fake = discriminator(wanted, maps), discriminator(laid.detach(), maps)
             loss = _mean(F.relu(1 - real) + F.relu(1 + fake), where) / 2
-            _learn(discriminator, opponent, loss, processes)
+            update(discriminator, opponent, loss, processes)
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == steps:
             report(step + 1, steps, error)
     painter.load_state_dict(average.model.state_dict())
@@ -183,16 +183,3 @@ def _distance(laid: Tensor, wanted: Tensor, share: Tensor) -> list[Tensor]:
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
     """Of values (B, 1, h, w), weighted."""
     return (values * weight).sum() / (weight.sum() + 1e-3)
-
-
-def _learn(
-    network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, processes: ProcessGroup
-) -> bool:
-    """One step of a network alone; whether its gradient was finite, so that it was made."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    processes.average_gradients(network.parameters())
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-    if finite := bool(torch.isfinite(norm)):
-        optimizer.step()
-    return finite
