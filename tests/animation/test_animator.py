@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from talkhead.errors import TalkheadError
 from talkhead.faces.finder import FaceFinder
 from talkhead.inference.engine import Engine
 from talkhead.io.image import read_image
+from talkhead.structs import Frame
+from talkhead.video import VideoReader
 
 
 def test_times_and_sound_equal_the_drivers(engine: Engine, portrait: Path, tmp_path: Path) -> None:
@@ -197,6 +201,30 @@ def test_strengths_reach_the_pictures_and_weights_without_parts_refuse_them(
     with pytest.raises(TalkheadError, match="leave out --mouth"):
         Animator(without)(portrait, folder, tmp_path / "out.mkv", settings(mouth=0.5))
     assert not (tmp_path / "out.mkv").exists()
+
+
+def test_as_many_frames_are_held_of_a_long_video_as_of_a_short_one(
+    engine: Engine, portrait: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iterate = VideoReader._iterate
+    alive: list[weakref.ref[Frame]] = []
+    peaks: list[int] = []
+
+    def counted(reader: VideoReader) -> Iterator[Frame]:
+        for frame in iterate(reader):
+            alive.append(weakref.ref(frame))
+            peaks[-1] = max(peaks[-1], sum(ref() is not None for ref in alive))
+            yield frame
+
+    monkeypatch.setattr(VideoReader, "_iterate", counted)
+    for frames in (60, 180):
+        peaks.append(0)
+        driving = make_clip(tmp_path / f"{frames}.mp4", frames=frames, audio=False)
+        Animator(engine)(portrait, driving, tmp_path / f"out{frames}.mp4", CENTRED)
+        alive.clear()
+    assert peaks[0] > 1
+    assert peaks[1] <= peaks[0] + 2  # threads may be a frame further
+    assert peaks[1] < 60
 
 
 def test_several_sources_share_a_grid(engine: Engine, portrait: Path, tmp_path: Path) -> None:
