@@ -50,6 +50,13 @@ def refuse_address(text: str) -> None:
         )
 
 
+def files_written(output: Path) -> list[Path]:
+    """What an output is made of, as far as it is there; links followed."""
+    output = end_of_link(output)
+    pattern = pattern_to_write(output)
+    return [output, home(output), *(picture_files(pattern) if pattern else [])]
+
+
 def check_output(output: Path, inputs: Iterable[Path | MotionTemplate], overwrite: bool) -> None:
     """Refuse inputs that are not there and an output that cannot or should not be written, first.
 
@@ -60,9 +67,7 @@ def check_output(output: Path, inputs: Iterable[Path | MotionTemplate], overwrit
     check_inputs(paths)
     refuse_address(str(output))
     output = end_of_link(output)
-    pattern = pattern_to_write(output)
-    written = [output, home(output), *(picture_files(pattern) if pattern else [])]
-    refuse_input(written, [*paths, *files_of(paths)])
+    refuse_input(files_written(output), [*paths, *files_of(paths)])
     check_free(output, overwrite)
     folder = home(output).parent
     if not folder.is_dir():

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from talkhead import checkpoint
 from talkhead.animation.fingerprint import Drawing, fingerprint
-from talkhead.animation.paths import check_inputs, check_output
+from talkhead.animation.paths import check_inputs, check_output, files_of, files_written
 from talkhead.batch.jobs import OUTPUT, Job
 from talkhead.batch.results import Result, Results
 from talkhead.bundled import sha256
 from talkhead.device import PRECISIONS
 from talkhead.errors import TalkheadError, sentence
 from talkhead.inference.options import EngineOptions
-from talkhead.io.atomic import refuse_input
+from talkhead.io.atomic import identity, refuse_read
 from talkhead.motion.template import read_driving
 
 
@@ -54,7 +55,7 @@ class Plan:
         self._retry = retry
         self._tables = [table] if table else []
         self._taken: dict[Path, int] = {}
-        self._read: list[Path] = []  # by any row
+        self._read: set[tuple[int, int]] = set()  # by any row
         self._digest = lru_cache(maxsize=None)(sha256)
         self._driving = lru_cache(maxsize=16)(read_driving)
 
@@ -66,7 +67,9 @@ class Plan:
 
     def keep_inputs(self, jobs: Iterable[Job]) -> None:
         """Write no output over what any of these jobs reads."""
-        self._read = [path for job in jobs for path in (*job.sources, job.driving)]
+        for path in {path for job in jobs for path in (*job.sources, job.driving)}:
+            with suppress(OSError, TalkheadError):  # told of in its own row
+                self._read |= {identity(file) for file in (path, *files_of([path]))}
 
     def _row(self, job: Job) -> Result | Task:
         try:
@@ -106,7 +109,7 @@ class Plan:
         if not job.output.is_absolute():
             output.parent.mkdir(parents=True, exist_ok=True)
         check_output(output, [*read, *self._tables], overwrite)
-        refuse_input([output], self._read)
+        refuse_read(files_written(output), self._read)
         return Task(job, replace(waiting, work=work), overwrite)
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from talkhead.choices import USUAL_RATE
 from talkhead.data.landmarks import find_landmarks, in_square, read_landmarks
 from talkhead.data.manifest import read_manifest
-from talkhead.data.meshes import StoredMeshes
+from talkhead.data.meshes import Meshes, StoredMeshes
 from talkhead.errors import TalkheadError
+from talkhead.io.arrays import read_arrays
 from talkhead.io.window import Place
 from talkhead.topology import MESH_POINTS
 from talkhead.video import VideoInfo, probe
@@ -226,13 +227,18 @@ def identity_of(path: Path, base: Path) -> str:
     return parts[0] if len(parts) > 1 else name.split("-")[0]
 
 
-def stored_meshes(folder: Path, clip: Clip) -> StoredMeshes | None:
+def stored_meshes(folder: Path, clip: Clip) -> Meshes | None:
     """The landmarks of a clip of a prepared set: in the folder, or else where its manifest says."""
     if clip.known is None:
         return None
+    count, size = clip.known.frames, clip.known.size
     found = find_landmarks(folder, clip.path, clip.name) if folder.is_dir() else None
-    place = Place(found) if found else clip.known.landmarks
-    return StoredMeshes(place, clip.known.frames, clip.known.size)
+    if found is None:
+        return StoredMeshes(clip.known.landmarks, count, size)
+    if not read_arrays(found, ("frames",)):
+        return StoredMeshes(Place(found), count, size)
+    points = read_landmarks(found, (MESH_POINTS,)).of_all_frames(count)
+    return 2 * in_square(points, size, size) - 1
 
 
 def load_landmarks(folder: Path, clip: Clip, frames: int | None = None) -> np.ndarray | None:

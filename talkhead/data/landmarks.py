@@ -147,10 +147,11 @@ def read_landmarks(file: Path, counts: tuple[int, ...] = (MESH_POINTS, CLASSIC))
         raise TalkheadError(f"{file}: {error}") from error
     if not frames.shape == names.shape == rows.shape:
         raise TalkheadError(f"{file} has {len(points)} faces, but numbers or names another count")
-    if len(np.unique(frames)) < len(frames) or ((frames < 0) | (frames >= MOST_FRAMES)).any():
+    numbered = "frames" in stored
+    beyond = ((frames < 0) | (frames >= MOST_FRAMES)).any()
+    if numbered and (beyond or len(np.unique(frames)) < len(frames)):
         raise TalkheadError(f"{file} numbers its `frames` twice, below 0 or above {MOST_FRAMES}")
-    named = [str(name) for name in names]
-    return Landmarks(points, frames.tolist(), named, numbered="frames" in stored)
+    return Landmarks(points, frames.tolist(), [str(name) for name in names], numbered)
 
 
 def _numbers(stored: dict[str, np.ndarray], name: str, kinds: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,13 +48,18 @@ def refuse_input(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
 
     Files are told apart by what they are, not by name: hard and symbolic links are seen through.
     """
-    read = {_identity(path) for path in inputs if path.exists()}
+    refuse_read(outputs, {identity(path) for path in inputs if path.exists()})
+
+
+def refuse_read(outputs: Iterable[Path], read: Collection[tuple[int, int]]) -> None:
+    """The same for files that are known by their `identity`."""
     for path in outputs:
-        if path.exists() and _identity(path) in read:
+        if path.exists() and identity(path) in read:
             raise TalkheadError(f"the output {path} is also an input; give it another name")
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def identity(path: Path) -> tuple[int, int]:
+    """What a file is, by whatever name. Raises OSError."""
     stat = path.stat()
     return stat.st_dev, stat.st_ino
 

@@ -15,8 +15,13 @@ def mesh_points(mesh: Tensor, numbers: Numbers) -> Tensor:
     return mesh[:, index_tensor(numbers, mesh.device)]
 
 
-@cache
+@torch.compiler.assume_constant_result  # a compiler takes what the cache holds
 def index_tensor(numbers: Numbers, device: torch.device) -> Tensor:
     """Index tensor on a device, cached: to copy one at every call makes the CPU wait for a GPU."""
+    return _cached(numbers, device)
+
+
+@cache
+def _cached(numbers: Numbers, device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # training uses the same tensor
         return torch.tensor(numbers, device=device)

@@ -28,15 +28,16 @@ def pack(folder: Path, clips: Sequence[ClipEntry], megabytes: int) -> None:
     `train --data` takes that folder as it takes the set's. Raises OSError.
     """
     out = folder / SHARDS
-    groups = list(_groups(folder, clips, megabytes << 20))
-    names = [f"{number:05d}.tar" for number, group in enumerate(groups) for _ in group]
-    if _is_packed(out, clips) and names == [entry.shard for entry in read_manifest(out) or ()]:
-        return
+    limit = megabytes << 20
+    if _is_packed(out, clips):
+        there = read_manifest(out) or ()
+        groups = _groups(((entry, _packed_size(entry)) for entry in there), limit)
+        if [each.shard for each in there] == [name for name, group in groups for _ in group]:
+            return
     out.mkdir(exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)  # what it says will not be so in a moment
     packed = []
-    for number, group in enumerate(groups):
-        name = f"{number:05d}.tar"
+    for name, group in _groups(((entry, _size(folder, entry)) for entry in clips), limit):
         with atomic_path(out / name) as partial:
             packed += list(_write(folder, partial, name, group))
     delete_own(out, NAMES, [out / entry.shard for entry in packed if entry.shard])
@@ -64,18 +65,28 @@ def _is_packed(out: Path, clips: Sequence[ClipEntry]) -> bool:
     return packed is not None and bare == list(clips) and all(file.is_file() for file in there)
 
 
-def _groups(folder: Path, clips: Iterable[ClipEntry], size: int) -> Iterator[list[ClipEntry]]:
-    """The clips of each shard, in order."""
+def _groups(
+    clips: Iterable[tuple[ClipEntry, int]], limit: int
+) -> Iterator[tuple[str, list[ClipEntry]]]:
+    """The name of each shard and its clips, in order; they come with their bytes."""
     group: list[ClipEntry] = []
-    total = 0
-    for entry in clips:
-        total += sum((folder / name).stat().st_size for name in (entry.clip, entry.landmarks))
+    total = count = 0
+    for entry, size in clips:
+        total += size
         group.append(entry)
-        if total >= size:
-            yield group
-            group, total = [], 0
+        if total >= limit:
+            yield f"{count:05d}.tar", group
+            group, total, count = [], 0, count + 1
     if group:
-        yield group
+        yield f"{count:05d}.tar", group
+
+
+def _size(folder: Path, entry: ClipEntry) -> int:
+    return sum((folder / name).stat().st_size for name in (entry.clip, entry.landmarks))
+
+
+def _packed_size(entry: ClipEntry) -> int:
+    return sum(place[1] for place in (entry.clip_bytes, entry.landmarks_bytes) if place)
 
 
 def _write(folder: Path, path: Path, name: str, clips: Iterable[ClipEntry]) -> Iterator[ClipEntry]:

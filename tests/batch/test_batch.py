@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media import frame_seconds, make_clip
+from media import frame_seconds, make_clip, make_pictures
 from typer.testing import CliRunner
 
 import talkhead
@@ -189,6 +189,24 @@ def test_no_output_replaces_what_another_row_reads(run: Any, table: Table, tmp_p
     assert (report.done, report.failed) == (1, 1)
     assert "also an input" in found(tmp_path)[0]["error"]
     assert driver.read_bytes() == before
+
+
+def test_a_path_that_no_system_knows_fails_its_own_row_alone(
+    run: Any, table: Table, tmp_path: Path
+) -> None:
+    report = run(table(row(), row("p" * 300 + ".png")))
+    assert (report.done, report.failed) == (1, 1)
+
+
+def test_pictures_that_another_row_reads_are_not_replaced(
+    run: Any, table: Table, tmp_path: Path
+) -> None:
+    make_pictures(tmp_path / "results" / "frames", 3)
+    before = files(tmp_path)
+    report = run(table(row(output="frames"), row(driving="results/frames")), overwrite=True)
+    assert (report.done, report.failed) == (1, 1)
+    assert "also an input" in found(tmp_path)[0]["error"]
+    assert before.items() <= files(tmp_path).items()
 
 
 def test_results_are_those_of_animate(

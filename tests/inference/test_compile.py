@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from talkhead.config import uses_mesh
 from talkhead.inference.fusion import fold
 from talkhead.models import build
+from talkhead.models.points import mesh_points
 from talkhead.topology import MESH_POINTS
 
 
@@ -63,3 +65,11 @@ def test_drawing_stays_on_its_device_and_waits_for_no_value_of_it(
         assert model.render_parts(state, keypoints).image.shape == pictures.shape
     assert watch.operations > 50
     assert watch.on_cpu == []
+
+
+def test_compiled_code_takes_the_constants_that_are_there_and_says_nothing() -> None:
+    mesh = torch.rand(2, MESH_POINTS, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled = torch.compile(lambda mesh: mesh_points(mesh, (3, 1)), backend="eager")
+        assert torch.equal(compiled(mesh), mesh[:, [3, 1]])

@@ -14,7 +14,7 @@ import torch
 from media import moving_picture
 
 from talkhead.data.check import check_data
-from talkhead.data.clips import find_clips, find_test_clips
+from talkhead.data.clips import find_clips, find_test_clips, load_landmarks
 from talkhead.data.manifest import ClipEntry, read_manifest, write_manifest
 from talkhead.errors import TalkheadError
 from talkhead.preparation.shards import pack, remove_stale
@@ -123,3 +123,20 @@ def test_shards_of_another_set_or_size_do_not_stay(folder: Path) -> None:
     assert len(list((folder / "shards").glob("*.tar"))) == len(clips)
     remove_stale(folder, clips[1:])
     assert not (folder / "shards").exists()
+
+
+def test_shards_stand_without_the_clips_that_they_hold(folder: Path) -> None:
+    clips = read_manifest(folder) or ()
+    pack(folder, clips, 1)
+    (folder / clips[0].clip).unlink()
+    pack(folder, clips, 1)  # nothing to do
+
+
+def test_own_numbered_landmarks_of_a_prepared_clip_belong_to_their_frames(folder: Path) -> None:
+    clip = find_clips([folder]).train[0]
+    own = folder / "own" / f"{clip.name}.npz"
+    own.parent.mkdir()
+    np.savez(own, points=np.full((2, 478, 3), 16, np.float32), frames=[1, 4])
+    found = load_landmarks(own.parent, clip)
+    assert found is not None
+    assert np.flatnonzero(np.isfinite(found).all((1, 2))).tolist() == [1, 4]

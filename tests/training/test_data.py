@@ -191,6 +191,14 @@ def test_numbered_landmarks_belong_to_their_frames(tmp_path: Path) -> None:
         load_landmarks(tmp_path, clip, frames=6)
 
 
+def test_landmarks_that_number_nothing_may_be_of_any_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("talkhead.data.landmarks.MOST_FRAMES", 3)
+    np.savez(tmp_path / "a.npz", points=np.zeros((5, 478, 2), np.float32))
+    assert len(read_landmarks(tmp_path / "a.npz").of_all_frames()) == 5
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 a broken archive"])
 def test_a_damaged_landmark_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.npz").write_bytes(content)
