@@ -115,7 +115,7 @@ def mini_preset(name: str) -> ModelConfig:
 
 
 def mini_bundled() -> CodebookConfig:
-    """The structure of the bundled weights at a miniature's size."""
+    """The structure of the bundled weights, and light for the source, at a miniature's size."""
     small = mini_preset("codebook-lite")
     assert isinstance(small, CodebookConfig)
     mesh = MeshConfig(keypoints=False, motion=False, maps=False, refine=True, mouth=True)

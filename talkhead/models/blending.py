@@ -10,7 +10,7 @@ from torch import Tensor
 from talkhead.models.grid import resize
 
 BLEND_START = 2.0  # logit of showing the warped source, before training: 0.88
-SHARPEST = 2.5  # added to it at a sharpness of 1
+SHARPEST = 4.0  # added to it at a sharpness of 1
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -64,6 +65,21 @@ def test_squares_hold_the_lips_and_stand_upright(face: Tensor, degrees: float) -
     assert torch.allclose(corners[0, 0, 1], corners[0, 1, 1], atol=1e-5)
     grid = square.inside(square.places(9).flatten(1, 2))
     assert torch.allclose(grid[0], identity_grid(9, 9).flatten(0, 1), atol=1e-4)
+
+
+def test_nothing_in_a_mouth_is_greener_or_bluer_than_red(
+    face: Tensor, painter: MouthPainter
+) -> None:
+    cold = copy.deepcopy(painter)
+    with torch.no_grad():
+        assert cold.out.bias is not None
+        cold.out.bias.copy_(torch.tensor([0.0, 0.9, 0.6]))
+    mesh = parted(face, 0.12)
+    red, green, blue = paint(cold, face, mesh)
+    inside = fill(mesh[:, list(INNER_LIPS)], PICTURE)[0] > 0.9
+    assert red[inside].min() > 0.4  # as the source is
+    assert (green - red)[inside].max() < 1e-5
+    assert (blue - red)[inside].max() < 1e-5
 
 
 @pytest.mark.parametrize("degrees", [0.0, 30.0])
