@@ -15,9 +15,10 @@ def mesh_points(mesh: Tensor, numbers: Numbers) -> Tensor:
     return mesh[:, index_tensor(numbers, mesh.device)]
 
 
-@torch.compiler.assume_constant_result  # a compiler takes what the cache holds
 def index_tensor(numbers: Numbers, device: torch.device) -> Tensor:
     """Index tensor on a device, cached: to copy one at every call makes the CPU wait for a GPU."""
+    if torch.compiler.is_compiling():  # compiled code has constants of its own
+        return torch.tensor(numbers, device=device)
     return _cached(numbers, device)
 
 

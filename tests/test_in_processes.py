@@ -18,7 +18,7 @@ def test_ending_early_leaves_other_processes_alone() -> None:
     other.start()
     try:
         with closing(in_processes([(1,), (2,)], number, 1)) as done:
-            assert next(done) == 1
+            assert next(done) in (1, 2)  # whichever is done first
         assert other.is_alive()
     finally:
         other.terminate()
