@@ -263,8 +263,9 @@ class Framer:
             if len(faces) > (len(best[1]) if best else 0):
                 best = frame, faces
         if best is None:
+            first = f"the first {seconds:.2g} seconds" if seconds else "the first frames"
             raise NoFaceError(
-                f"no face found in the first {seconds:.2g} seconds of the driving video; "
+                f"no face found in {first} of the driving video; "
                 "say where it is with --crop-driving x,y,size (or none)"
             )
         return best

@@ -170,7 +170,7 @@ class MouthPainter(nn.Module):
         painted = (1 - share) * image + share * warped + added
         # Nothing in a mouth is greener or bluer than red: teeth that were added to red lips can be.
         red, others = painted[:, :1], painted[:, 1:]
-        others = torch.lerp(others, torch.minimum(others, red), (3 * share).clamp(max=1))
+        others = torch.lerp(others, torch.minimum(others, red), (10 * share).clamp(max=1))
         painted = torch.cat([red, others], dim=1)
         return painted, (added.abs().mean(1, keepdim=True) / CHANGED).clamp(max=1)
 
