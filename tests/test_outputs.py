@@ -67,6 +67,11 @@ def test_a_growing_output_that_nobody_saw_is_not_left(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["old.mkv"]
 
 
+def test_the_root_of_a_disk_is_no_output() -> None:
+    with pytest.raises(TalkheadError, match="/ is no place for an output"):
+        VideoWriter(Path("/"), time_base=RATE)
+
+
 def test_the_current_folder_takes_numbered_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

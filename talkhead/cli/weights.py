@@ -65,9 +65,11 @@ def inspect_weights(
     """Say what a weights file holds, where it comes from and under which licence."""
     with plain_errors(console.debug, quiet=False):
         from talkhead import checkpoint
+        from talkhead.bundled import check_digest, sha256
 
         path = weights or checkpoint.default_weights()
         header = checkpoint.read_header(path)
+        check_digest(path, sha256(path))
         console.show(facts_of(header), describe_weights(path, header))
 
 

@@ -110,7 +110,7 @@ def clips_of(records: Iterable[Record]) -> list[ClipEntry]:
 def work_of(source: Source) -> str:
     """Changes when a video does, or what is wanted of it."""
     stat = source.path.stat()
-    digest = hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns} {source.name}".encode())
+    digest = hashlib.sha256(os.fsencode(f"{stat.st_size} {stat.st_mtime_ns} {source.name}"))
     for segment in source.segments:
         digest.update(repr((segment.start, segment.end, segment.identity)).encode())
         if segment.boxes is not None:

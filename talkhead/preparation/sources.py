@@ -106,7 +106,7 @@ def _told_apart(sources: Sequence[Source], taken: Collection[tuple[Path, str]]) 
     named = []
     for source in sources:
         if owners.setdefault(source.name, source.path.resolve()) != source.path.resolve():
-            digest = hashlib.sha256(str(source.path.resolve()).encode()).hexdigest()[:8]
+            digest = hashlib.sha256(os.fsencode(source.path.resolve())).hexdigest()[:8]
             source = replace(source, name=f"{source.name}-{digest}")
         named.append(source)
     return named

@@ -17,7 +17,10 @@ def home(output: Path) -> Path:
     The folder that pictures fill, or the output itself.
     """
     path = follow_link(output.parent if output.name == IN_FOLDER else output)
-    return path.resolve() if path.name in ("", "..") else path
+    path = path.resolve() if path.name in ("", "..") else path
+    if not path.name:
+        raise TalkheadError(f"{path} is no place for an output; name a file or a folder in it")
+    return path
 
 
 def end_of_link(output: Path) -> Path:

@@ -343,7 +343,8 @@ def test_seconds_are_counted_from_the_first_picture(tmp_path: Path, videos: Path
 
 def test_a_name_that_is_no_text_is_kept(tmp_path: Path) -> None:
     options = PrepareOptions(tmp_path, (tmp_path,), **EASY)
-    odd = Source(tmp_path / os.fsdecode(b"caf\xe9.mp4"), "caf", (Segment(),))
+    name = os.fsdecode(b"caf\xe9")
+    odd = Source(tmp_path / f"{name}.mp4", name, (Segment(0.0, 1.0, name),))
     odd.path.write_bytes(b"")
     journal = Journal(tmp_path, options)
     journal.keep()
