@@ -1,6 +1,6 @@
 #!/bin/sh
-# The recipe whose earlier forms made the bundled weights: little data, little compute, landmarks as a start.
-# Three steps: keypoints from landmarks and motion alone (quick), then everything together.
+# The recipe whose earlier forms made the bundled weights: little data, little compute, landmarks
+# as a start. Three steps: keypoints from landmarks and motion alone (quick), then all together.
 # Usage: examples/train_lite.sh CLIPS LANDMARKS PORTRAITS FOLDER [MOTION_MINUTES] [JOINT_MINUTES]
 #   CLIPS:     train/ (and test/) with 256 px clips of faces.
 #   LANDMARKS: auto, or a folder of <clip>.npz with `points` (frames, 478, 3) in pixels, MediaPipe's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from talkhead.faces.framing import Framed, Framer, SteadyCrop
 from talkhead.inference.engine import Engine
 from talkhead.motion.anchor import closest_frame
 from talkhead.structs import Crop, Face, Frame, Keypoints
+
+log = logging.getLogger(__name__)
 
 SEARCHED = 4  # frames looked at for the anchor, for each one that is drawn
 NEAR = 600  # frames up to which a video is decoded from its start, rather than sought through
@@ -163,10 +166,12 @@ def sample_frames(path: Path, settings: RenderSettings, count: int) -> Iterator[
         second = (settings.start or 0) + float(number / rate)
         try:
             yield from open_driving(path, replace(settings, start=second, end=None, frames=1))
-        except TalkheadError:
+        except TalkheadError as error:
             if number == 0:
                 raise
-            return  # it ends before its header says; a render shows what is there
+            # It ends before its header says; a render shows what is there.
+            log.warning("the preview ends at %.1f s: %s", second, error)
+            return
 
 
 def with_crops(

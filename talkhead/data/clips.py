@@ -155,7 +155,8 @@ def find_test_clips(data: Path) -> list[Clip]:
             f"{folder} holds no clips; expected videos ({' '.join(sorted(VIDEO_SUFFIXES))}) or "
             "folders of pictures"
         )
-    if not clips[0].path.exists():
+    first = clips[0]
+    if first.known and first.known.place.path != first.path and not first.path.exists():
         raise TalkheadError(
             f"the clips of {folder} lie in tar files, which training alone reads; give --data the "
             "prepared set itself"

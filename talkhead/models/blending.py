@@ -17,10 +17,10 @@ SHARPEST = 4.0  # added to it at a sharpness of 1
 class Blended:
     """A picture and what it was mixed of, in the model's own value range.
 
-    image: (B, 3, H, W).
-    own:   (B, 3, H, W), what the decoder drew of it.
-    warped:  (B, 3, H, W), the source as it is deformed; None where a model does not blend it.
-    kept:  (B, 1, H, W) in [0, 1], the share of it that is shown.
+    image:  (B, 3, H, W).
+    own:    (B, 3, H, W), what the decoder drew of it.
+    warped: (B, 3, H, W), the source as it is deformed; None where a model does not blend it.
+    kept:   (B, 1, H, W) in [0, 1], the share of it that is shown.
     """
 
     image: Tensor

@@ -38,6 +38,7 @@ SOURCE, WARPED, MAPS = slice(0, 3), slice(3, 6), slice(6, 9)
 DRIVING_INSIDE = 7  # which of them it is
 # Gaps of lips, over the mouth's width, from which on it is drawn, and wholly.
 NARROW, WIDE = 0.075, 0.13
+WARM = 0.1  # of what is drawn, from which on no colour is colder than red
 CHANGED = 0.2  # of the 2 from black to white, after which nothing is left of the source's detail
 
 
@@ -168,9 +169,10 @@ class MouthPainter(nn.Module):
         added, share = laid[:, :3], laid[:, 3:]
         warped = warp(state.image, motion) if drawn.warped is None else drawn.warped
         painted = (1 - share) * image + share * warped + added
-        # Nothing in a mouth is greener or bluer than red: teeth that were added to red lips can be.
+        # Nothing in a mouth is greener or bluer than red: teeth that were added to red lips can be
+        # [own experiments].
         red, others = painted[:, :1], painted[:, 1:]
-        others = torch.lerp(others, torch.minimum(others, red), (10 * share).clamp(max=1))
+        others = torch.lerp(others, torch.minimum(others, red), (share / WARM).clamp(max=1))
         painted = torch.cat([red, others], dim=1)
         return painted, (added.abs().mean(1, keepdim=True) / CHANGED).clamp(max=1)
 

@@ -98,10 +98,9 @@ class RingMotion:
 
     def open_share(self, source: Tensor, driving: Tensor) -> Tensor:
         """How far a driving mesh is as open as the source's, (B,): 0 at half of that, 1 at most."""
+        above, below = self.above[-1], self.below[-1]
         before, after = (
-            (mesh_points(mesh, self.below[-1]) - mesh_points(mesh, self.above[-1]))
-            .norm(dim=-1)
-            .mean(1)
+            (mesh_points(mesh, below) - mesh_points(mesh, above)).norm(dim=-1).mean(1)
             for mesh in (source, driving)
         )
         return (2 * after / before.clamp(min=THINNEST) - 1).clamp(0, 1)

@@ -188,9 +188,8 @@ def _width(x: Tensor) -> Tensor:
 
 
 def _droop(y: Tensor) -> Tensor:
-    return (
-        y[:, [HEAD_LEFT_CORNER, HEAD_RIGHT_CORNER]] - y[:, [HEAD_UPPER_LIP, HEAD_LOWER_LIP]]
-    ).mean(1)
+    corners, lips = [HEAD_LEFT_CORNER, HEAD_RIGHT_CORNER], [HEAD_UPPER_LIP, HEAD_LOWER_LIP]
+    return (y[:, corners] - y[:, lips]).mean(1)
 
 
 def _brows(y: Tensor) -> Tensor:

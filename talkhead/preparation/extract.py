@@ -29,9 +29,7 @@ from talkhead.video import VideoReader
 log = logging.getLogger(__name__)
 
 CLIPS, LANDMARKS, REJECTED = "clips", "landmarks", "rejected"
-FASTEST = (
-    30  # frames per second of a clip, about: of quicker videos every second, third, ... is taken
-)
+FASTEST = 30  # frames per second of a clip, about; of quicker videos every n-th frame is taken
 PICTURES = 4  # of rejected stretches, that are kept of each video
 SMALLEST = 0.5  # of the height of the smallest face that is taken: smaller ones are not followed
 

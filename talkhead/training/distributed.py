@@ -180,7 +180,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def share_batch_norm(module: nn.Module, processes: ProcessGroup) -> None:
-    """Make every batch norm of a module count all processes' items; one that rests goes on so."""
+    """Make every batch norm of a module count all processes' items; a frozen one stays frozen."""
     if processes.size == 1:
         return
     for name, child in module.named_children():

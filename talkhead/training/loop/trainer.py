@@ -86,8 +86,9 @@ class Trainer:
         self._whole = stage is model
         self._reconstruct: Reconstruct = stage.reconstruct
         if compute.compile:
-            # A hinge adversary goes backward through parts of a step twice.
-            functorch_config.donated_buffer = False
+            if self.adversarial is not None and self.adversarial.how.kind == "hinge":
+                # It goes backward through parts of a step twice.
+                functorch_config.donated_buffer = False
             self._reconstruct = torch.compile(stage.reconstruct)
 
     def train_step(self, batch: Batch, step: int, progress: float) -> dict[str, Tensor]:
@@ -224,8 +225,8 @@ def check_learned(model: Network, recipe: Recipe) -> None:
                 f"{known}"
             )
     learned = [name for name in names if name.startswith(recipe.learned or "")]
-    resting = ("mouth.",) if recipe.keypoint_rate else ("mouth.", "keypoint_detector.")
-    if all(name.startswith(resting) for name in learned):
+    frozen = ("mouth.",) if recipe.keypoint_rate else ("mouth.", "keypoint_detector.")
+    if all(name.startswith(frozen) for name in learned):
         raise TalkheadError("recipe.learned names nothing that the steps of this run teach")
     hinge = recipe.adversarial is not None and recipe.adversarial.kind == "hinge"
     if hinge and "decoder.out.weight" not in learned:

@@ -47,14 +47,14 @@ def rescale_jacobians(
     teacher = teacher.to(torch.device("cpu"))
     moments = torch.zeros(3, len(EXPRESSIVE_GROUPS), dtype=torch.float64)
     values = []
-    for pictures, landmarks in _samples(library):
-        with evaluating(model):
+    with evaluating(model):
+        for pictures, landmarks in _samples(library):
             found = torch.cat([_vertical(model, part, compute) for part in pictures.split(BATCH)])
-        taught = teacher(landmarks).jacobian
-        assert taught is not None
-        values.append(found)
-        y, x = (rows - rows.mean(0) for rows in (found, _rows(taught)))
-        moments += torch.stack([(x * y).sum(0), x.square().sum(0), y.square().sum(0)])
+            taught = teacher(landmarks).jacobian
+            assert taught is not None
+            values.append(found)
+            y, x = (rows - rows.mean(0) for rows in (found, _rows(taught)))
+            moments += torch.stack([(x * y).sum(0), x.square().sum(0), y.square().sum(0)])
     if not values:
         return [1.0] * len(EXPRESSIVE_GROUPS)
     product, taught_square, found_square = moments
