@@ -63,7 +63,7 @@ def test_drawing_gives_the_picture_that_training_sees(name):
 
 
 def as_trained(config):
-    """Without what rests in a training step, or is drawn at random."""
+    """Without what takes no part in a training step, or is drawn at random."""
     if config.family == "tpsmm":
         return {"background": False}
     mesh = getattr(config, "mesh", None)

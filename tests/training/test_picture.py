@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from toys import CODEBOOK, SIZE, mesh, toy_batch, toy_library
 
+from talkhead.data.landmarks import gaze, opening
 from talkhead.faces.crop_mesh import CENTRE, SHARE
 from talkhead.faces.mesh import FaceMesh478
 from talkhead.models import build
@@ -107,6 +109,14 @@ def test_openings_and_gaze_are_shares_of_the_width() -> None:
     points[:, 133, 0], points[:, 145, 1], points[:, 468, 0] = 4.0, 1.0, 3.0
     points[:, 362, 0], points[:, 263, 0], points[:, 473, 0] = 0.0, 4.0, 1.0
     assert shape_measures(points)[0].tolist() == pytest.approx([0.5, 0.25, 0.0, 0.75, 0.25])
+
+
+def test_training_and_evaluation_measure_openings_and_gaze_alike() -> None:
+    points = mesh(2) + np.random.default_rng(0).normal(0, 0.05, (2, MESH_POINTS, 2))
+    mouth, eye, other, *irises = shape_measures(torch.from_numpy(points)).T.numpy()
+    assert mouth == pytest.approx(opening(points, "mouth_opening"))
+    assert (eye + other) / 2 == pytest.approx(opening(points, "eye_opening"))
+    assert sum(irises) / 2 == pytest.approx(gaze(points))
 
 
 def test_the_face_mesh_sees_a_difference_between_different_pictures_alone() -> None:

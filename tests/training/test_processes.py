@@ -65,7 +65,7 @@ def test_two_processes_learn_what_one_learns(
     assert (begun - ended).abs().mean() < 0.01 * STEPS * 1e-3
 
 
-def test_what_rests_goes_on_resting_where_batch_norms_are_shared() -> None:
+def test_frozen_parts_stay_frozen_where_batch_norms_are_shared() -> None:
     model = torch.nn.Sequential(*(torch.nn.Sequential(torch.nn.BatchNorm2d(3)) for _ in range(2)))
     model[0].eval().requires_grad_(False)
     share_batch_norm(model, ProcessGroup(rank=1, size=2))
@@ -89,7 +89,7 @@ def test_more_processes_than_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> N
         pass
 
 
-def test_what_rests_gets_no_gradient_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frozen_parts_get_no_gradient_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: tensor.mul_(2))
     parts = [torch.nn.Parameter(torch.ones(2), requires_grad=learns) for learns in (False, True)]
     ProcessGroup(rank=1, size=2).average_gradients(parts)

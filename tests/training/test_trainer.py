@@ -86,7 +86,7 @@ def test_names_of_what_learns_are_checked(learned: tuple[str, ...], reason: str)
     check_learned(build(config), replace(recipe, learned=()))
 
 
-def test_a_network_that_rests_learns_for_a_while_and_rests_again() -> None:
+def test_a_frozen_network_learns_for_a_while_and_is_frozen_again() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
     network[0].requires_grad_(False)
     network[1].eval()
@@ -97,7 +97,7 @@ def test_a_network_that_rests_learns_for_a_while_and_rests_again() -> None:
     assert not network[1].training
 
 
-def test_what_does_not_learn_rests_after_a_validation_too() -> None:
+def test_what_does_not_learn_is_frozen_after_a_validation_too() -> None:
     recipe = replace(RECIPES["codebook"], adversarial=None, learned=("decoder.",), ema=0.0)
     one = trainer(recipe)
     before = [module.training for module in one.model.modules()]
