@@ -130,9 +130,10 @@ class Engine:
 
         tracker: of the driving video that they are the next pictures of.
         """
-        found = self._model.detect(self.to_tensor(pictures), **self._meshes(pictures))
-        found = found.map(lambda tensor: tensor.float().cpu())
-        return found if tracker is None else tracker(found, pictures)
+        images = self.to_tensor(pictures)
+        found = self._model.detect(images, **self._meshes(pictures)).map(Tensor.float)
+        led = found if tracker is None else tracker(found, images)
+        return led.map(Tensor.cpu)
 
     def tracker(self) -> KeypointTracker | None:
         """What leads the keypoints of a driving video; None for a model without."""

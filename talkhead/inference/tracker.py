@@ -1,70 +1,62 @@
-"""Keypoints of one driving video, led by the optical flow between its pictures."""
+"""Keypoints of one driving video, led by the optical flow from its first picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from talkhead.models import Network
 from talkhead.models.codebook import CodebookModel
-from talkhead.motion.optical_flow import optical_flow, small_grey
+from talkhead.motion.optical_flow import Flow, match, on_grid, small_grey
 from talkhead.structs import Keypoints
-
-FRESH = 0.25  # of what is seen in a picture alone; the rest goes on from the picture before
 
 
 @dataclass(frozen=True, eq=False)
-class SeenFrame:
-    """A picture as optical flow sees it, grey, uint8 (s, s), and its keypoints, a batch of one."""
+class Reference:
+    """The picture from which flow is measured.
+
+    grey: uint8 (s, s). small: (1, 3, h, w), as dense motion sees it. keypoints: a batch of one.
+    """
 
     grey: np.ndarray
+    small: Tensor
     keypoints: Keypoints
 
 
 class KeypointTracker:
     """Follows one driving video, picture after picture, in their order.
 
-    The first picture is the reference: nothing drifts away from it. From one picture to the next
-    keypoints go on with the flow, which takes what a detector trembles and costs no delay.
+    The first picture is the reference: nothing drifts away from it. Its flow to each is sought
+    anew, and from that to the picture before; the better one counts.
     """
 
     def __init__(self, model: Network) -> None:
         assert isinstance(model, CodebookModel)
         self._model = model
         self._size = model.config.dense_motion.size
-        self._first: SeenFrame | None = None
-        self._last: SeenFrame | None = None
+        self._reference: Reference | None = None
+        self._flow: Flow | None = None
 
-    def __call__(self, found: Keypoints, pictures: Sequence[np.ndarray]) -> Keypoints:
-        """The keypoints found in the next pictures, uint8 (S, S, 3), led by the flow."""
-        greys = list(small_grey(torch.from_numpy(np.stack(pictures))).byte().numpy())
-        if self._first is None or self._last is None:
-            self._first = self._last = SeenFrame(greys[0], found[:1])
-        first, led = self._first, list[Keypoints]()
-        flow = optical_flow([(first.grey, grey) for grey in greys], self._size)
-        seen = self._model.track(found, first.keypoints, *flow)
-        for number, grey in enumerate(greys):
-            own = seen[number : number + 1]
-            flow = optical_flow([(self._last.grey, grey)], self._size)
-            carried = self._model.track(own, self._last.keypoints, *flow)
-            led.append(_mixed(carried, own, FRESH))
-            self._last = SeenFrame(grey, led[-1])
-        return replace(
+    def __call__(self, found: Keypoints, images: Tensor) -> Keypoints:
+        """The keypoints found in the next pictures, (B, 3, S, S) in [0, 1], led by the flow."""
+        greys = list(small_grey(images.permute(0, 2, 3, 1) * 255).byte().cpu().numpy())
+        if self._reference is None:
+            self._reference = Reference(greys[0], self._model.shrink(images[:1]), found[:1])
+        reference, count = self._reference, len(greys)
+        places, trust = on_grid([self._follow(reference.grey, grey) for grey in greys], self._size)
+        return self._model.track(
             found,
-            value=torch.cat([each.value for each in led]),
-            jacobian=torch.cat([each.jacobian for each in led if each.jacobian is not None]),
+            reference.keypoints.expand(count),
+            reference.small.expand(count, -1, -1, -1),
+            places.to(images.device),
+            trust.to(images.device),
         )
 
-
-def _mixed(first: Keypoints, second: Keypoints, share: float) -> Keypoints:
-    """Of two sets of keypoints with jacobians: `share` of it the second, the mesh the first's."""
-    assert first.jacobian is not None
-    assert second.jacobian is not None
-    return replace(
-        first,
-        value=torch.lerp(first.value, second.value, share),
-        jacobian=torch.lerp(first.jacobian, second.jacobian, share),
-    )
+    def _follow(self, first: np.ndarray, grey: np.ndarray) -> Flow:
+        flow = match(first, grey)
+        if self._flow is not None:
+            flow = max(flow, match(first, grey, self._flow), key=lambda each: each.trust.mean())
+        self._flow = flow
+        return flow

@@ -26,7 +26,7 @@ from talkhead.models.grid import (
 from talkhead.models.mesh import MAPS, MeshKeypoints, face_maps, refine, unknown_mesh
 from talkhead.models.motion import DenseMotionEstimator, KeypointDetector
 from talkhead.models.mouth import MouthPainter
-from talkhead.models.tracking import RADIUS, part, track
+from talkhead.models.tracking import ROUNDS, follow_flow
 from talkhead.structs import (
     NOWHERE,
     DenseMotion,
@@ -82,17 +82,22 @@ class CodebookModel(nn.Module):
         return self.read_mesh(self.keypoint_detector(self._enter(images)), mesh)
 
     def track(
-        self, found: Keypoints, reference: Keypoints, places: Tensor, trust: Tensor
+        self, found: Keypoints, reference: Keypoints, small: Tensor, places: Tensor, trust: Tensor
     ) -> Keypoints:
-        """Keypoints of which some follow the flow from a reference picture, see `tracking`."""
-        which, sigmas = list(self.config.keypoints.tracked), self.config.dense_motion.prior_sigmas
-        radii = RADIUS * places.new_tensor([sigmas[each] for each in which] if sigmas else [])
-        led = track(part(found, which), part(reference, which), places, trust, radii)
-        assert found.jacobian is not None
-        assert led.jacobian is not None
-        value, jacobian = found.value.float().clone(), found.jacobian.float().clone()
-        value[:, which], jacobian[:, which] = led.value, led.jacobian
-        return replace(found, value=value, jacobian=jacobian)
+        """Keypoints of which some follow the flow from a reference picture, see `tracking`.
+
+        small: that picture, as `SourceState` has it.
+        """
+        for _ in range(ROUNDS):
+            with torch.no_grad():
+                dense = self.dense_motion(small, reference, found)
+            which = list(self.config.keypoints.tracked)
+            found = follow_flow(found, reference, dense, places, trust, which)
+        return found
+
+    def shrink(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [0, 1] as dense motion sees sources."""
+        return self.dense_motion.down(self._enter(images))
 
     def read_mesh(self, found: Keypoints, mesh: Tensor | None) -> Keypoints:
         """Keypoints (of a detector, say), the first of them replaced by those of their meshes.
@@ -174,12 +179,12 @@ class CodebookModel(nn.Module):
 
         `coarse` also decodes the auxiliary image from the coarsest feature alone. detail: how far
         `detail_skips` apply. meshes: of source and driving image, where they are known. flow:
-        places and trust, as `track` takes them. The painter of mouths, taught alone, rests here.
+        places and trust, as `track` takes them. The painter of mouths, taught alone, takes no part.
         """
         state = self.encode_source(source, meshes[0])
         keypoints = self.detect(driving, meshes[1])
         if flow is not None:
-            keypoints = self.track(keypoints, state.keypoints, *flow)
+            keypoints = self.track(keypoints, state.keypoints, state.small, *flow)
         dense = self.dense_motion(state.small, state.keypoints, keypoints)
         maps = self._maps(keypoints)
         steps = self.compensate(state, dense, keypoints)

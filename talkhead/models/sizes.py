@@ -90,18 +90,14 @@ def _check_sigmas(sigmas: tuple[float, ...] | None, num_keypoints: int) -> None:
 
 
 def _check_tracking(config: CodebookConfig | McnetConfig | FommConfig) -> None:
-    known = isinstance(config, CodebookConfig) and config.dense_motion.prior_sigmas is not None
     points, tracked = config.keypoints, config.keypoints.tracked
     if len(set(tracked)) < len(tracked) or any(each >= points.num_keypoints for each in tracked):
         raise TalkheadError(
             f"model.keypoints.tracked={tracked} does not fit: there are {points.num_keypoints} "
             "keypoints, from 0; name each once"
         )
-    if tracked and not known:
-        raise TalkheadError(
-            "model.keypoints.tracked needs a codebook model with model.dense_motion.prior_sigmas, "
-            "which say how far around a keypoint the flow is read"
-        )
+    if tracked and not isinstance(config, CodebookConfig):
+        raise TalkheadError("model.keypoints.tracked needs a codebook model; give () to others")
 
 
 def _check_splines(config: TpsmmConfig) -> None:

@@ -1,9 +1,11 @@
 """Keypoints that follow the optical flow from a reference picture of the same person.
 
 A detector that sees one picture at a time is off by a few pixels, always in another way from person
-to person. Between two pictures of one person optical flow sees much more: an affine map is fitted
-to it around every keypoint, and the keypoint is set where that map says that it came from the
-reference's. Where the flow is not to be trusted, the detector's stays [own experiments].
+to person. Between two pictures of one person optical flow sees much more. The deformation from one
+to the other is the sum of the keypoints' affine motions, each by its mask; while the masks are
+held, it is linear in these motions, so those nearest to the flow solve one least-squares problem,
+and keypoints and jacobians are set to move so. Where the flow is not to be trusted, and where it
+says nothing of a keypoint, the detector's stay [own experiments].
 """
 
 from __future__ import annotations
@@ -11,68 +13,66 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import identity_grid, inverse_2x2, matmul_2x2, sample
-from talkhead.structs import Keypoints
+from talkhead.models.grid import identity_grid, inverse_2x2, matmul_2x2
+from talkhead.structs import DenseMotion, Keypoints
 
-SAMPLES = 7  # places a side at which the flow is read around a keypoint, out to two radii
-RADIUS = 0.4  # of these places, over `prior_sigmas`
-TIES = (0.2, 0.2, 0.2)  # to the detector's own map: of its linear part, and of its place
-LARGEST_CHANGE = 4.0  # of the area by the fitted map over the detector's, or its inverse
+# Ties to the detector's own motions, as shares of the picture: of places, and of linear parts.
+PLACE_TIE, LINEAR_TIE = 2e-3, 1e-4
+LEAST_TRUST = 0.4  # that any flow is given, over the square of the mean trust
+ROUNDS = 2  # of masks anew, and motions by them
+LARGEST_CHANGE = 4.0  # of the area by the fitted motion over the detector's, or its inverse
 
 
-def track(
-    found: Keypoints, reference: Keypoints, places: Tensor, trust: Tensor, radii: Tensor
+def follow_flow(
+    found: Keypoints,
+    reference: Keypoints,
+    dense: DenseMotion,
+    places: Tensor,
+    trust: Tensor,
+    which: list[int],
 ) -> Keypoints:
     """Keypoints (B, K) of pictures whose flow to the reference's picture is known.
 
-    reference: (B, K) or (1, K). places: (B, h, w, 2) in [-1, 1], where the pictures' points lie in
-    the reference's. trust: (B, h, w) in [0, 1]; without any, keypoints stay as they were found.
-    radii: (K,) of the surroundings, in grid units.
+    reference: (B, K) or (1, K). dense: the motion from the reference's picture to them, as found.
+    places: (B, h, w, 2) in [-1, 1], where the pictures' points lie in the reference's. trust:
+    (B, h, w) in [0, 1]; without any, keypoints stay as they were found. which: those that follow.
     """
     assert found.jacobian is not None
     assert reference.jacobian is not None
-    start = reference.value.float().expand_as(found.value)
-    offsets = identity_grid(SAMPLES, SAMPLES, device=radii.device).flatten(0, 1) * 2  # in radii
-    near = offsets * radii[:, None, None]  # (K, n, 2)
-    looks = found.value.float()[:, :, None] + near
-    seen = torch.cat([places, trust[..., None]], dim=-1).float().permute(0, 3, 1, 2)
-    seen = sample(seen, looks, align_corners=True)
-    bell = torch.exp(-offsets.square().sum(-1) / 2)
-    weight = bell * seen[:, 2] * (looks.abs() <= 1).all(-1)  # (B, K, n)
-    detected = matmul_2x2(reference.jacobian, inverse_2x2(found.jacobian))
-    expected = matmul_2x2(detected[:, :, None], near[..., None])[..., 0] + start[:, :, None]
-    miss = seen[:, :2].permute(0, 2, 3, 1) - expected
-    change = _fit(offsets, weight, miss, bell.sum())
-    fitted = detected + change[:, :, :2].transpose(-1, -2) / radii[:, None, None]
-    growth = torch.linalg.det(fitted) / torch.linalg.det(detected)
+    value, jacobian = found.value.float()[:, which], found.jacobian.float()[:, which]
+    start = reference.jacobian.float()[:, which].expand_as(jacobian)
+    motion = matmul_2x2(start, inverse_2x2(jacobian))
+    height, width = dense.mask.shape[-2:]
+    grid = identity_grid(height, width, device=value.device)
+    offsets = grid - value[:, :, None, None]
+    mask = dense.mask.float()[:, 1:][:, which, ..., None]  # the first is the background's
+    terms = torch.cat([mask * offsets, mask], dim=-1)  # (B, K, h, w, 3)
+    change = _fit(terms, trust.float(), places - dense.deformation)
+    fitted = motion + change[:, :, :2].transpose(-1, -2)
+    growth = torch.linalg.det(fitted) / torch.linalg.det(motion)
     sane = ((growth > 1 / LARGEST_CHANGE) & (growth < LARGEST_CHANGE))[..., None, None]
-    back = inverse_2x2(torch.where(sane, fitted, detected))
-    moved = found.value.float() - matmul_2x2(back, change[:, :, 2, :, None])[..., 0]
-    return replace(
-        found,
-        value=torch.where(sane[..., 0], moved, found.value.float()),
-        jacobian=torch.where(sane, matmul_2x2(back, reference.jacobian), found.jacobian.float()),
-    )
+    back = inverse_2x2(torch.where(sane, fitted, motion))
+    moved = value - matmul_2x2(back, change[:, :, 2, :, None])[..., 0]
+    led, turned = found.value.float().clone(), found.jacobian.float().clone()
+    led[:, which] = torch.where(sane[..., 0], moved, value)
+    turned[:, which] = torch.where(sane, matmul_2x2(back, start), jacobian)
+    return replace(found, value=led, jacobian=turned)
 
 
-def part(keypoints: Keypoints, which: list[int]) -> Keypoints:
-    """Some of the keypoints, with their jacobians."""
-    assert keypoints.jacobian is not None
-    return Keypoints(keypoints.value[:, which], keypoints.jacobian[:, which])
+def _fit(terms: Tensor, trust: Tensor, miss: Tensor) -> Tensor:
+    """Changes of all motions (B, K, 3, 2), two rows linear and one of places, nearest to `miss`.
 
-
-def _fit(offsets: Tensor, weight: Tensor, miss: Tensor, full: Tensor) -> Tensor:
-    """The affine maps (B, K, 3, 2), two rows linear and one of places, nearest to `miss`.
-
-    offsets: (n, 2). weight: (B, K, n), all of it `full` where everything is sure. miss:
-    (B, K, n, 2). Ridge regression in float32 under any autocast.
+    terms: (B, K, h, w, 3), what a pixel makes of each. trust: (B, h, w). miss: (B, h, w, 2). Ridge
+    regression in float32 under any autocast.
     """
-    with torch.autocast(offsets.device.type, enabled=False):
-        terms = F.pad(offsets, (0, 1), value=1.0)
-        ties = torch.diag(terms.new_tensor(TIES)) * full
-        square = torch.einsum("bkn,np,nq->bkpq", weight, terms, terms) + ties
-        wanted = torch.einsum("bkn,np,bknq->bkpq", weight, terms, miss)
-        return torch.linalg.solve_ex(square, wanted).result
+    count = terms.shape[1]
+    with torch.autocast(terms.device.type, enabled=False):
+        x = terms.permute(0, 2, 3, 1, 4).flatten(1, 2).flatten(2)  # (B, h w, 3 K)
+        mean = trust.mean((1, 2), keepdim=True)
+        weight = torch.maximum(trust, LEAST_TRUST * mean.square()).flatten(1)[..., None]
+        weighted = (x * weight / x.shape[1]).transpose(1, 2)
+        ties = torch.diag(x.new_tensor([LINEAR_TIE, LINEAR_TIE, PLACE_TIE]).repeat(count))
+        changes = torch.linalg.solve_ex(weighted @ x + ties, weighted @ miss.flatten(1, 2)).result
+    return changes.unflatten(1, (count, 3))

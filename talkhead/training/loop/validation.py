@@ -95,7 +95,7 @@ def _draw(model: Network, stage: Any, pair: Tensor, meshes: list[Tensor]) -> Ten
     state, found = model.encode_source(pair[:1], **how[0]), model.detect(pair[1:], **how[1])
     if flow is not None:
         assert isinstance(model, CodebookModel)
-        found = model.track(found, state.keypoints, *flow)
+        found = model.track(found, state.keypoints, state.small, *flow)
     return model.render(state, found)
 
 

@@ -28,7 +28,8 @@ def encoded(model: CodebookModel, batch: Batch) -> dict[str, list[tuple[int, Ten
         state = model.encode_source(batch.source, batch.source_landmarks if known else None)
         driving = model.detect(batch.driving, batch.driving_landmarks if known else None)
         if is_tracked(model.config) and batch.flow is not None and batch.confidence is not None:
-            driving = model.track(driving, state.keypoints, batch.flow, batch.confidence)
+            flow = batch.flow, batch.confidence
+            driving = model.track(driving, state.keypoints, state.small, *flow)
         dense = model.dense_motion(state.small, state.keypoints, driving)
         steps = model.compensate(state, dense, driving)
         found["motion"] = [
