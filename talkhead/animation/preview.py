@@ -59,8 +59,9 @@ class Samples:
 class Preview:
     """Draws a few frames of what a render would be.
 
-    It differs from the render in three ways: anchor `auto` is sought among a few frames instead of
-    all; crops jump where a render's glide; smoothing, which acts between frames, is left out.
+    It differs from the render in four ways: anchor `auto` is sought among a few frames instead of
+    all; crops jump where a render's glide; smoothing, which acts between frames, is left out; so
+    are the frames between, over which a render follows the optical flow.
     What a change of settings leaves as it was (portrait, crops, keypoints) is kept between calls,
     and found once where several threads ask for it.
 

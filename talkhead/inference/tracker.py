@@ -43,7 +43,7 @@ class KeypointTracker:
         """The keypoints found in the next pictures, (B, 3, S, S) in [0, 1], led by the flow."""
         greys = list(small_grey(images.permute(0, 2, 3, 1) * 255).byte().cpu().numpy())
         if self._reference is None:
-            self._reference = Reference(greys[0], self._model.shrink(images[:1]), found[:1])
+            self._reference = Reference(greys[0], self._model.see_small(images[:1]), found[:1])
         reference, count = self._reference, len(greys)
         places, trust = on_grid([self._follow(reference.grey, grey) for grey in greys], self._size)
         return self._model.track(

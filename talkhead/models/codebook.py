@@ -86,17 +86,20 @@ class CodebookModel(nn.Module):
     ) -> Keypoints:
         """Keypoints of which some follow the flow from a reference picture, see `tracking`.
 
-        small: that picture, as `SourceState` has it.
+        small: that picture, as `SourceState` has it. Masks are held, so no gradient passes them.
         """
+        which = list(self.config.keypoints.tracked)
         for _ in range(ROUNDS):
+            seen = with_common_mesh(reference, found)
             with torch.no_grad():
-                dense = self.dense_motion(small, reference, found)
-            which = list(self.config.keypoints.tracked)
-            found = follow_flow(found, reference, dense, places, trust, which)
+                mask = self.dense_motion(small, reference, seen).mask
+            motions = self.dense_motion.candidates(reference, seen, mask.shape[-2:])
+            deformation = (mask[..., None] * motions).sum(1)
+            found = follow_flow(found, reference, mask, deformation, places, trust, which)
         return found
 
-    def shrink(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [0, 1] as dense motion sees sources."""
+    def see_small(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [0, 1] as dense motion sees sources, (B, 3, h, w)."""
         return self.dense_motion.down(self._enter(images))
 
     def read_mesh(self, found: Keypoints, mesh: Tensor | None) -> Keypoints:
@@ -122,10 +125,8 @@ class CodebookModel(nn.Module):
 
     def _follow_mesh(self, source: Keypoints, driving: Keypoints) -> Keypoints:
         """Driving keypoints as their meshes say, where the source has one, too."""
-        if driving.mesh is None or source.mesh is None:
-            return replace(driving, mesh=None)
-        seen = is_known(source.mesh)[:, None, None]
-        return self.read_mesh(driving, torch.where(seen, driving.mesh, NOWHERE))
+        driving = with_common_mesh(source, driving)
+        return self.read_mesh(driving, driving.mesh)
 
     def encode_source(self, image: Tensor, mesh: Tensor | None = None) -> SourceState:
         """All that depends on the source (B, 3, H, W) alone."""
@@ -353,3 +354,11 @@ class CodebookModel(nn.Module):
     @staticmethod
     def _leave(images: Tensor) -> Tensor:
         return images.float() * 0.5 + 0.5
+
+
+def with_common_mesh(source: Keypoints, driving: Keypoints) -> Keypoints:
+    """Driving keypoints with their meshes where the source's are known, too."""
+    if driving.mesh is None or source.mesh is None:
+        return replace(driving, mesh=None)
+    seen = is_known(source.mesh)[:, None, None]
+    return replace(driving, mesh=torch.where(seen, driving.mesh, NOWHERE))

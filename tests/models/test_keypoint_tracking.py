@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from miniatures import mini, mini_config
+from miniatures import meshes, mini, mini_config, mini_preset, pictures, shared_mini
 from torch import Tensor
 from toys import CODEBOOK, toy_batch
 
@@ -17,11 +17,13 @@ from talkhead.errors import TalkheadError
 from talkhead.inference.engine import Engine
 from talkhead.inference.tracker import KeypointTracker
 from talkhead.models import build
+from talkhead.models.codebook import CodebookModel
 from talkhead.models.grid import identity_grid
 from talkhead.models.motion import sparse_motions
 from talkhead.models.tracking import follow_flow
-from talkhead.motion.optical_flow import match
-from talkhead.structs import DenseMotion, Keypoints
+from talkhead.motion.optical_flow import Flow, match, on_grid
+from talkhead.structs import NOWHERE, Keypoints
+from talkhead.topology import MESH_POINTS
 from talkhead.training.compute import Compute
 from talkhead.training.distributed import ProcessGroup
 from talkhead.training.loop.trainer import Trainer
@@ -58,14 +60,16 @@ def flow(turn: Tensor = TURN, shift: Tensor = SHIFT) -> Tensor:
     return (identity_grid(SIZE, SIZE) @ turn.T + shift).expand(2, -1, -1, -1)
 
 
-def dense(found: Keypoints, reference: Keypoints) -> DenseMotion:
-    """Every pixel moves like the keypoints near to it, nothing like the background."""
-    reference = reference.expand(len(found))
-    motions = sparse_motions(reference, found, (SIZE, SIZE))
+def move(found: Keypoints, reference: Keypoints) -> tuple[Tensor, Tensor]:
+    """Mask and deformation: every pixel moves like the keypoints near to it.
+
+    Nothing moves like the background, the first candidate, or like a mesh, the last.
+    """
+    motions = sparse_motions(reference, found, (SIZE, SIZE))[:, 1:]
     offsets = identity_grid(SIZE, SIZE) - found.value[:, :, None, None]
     near = torch.softmax(-offsets.square().sum(-1) / 0.05, dim=1)
-    mask = torch.cat([torch.zeros_like(near[:, :1]), near], dim=1)
-    return DenseMotion((mask[..., None] * motions).sum(1), (), mask, near)
+    nothing = torch.zeros_like(near[:, :1])
+    return torch.cat([nothing, near, nothing], dim=1), (near[..., None] * motions).sum(1)
 
 
 def follow(
@@ -75,7 +79,8 @@ def follow(
     trust: Tensor = SURE,
     which: list[int] = ALL,
 ) -> Keypoints:
-    return follow_flow(found, reference, dense(found, reference), places, trust, which)
+    reference = reference.expand(len(found))
+    return follow_flow(found, reference, *move(found, reference), places, trust, which)
 
 
 def test_keypoints_are_set_where_a_sure_flow_says() -> None:
@@ -102,7 +107,7 @@ def test_the_deformation_comes_nearer_to_the_flow() -> None:
     reference, _, found = moved()
     led = follow(found, reference, flow())
     before, after = (
-        (dense(each, reference).deformation - flow()).abs().mean() for each in (found, led)
+        (move(each, reference.expand(2))[1] - flow()).abs().mean() for each in (found, led)
     )
     assert after < 0.1 * before
 
@@ -115,6 +120,42 @@ def test_a_flow_that_is_not_to_be_trusted_changes_nothing() -> None:
     assert (led.value[0] - found.value[0]).abs().max() > 0.01
     assert torch.allclose(led.value[1], found.value[1])
     assert torch.allclose(led.jacobian[1], found.jacobian[1], atol=1e-6)
+
+
+def test_where_the_flow_is_not_to_be_trusted_it_is_followed_if_it_is_elsewhere() -> None:
+    reference, true, found = moved()
+    trust = (identity_grid(SIZE, SIZE)[..., 0] < 0).float().expand(2, -1, -1)
+    led = follow(found, reference, flow(), trust)
+    off, before = ((k.value - true.value).norm(dim=-1).mean() for k in (led, found))
+    assert off < 0.5 * before
+
+
+def test_a_flow_between_pictures_with_nothing_in_common_changes_nothing() -> None:
+    reference, _, found = moved()
+    trust = torch.where(torch.rand(2, SIZE, SIZE) < 0.08, 1.0, 0.0)
+    led = follow(found, reference, flow(shift=torch.tensor([0.5, 0.3])), trust)
+    assert torch.allclose(led.value, found.value, atol=1e-6)
+
+
+def test_gradients_are_those_of_the_keypoints_that_result() -> None:
+    reference, _, found = (each[:1] for each in moved())
+    mask, _ = move(found, reference)
+    trust, places = 0.5 * SURE[:1], flow()[:1]
+
+    def led(value: Tensor, start: Tensor) -> Tensor:
+        before, after = replace(reference, value=start), replace(found, value=value)
+        motions = sparse_motions(before, after, (SIZE, SIZE))
+        deformation = (mask[:, :-1, ..., None] * motions).sum(1)
+        return follow_flow(after, before, mask, deformation, places, trust, ALL).value[0, 1, 0]
+
+    at = [found.value.clone().requires_grad_(), reference.value.clone().requires_grad_()]
+    step = torch.zeros_like(found.value)
+    step[0, 1, 0] = 1e-2
+    for number, gradient in enumerate(torch.autograd.grad(led(at[0], at[1]), at)):
+        more, less = ([*at] for _ in range(2))
+        more[number], less[number] = at[number] + step, at[number] - step
+        quotient = (led(more[0], more[1]) - led(less[0], less[1])) / 2e-2
+        assert gradient[0, 1, 0].item() == pytest.approx(quotient.item(), abs=0.02)
 
 
 def test_a_flow_that_folds_its_picture_changes_nothing() -> None:
@@ -133,8 +174,17 @@ def test_keypoints_at_the_border_stay_finite() -> None:
 
 
 def test_keypoints_that_are_not_asked_for_stay_as_they_were_found() -> None:
-    reference, _, found = moved()
+    reference, true, found = moved()
+    assert true.jacobian is not None
+    assert found.jacobian is not None
+    asked = torch.tensor([False, True, False, True, False])
+    found = Keypoints(
+        torch.where(asked[:, None], found.value, true.value),
+        torch.where(asked[:, None, None], found.jacobian, true.jacobian),
+    )
     led = follow(found, reference, flow(), which=[1, 3])
+    off, before = ((k.value - true.value)[:, [1, 3]].norm(dim=-1).mean() for k in (led, found))
+    assert off < before
     same = (led.value == found.value).all(-1).all(0)
     assert same.tolist() == [True, False, True, False, True]
     assert torch.equal(led.jacobian[:, [0, 2, 4]], found.jacobian[:, [0, 2, 4]])
@@ -198,19 +248,42 @@ def test_after_a_cut_keypoints_are_the_detectors() -> None:
     assert (led.value - other.value).abs().max() < 0.1
 
 
-def test_motion_too_large_to_be_found_at_once_is_found_from_picture_to_picture() -> None:
+def test_motion_too_large_to_be_found_at_once_is_found_from_picture_to_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(0)
-    scene = cv2.GaussianBlur(rng.uniform(0, 255, (128, 256)).astype(np.float32), (0, 0), 1.5)
+    scene = cv2.GaussianBlur(rng.uniform(0, 255, (64, 128)).astype(np.float32), (0, 0), 1.5)
     scene = cv2.normalize(scene, scene, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
-    views = [np.ascontiguousarray(scene[:, left : left + 128]) for left in range(0, 49, 4)]
-    found, inside = None, np.s_[30:98, 10:70]
-    for view in views:
-        found = match(views[0], view, found)
-    assert found is not None
-    assert np.median(found.there[inside][..., 0]) == pytest.approx(48, abs=0.5)
+    views = [np.ascontiguousarray(scene[:, left : left + SIZE]) for left in range(0, 25, 2)]
+    model = build(tracked(mini_config("codebook"))).eval()
+    tracker, inside, flows = KeypointTracker(model), np.s_[15:49, 5:30], list[Flow]()
+    monkeypatch.setattr(
+        "talkhead.inference.tracker.on_grid",
+        lambda some, size: (flows.extend(some), on_grid(some, size))[1],
+    )
+    still = Keypoints(torch.zeros(1, 4, 2), torch.eye(2).expand(1, 4, 2, 2))
+    for view in [*views, views[0]]:
+        tracker(still, image(np.repeat(view[..., None], 3, axis=2)))
+    far, back = (np.median(flow.there[inside][..., 0]) for flow in flows[-2:])
+    assert far == pytest.approx(24, abs=0.5)
+    assert back == pytest.approx(0, abs=0.1)
     at_once = match(views[0], views[-1])
-    assert abs(np.median(at_once.there[inside][..., 0]) - 48) > 2
-    assert found.trust[inside].mean() > 0.8 > at_once.trust[inside].mean()
+    assert abs(np.median(at_once.there[inside][..., 0]) - 24) > 2
+    assert flows[-2].trust[inside].mean() > 0.8 > at_once.trust[inside].mean()
+
+
+def test_a_mesh_that_only_one_picture_has_moves_no_keypoint() -> None:
+    model = shared_mini(mini_preset("codebook-mesh"))
+    assert isinstance(model, CodebookModel)
+    assert model.dense_motion.mesh
+    picture, size = pictures(1), model.config.dense_motion.size
+    still = identity_grid(size, size)[None], torch.ones(1, size, size)
+    nobody = torch.full((1, MESH_POINTS, 2), NOWHERE)
+    with torch.no_grad():
+        small, reference = model.see_small(picture), model.detect(picture, nobody)
+        without = model.track(model.detect(picture, nobody), reference, small, *still)
+        led = model.track(model.detect(picture, meshes(1)), reference, small, *still)
+    assert torch.allclose(led.value, without.value)
 
 
 @pytest.mark.parametrize("motion_only", [False, True])
