@@ -92,9 +92,11 @@ class CodebookModel(nn.Module):
         for _ in range(ROUNDS):
             seen = with_common_mesh(reference, found)
             with torch.no_grad():
-                mask = self.dense_motion(small, reference, seen).mask
-            motions = self.dense_motion.candidates(reference, seen, mask.shape[-2:])
-            deformation = (mask[..., None] * motions).sum(1)
+                dense = self.dense_motion(small, reference, seen)
+            mask, deformation = dense.mask, dense.deformation
+            if torch.is_grad_enabled():  # the same once more, of motions that can be learned
+                motions = self.dense_motion.candidates(reference, seen, mask.shape[-2:])
+                deformation = (mask[..., None] * motions).sum(1)
             found = follow_flow(found, reference, mask, deformation, places, trust, which)
         return found
 
