@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 KEYPOINT_VARIANCE = 0.01  # of the Gaussian maps, in squared grid units (all four releases)
+LEAST_EXPONENT = -40.0  # of such a map: e^-40 counts for nothing, and smaller numbers slow a CPU
 
 
 def identity_grid(height: int, width: int, device: torch.device | None = None) -> Tensor:
@@ -213,11 +214,29 @@ def sample_at(field: Tensor, points: Tensor) -> Tensor:
     return found[:, :, 0].transpose(1, 2)
 
 
+def squared_distances(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """From each place of a grid to each of the points (B, K, 2), float32 (B, K, h, w)."""
+    grid = identity_grid(*size, device=points.device)
+    across = (grid[0, :, 0] - points.float()[..., :1]).square()
+    down = (grid[:, 0, 1] - points.float()[..., 1:]).square()
+    return across[..., None, :] + down[..., None]
+
+
 def gaussian_maps(points: Tensor, size: tuple[int, int]) -> Tensor:
     """A Gaussian around each of the points (B, K, 2), peak 1, float32 (B, K, h, w)."""
-    grid = identity_grid(*size, device=points.device)
-    offsets = grid - points.float()[:, :, None, None, :]
-    return torch.exp(offsets.square().sum(-1) * (-0.5 / KEYPOINT_VARIANCE))
+    exponent = squared_distances(points, size) * (-0.5 / KEYPOINT_VARIANCE)
+    return torch.exp(exponent.clamp(min=LEAST_EXPONENT))
+
+
+def affine_motions(linear: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where affine maps take each place of a grid, float32 (B, K, h, w, 2).
+
+    linear: (B, K, 2, 2). shift: (B, K, 2).
+    """
+    grid = identity_grid(*size, device=linear.device)
+    across = linear[..., None, :, 0] * grid[0, :, :1]  # (B, K, w, 2)
+    down = linear[..., None, :, 1] * grid[:, 0, 1:] + shift[..., None, :]  # (B, K, h, 2)
+    return across[..., None, :, :] + down[..., None, :]
 
 
 def inverse_2x2(matrix: Tensor) -> Tensor:

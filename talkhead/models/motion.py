@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from talkhead.config import DenseMotionConfig, KeypointConfig
 from talkhead.models.blocks import AntiAliasDownsample, Hourglass
-from talkhead.models.grid import gaussian_maps, identity_grid, inverse_2x2, matmul_2x2, warp
+from talkhead.models.grid import (
+    affine_motions,
+    gaussian_maps,
+    identity_grid,
+    inverse_2x2,
+    matmul_2x2,
+    sample,
+    squared_distances,
+)
 from talkhead.models.mesh import mesh_motion, unknown_mesh
 from talkhead.structs import DenseMotion, Keypoints
 
@@ -55,15 +63,12 @@ def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int])
 
     Candidate k maps z to J_s J_d^-1 (z - p_d) + p_s (FOMM, Eq. 4).
     """
-    grid = identity_grid(*size, device=driving.value.device)
-    offsets = grid - driving.value[:, :, None, None, :]
+    identity = torch.eye(2, device=driving.value.device).expand(len(driving), 1, 2, 2)
+    affine = identity.expand(-1, driving.value.shape[1], -1, -1)
     if driving.jacobian is not None and source.jacobian is not None:
         affine = matmul_2x2(source.jacobian, inverse_2x2(driving.jacobian))
-        # (B, K, 1, 1, 2, 2) times (B, K, h, w, 2), written out so that autocast cannot touch it.
-        offsets = (affine[:, :, None, None] * offsets[..., None, :]).sum(-1)
-    motions = offsets + source.value[:, :, None, None, :]
-    background = grid.expand(len(driving), 1, *grid.shape)
-    return torch.cat([background, motions], dim=1)
+    shift = source.value - matmul_2x2(affine, driving.value[..., None])[..., 0]
+    return affine_motions(torch.cat([identity, affine], dim=1), F.pad(shift, (0, 0, 1, 0)), size)
 
 
 def with_mesh_motion(
@@ -130,10 +135,10 @@ class DenseMotionEstimator(nn.Module):
             likely = torch.cat([likely, nearness], dim=1)
         inputs = self._inputs(small, motions, difference)
         features = self.hourglass(inputs.to(small.dtype))[-1]
-        mask = F.softmax(self.mask(features).float() + likely, dim=1)
+        logits, occlusion = self._heads(features)
+        mask = F.softmax(logits + likely, dim=1)
         deformation = (mask[..., None] * motions).sum(1)
-        occlusion = torch.sigmoid(self.occlusion(features).float())
-        return DenseMotion(deformation, (occlusion,), mask, heatmap)
+        return DenseMotion(deformation, (torch.sigmoid(occlusion),), mask, heatmap)
 
     def candidates(self, source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
         """Candidate motions (B, n, h, w, 2): background, each keypoint's, and the mesh's."""
@@ -142,17 +147,27 @@ class DenseMotionEstimator(nn.Module):
 
     def _inputs(self, small: Tensor, motions: Tensor, difference: Tensor) -> Tensor:
         """For each candidate in turn [heatmap difference, warped R, G, B]; background first."""
-        batch, candidates = motions.shape[:2]
-        copies = small[:, None].expand(-1, candidates, -1, -1, -1).flatten(0, 1)
+        height = small.shape[-2]
         # parity: the library's default alignment (False) in the codebook and MCNet releases, though
         # everything else there is aligned to corners.
-        warped = warp(copies, motions.flatten(0, 1), align_corners=self.align_corners)
-        warped = warped.unflatten(0, (batch, candidates))
+        warped = sample(small, motions.flatten(1, 2), self.align_corners)
+        warped = warped.unflatten(2, (-1, height)).transpose(1, 2)
         return torch.cat([difference[:, :, None].to(warped.dtype), warped], dim=2).flatten(1, 2)
+
+    def _heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the masks (B, n, h, w) and of the occlusion (B, 1, h, w), in one layer."""
+        assert self.mask.bias is not None
+        assert self.occlusion.bias is not None
+        logits = F.conv2d(
+            features,
+            torch.cat([self.mask.weight, self.occlusion.weight]),
+            torch.cat([self.mask.bias, self.occlusion.bias]),
+            padding=self.mask.padding,
+        ).float()
+        return logits[:, :-1], logits[:, -1:]
 
     def _prior(self, driving: Keypoints, height: int, width: int) -> Tensor:
         """Log-weights before any training: near a keypoint its own motion, elsewhere none."""
-        grid = identity_grid(height, width, device=driving.value.device)
-        distance = (grid - driving.value[:, :, None, None, :]).square().sum(-1)
+        distance = squared_distances(driving.value, (height, width))
         logits = -distance * self.prior_precision[:, None, None]
         return F.pad(logits, (0, 0, 0, 0, 1, 0), value=self.config.prior_background)

@@ -5,7 +5,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from talkhead.models.grid import shrink, thin, warp, warp_thin
+from talkhead.models.grid import (
+    affine_motions,
+    gaussian_maps,
+    identity_grid,
+    shrink,
+    thin,
+    warp,
+    warp_thin,
+)
 
 
 def features_and_grid(shared: bool) -> tuple[Tensor, Tensor]:
@@ -54,3 +62,23 @@ def test_pictures_are_reduced_in_half_precision_as_in_full() -> None:
     halves = shrink(images.bfloat16(), 16)
     assert halves.dtype is torch.bfloat16
     assert (halves.float() - shrink(images, 16)).abs().max() < 0.01
+
+
+def test_gaussian_maps_hold_no_numbers_that_slow_a_processor_down() -> None:
+    points = torch.tensor([[[0.0, 0.5], [-1.0, 1.0]]])
+    maps = gaussian_maps(points, (33, 65))
+    offsets = identity_grid(33, 65) - points[:, :, None, None]
+    written_out = torch.exp(offsets.square().sum(-1) * -50)
+    torch.testing.assert_close(maps, written_out)
+    smallest = torch.finfo(torch.float32).tiny
+    assert ((written_out > 0) & (written_out < smallest)).any()
+    assert (maps >= smallest).all()
+    assert (maps[0, 0].argmax(), maps[0, 0].max()) == (24 * 65 + 32, 1)
+
+
+def test_affine_motions_take_each_place_of_the_grid() -> None:
+    torch.manual_seed(0)
+    linear, shift = torch.randn(2, 3, 2, 2), torch.randn(2, 3, 2)
+    motions = affine_motions(linear, shift, (4, 6))
+    written_out = linear[:, :, None, None] @ identity_grid(4, 6)[..., None]
+    torch.testing.assert_close(motions, written_out[..., 0] + shift[:, :, None, None])
