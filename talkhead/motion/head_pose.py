@@ -37,6 +37,7 @@ POINTS = (
 )
 RIGIDITY = (1.0, 0.3, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.0, 0.3, 0.3, 0.0, 0.0, 0.0, 0.0)
 FREE_TURN, LARGEST_TURN = math.radians(20), math.radians(35)  # see `limit_turn`
+LED_FROM, LED_WHOLLY = math.radians(10), math.radians(25)  # see `led_by_turn`
 
 
 class HeadRotation:
@@ -143,6 +144,15 @@ def limit_turn(rotation: Tensor) -> tuple[Tensor, Tensor]:
 def turned_by(rotation: Tensor) -> Tensor:
     """How far rotations (B, 3, 3) turn heads out of the picture's plane, (B,) in radians."""
     return torch.atan2(rotation[:, :2, 2].norm(dim=1), rotation[:, 2, 2])
+
+
+def led_by_turn(rotation: Tensor) -> Tensor:
+    """How far keypoints are led by what is known of a head in space, (B,) from 0 to 1.
+
+    rotation: (B, 3, 3), of a source's head from its own view. Not at all while it is seen much as
+    in its photo, where keypoints that move in the picture are steadier.
+    """
+    return ((turned_by(rotation) - LED_FROM) / (LED_WHOLLY - LED_FROM)).clamp(0, 1)
 
 
 def rotation_about(axis: Tensor, angle: Tensor) -> Tensor:

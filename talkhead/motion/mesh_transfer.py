@@ -6,17 +6,12 @@ and starts anywhere. Unknown ones have all points at `NOWHERE`.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from talkhead.motion.head_pose import turned_by
+from talkhead.motion.head_pose import led_by_turn
 from talkhead.structs import NOWHERE, Keypoints, head_points, is_known
 from talkhead.topology import RIGID_POINTS
-
-# Turns from which on, and from which on wholly, keypoints of a head are led by its mesh.
-LED_FROM, LED_WHOLLY = math.radians(10), math.radians(25)
 
 
 class MeshTransfer:
@@ -57,8 +52,7 @@ def follow_mesh(moved: Keypoints, source: Keypoints) -> Tensor:
     assert source.mesh is not None
     mesh = source.mesh.float()
     rotation, _, _ = align(mesh, moved.mesh)
-    share = ((turned_by(rotation) - LED_FROM) / (LED_WHOLLY - LED_FROM)).clamp(0, 1)
-    share = torch.where(is_known(moved.mesh), share, 0)[:, None, None]
+    share = torch.where(is_known(moved.mesh), led_by_turn(rotation), 0)[:, None, None]
     places = head_points(moved.mesh) - head_points(mesh)
     places = places + source.value[:, : places.shape[1]].float()
     value = moved.value.clone()

@@ -15,6 +15,7 @@ from torch import Tensor
 from talkhead.choices import TransferMode
 from talkhead.errors import TalkheadError
 from talkhead.motion.expression import Expression
+from talkhead.motion.hair_transfer import HAIR, HairTransfer
 from talkhead.motion.head_pose import HeadRotation
 from talkhead.motion.mesh_expression import MeshExpression
 from talkhead.motion.mesh_transfer import MeshTransfer, follow_mesh
@@ -57,6 +58,8 @@ class Transfer:
         if not self.landmarks or (self.mode == "absolute" and not self.strengths.changed):
             return moved
         changed = self._expression(moved)
+        if self._hair is not None:
+            changed = self._hair(changed, driving)
         if moved.mesh is None or self._mesh_expression is None:
             return changed
         return replace(changed, mesh=self._mesh_expression(moved.mesh))
@@ -96,6 +99,13 @@ class Transfer:
     def _expression(self) -> Expression:
         start = self.source if self.mode == "absolute" else self._anchor
         return Expression(self.source, start, self.strengths)
+
+    @cached_property
+    def _hair(self) -> HairTransfer | None:
+        has_hair = self.source.value.shape[1] >= HAIR.stop
+        if self.mode == "absolute" or not has_hair:
+            return None
+        return HairTransfer(self.source, self._anchor)
 
     @cached_property
     def _mesh_expression(self) -> MeshExpression | None:
