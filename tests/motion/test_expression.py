@@ -31,6 +31,7 @@ from talkhead.topology import (
     CHIN,
     FOREHEAD,
     HEAD_GROUPS,
+    HEAD_LEFT_BROW,
     LEFT_EYE,
     LEFT_IRIS,
     LOWER_LIDS,
@@ -272,6 +273,23 @@ def face_mesh(lips: float = 0.0, lids: float = 0.05, seed: int = 0) -> Tensor:
 
 def with_mesh(mesh: Tensor) -> Keypoints:
     return replace(RESTING, mesh=mesh)
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted"), [(0.035, 2), (None, 2), (0.015, 1)], ids=["narrow", "not known", "shut"]
+)
+def test_motion_is_not_measured_from_a_blink_unless_the_photo_blinks(
+    own: float | None, wanted: int
+) -> None:
+    source = RESTING if own is None else with_mesh(face_mesh(lids=own))
+    unknown = torch.full((1, MESH_POINTS, 3), NOWHERE)
+    meshes = torch.cat([unknown, *(face_mesh(lids=lids) for lids in (0.02, 0.05, 0.06, 0.05))])
+    away = torch.tensor([0.0, 0.0, 0.03, 0.06, 0.06])  # of a brow: the blink is closest
+    value = RESTING.value.repeat(5, 1, 1)
+    value[:, HEAD_LEFT_BROW, 1] -= away
+    assert RESTING.jacobian is not None
+    driving = Keypoints(value, RESTING.jacobian.expand(5, -1, -1, -1), meshes)
+    assert closest_frame(source, driving, landmarks=True) == wanted
 
 
 def mesh_drawn(source: Tensor, driving: Tensor, **strengths: float) -> Tensor:
