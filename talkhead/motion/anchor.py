@@ -13,6 +13,7 @@ from talkhead.motion.transfer import SMALLEST_AREA, hull_area
 from talkhead.structs import Keypoints, is_known
 
 BLINK = 0.6  # of how far the driver's lids usually are apart: nearer, its eyes are shutting
+LIPS_ALIKE = 0.02  # heights of the face by which lips are apart otherwise: counts as 1
 SHUT = 0.025  # heights of the face: a mesh sees no lids nearer than about 0.02
 
 
@@ -23,8 +24,10 @@ def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False
     face it is. Otherwise keypoints are centred and divided by sqrt(hull area), so that neither
     place nor size of the face matters. Squared differences are summed. Frames in which keypoints
     span no area are skipped, and so are those without a face mesh where others have one: motion of
-    meshes starts from the anchor's. Nor is it measured from a blink, which is closest to narrow
-    eyes but from which all else is opening, unless the source's own eyes are shut.
+    meshes starts from the anchor's. Meshes also say how far lips are apart, which counts most, or
+    a mouth would open by too little or too much all the time; and where eyes shut: such a frame is
+    close to narrow eyes, but all else is opening from there, so it is none unless the source's own
+    eyes are shut.
 
     Raises TalkheadError where the source spans none, and when no frame is left.
     """
@@ -39,24 +42,24 @@ def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False
     distances = torch.nan_to_num(distances, nan=math.inf)
     if driving.mesh is not None and bool((seen := is_known(driving.mesh)).any()):
         distances = torch.where(seen, distances, math.inf)
-        distances[seen] = torch.where(
-            _blinks(source, driving.mesh[seen]), math.inf, distances[seen]
-        )
+        distances[seen] += _unlike_openings(source, driving.mesh[seen])
     best = int(distances.argmin())
     if not math.isfinite(distances[best]):
         raise TalkheadError("no driving frame can serve as the anchor; choose one with --anchor N")
     return best
 
 
-def _blinks(source: Keypoints, meshes: Tensor) -> Tensor:
-    """In which of a driver's meshes (B, 478, 3) its eyes shut while the source's are open: (B,)."""
-    _, own = gaps(source.mesh)
-    if own is not None and bool((own < SHUT).all()):
-        return torch.zeros(len(meshes), dtype=torch.bool)
-    _, lids = gaps(meshes)
+def _unlike_openings(source: Keypoints, meshes: Tensor) -> Tensor:
+    """What to add to distances of a driver's meshes (B, 478, 3), (B,), see `closest_frame`."""
+    lips, lids = gaps(meshes)
+    own_lips, own_lids = gaps(source.mesh)
+    assert lips is not None
     assert lids is not None
     opening = lids.mean(1)
-    return opening < BLINK * opening.median()
+    asleep = own_lids is not None and bool((own_lids < SHUT).all())
+    blinks = opening < (0 if asleep else BLINK * opening.median())
+    unlike = 0 if own_lips is None else ((lips - own_lips) / LIPS_ALIKE).square()
+    return torch.where(blinks, math.inf, unlike)
 
 
 def _normalise(keypoints: Keypoints) -> Tensor:

@@ -292,6 +292,17 @@ def test_motion_is_not_measured_from_a_blink_unless_the_photo_blinks(
     assert closest_frame(source, driving, landmarks=True) == wanted
 
 
+@pytest.mark.parametrize(("own", "wanted"), [(0.0, 2), (0.06, 0), (None, 0)])
+def test_the_anchors_lips_are_apart_as_the_photos_are(own: float | None, wanted: int) -> None:
+    source = RESTING if own is None else with_mesh(face_mesh(lips=own))
+    meshes = torch.cat([face_mesh(lips=lips) for lips in (0.06, 0.03, 0.005)])
+    value = RESTING.value.repeat(3, 1, 1)
+    value[:, HEAD_LEFT_BROW, 1] -= torch.tensor([0.0, 0.01, 0.02])  # further and further away
+    assert RESTING.jacobian is not None
+    driving = Keypoints(value, RESTING.jacobian.expand(3, -1, -1, -1), meshes)
+    assert closest_frame(source, driving, landmarks=True) == wanted
+
+
 def mesh_drawn(source: Tensor, driving: Tensor, **strengths: float) -> Tensor:
     """Of a driver that is the source's double, in the source's pose at first."""
     return drawn(with_mesh(source), with_mesh(driving), with_mesh(source), **strengths).mesh
