@@ -52,15 +52,27 @@ GAPS = (
     *((ring, upper, lower, LIDS) for _, _, ring, upper, lower in EYES),
 )
 
+NEARLY_SHUT = 0.02  # heights of the face: nearer than this, an anchor's gap says little
+MOST_CLOSING = 2.0  # times what the driver's gap closes by
+
+
+def openings(mesh: Tensor) -> list[float]:
+    """How far the `GAPS` of a mesh (1, 478, 3) are apart, in heights of its face."""
+    axis = mesh[0, CHIN] - mesh[0, FOREHEAD]
+    down = axis / axis.norm().square()
+    return [float((mesh[0, lower] - mesh[0, upper]) @ down) for _, upper, lower, _ in GAPS]
+
 
 class MeshExpression:
     """Changes the moved mesh of a source to other strengths, and to what faces can do.
 
     source: (1, 478, 3). The skull is the head; eyes are what lies around them, brows included;
     gaze is what irises do beyond that; all the rest of the face belongs to the mouth.
+    anchor: (1, 478, 3), the driver's face that relative motion is measured from. Gaps close by the
+    share that the driver's do: wide eyes shut when narrow ones do.
     """
 
-    def __init__(self, source: Tensor, strengths: Strengths) -> None:
+    def __init__(self, source: Tensor, strengths: Strengths, anchor: Tensor | None = None) -> None:
         self._source, self._strengths = source, strengths
         axis = source[:, CHIN] - source[:, FOREHEAD]
         self._height = axis.norm(dim=1)
@@ -73,6 +85,12 @@ class MeshExpression:
         for around, *_ in EYES:
             share[list(around)] = strengths.eyes
         self._extra = share - 1
+        self._closing = [1.0] * len(GAPS)
+        if anchor is not None and bool(is_known(anchor).all()):
+            self._closing = [
+                min(own / max(theirs, NEARLY_SHUT), MOST_CLOSING)
+                for own, theirs in zip(openings(source), openings(anchor.float()), strict=True)
+            ]
 
     def __call__(self, moved: Tensor) -> Tensor:
         """Meshes to be drawn -> the same, changed; what need not change is left exactly."""
@@ -99,14 +117,15 @@ class MeshExpression:
         """Changes of which no gap of lips or lids closes or opens further than faces can."""
         place, moved = self._place, (change @ self._down[..., None])[..., 0]
         more = torch.zeros_like(moved)
-        for points, upper, lower, bounds in GAPS:
+        for (points, upper, lower, bounds), closing in zip(GAPS, self._closing, strict=True):
             own = place[:, lower] - place[:, upper]
-            gap = own + moved[:, lower] - moved[:, upper]
+            opened = moved[:, lower] - moved[:, upper]
+            wanted = own + torch.where(opened < 0, closing * opened, opened)
             least, usual, most = (bound * self._height for bound in bounds)
             most = torch.minimum(most, torch.maximum(usual, WIDER * own))
             part = list(points)
             below = place[0, part] > (place[0, lower] + place[0, upper]) / 2
             at = points.index(upper), points.index(lower)
-            missing = bounded(gap, own, least, most) - gap
+            missing = bounded(wanted, own, least, most) - (own + opened)
             more[:, part] += gap_change(moved[:, part], missing, *at, below)
         return change + more[..., None] * self._down[:, None]

@@ -112,7 +112,8 @@ class Transfer:
         mesh = self.source.mesh
         if mesh is None or not bool(is_known(mesh).all()):
             return None
-        return MeshExpression(mesh.float(), self.strengths)
+        anchor = self._anchor.mesh if self.mode == "relative" else None
+        return MeshExpression(mesh.float(), self.strengths, anchor)
 
     @cached_property
     def _mesh(self) -> MeshTransfer | None:

@@ -308,6 +308,21 @@ def mesh_drawn(source: Tensor, driving: Tensor, **strengths: float) -> Tensor:
     return drawn(with_mesh(source), with_mesh(driving), with_mesh(source), **strengths).mesh
 
 
+def lids_of(mesh: Tensor) -> Tensor:
+    return (mesh[0, list(LOWER_LIDS)] - mesh[0, list(UPPER_LIDS)])[:, 1]
+
+
+@pytest.mark.parametrize(("own", "theirs"), [(0.08, 0.05), (0.04, 0.08), (0.05, 0.05)])
+def test_lids_close_by_the_share_that_the_drivers_do(own: float, theirs: float) -> None:
+    source, anchor = with_mesh(face_mesh(lids=own)), with_mesh(face_mesh(lids=theirs))
+    for share in (1.0, 0.5, 0.1):
+        driving = with_mesh(face_mesh(lids=share * theirs))
+        closed = drawn(source, driving, anchor).mesh
+        assert lids_of(closed).tolist() == pytest.approx([share * own] * 2, abs=1e-3)
+    wider = drawn(source, with_mesh(face_mesh(lids=theirs + 0.005)), anchor).mesh
+    assert lids_of(wider).tolist() == pytest.approx([own + 0.005] * 2, abs=1e-3)
+
+
 def moved_mesh(mesh: Tensor) -> Tensor:
     """The head turned and shifted, lips opened, lids lowered, an iris moved."""
     changed = mesh.clone()
