@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from talkhead.topology import HEAD_GROUPS, OUTER_EYE_CORNERS
+from talkhead.topology import HEAD_GROUPS, IRISES, OUTER_EYE_CORNERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -138,6 +138,21 @@ def head_points(mesh: Tensor) -> Tensor:
     import torch
 
     return torch.stack([mesh[:, list(group), :2].mean(1) for group in HEAD_GROUPS], dim=1)
+
+
+def iris_places(mesh: Tensor) -> Tensor:
+    """Where irises of meshes (B, 478, 2+) lie between the corners of their eyes: (B, 2).
+
+    0 is the left corner, 1 the right.
+    """
+    import torch
+
+    places = []
+    for iris, left, right in IRISES:
+        axis = mesh[:, right, :2] - mesh[:, left, :2]
+        offset = mesh[:, iris, :2] - mesh[:, left, :2]
+        places.append((offset * axis).sum(-1) / axis.square().sum(-1))
+    return torch.stack(places, dim=1)
 
 
 @dataclass(frozen=True)

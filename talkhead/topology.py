@@ -21,6 +21,7 @@ MOUTH_CORNERS = (61, 291)
 UPPER_LIP, LOWER_LIP = 13, 14  # inner borders
 LIPS_TOP, LIPS_BOTTOM = 0, 17  # outer borders
 LEFT_IRIS, RIGHT_IRIS = 468, 473  # centres; points of the rim follow each
+IRISES = ((LEFT_IRIS, *LEFT_EYE_CORNERS), (RIGHT_IRIS, *RIGHT_EYE_CORNERS))  # left corner first
 IRIS_RIM = 4  # how many
 
 # Closed rings.

@@ -18,14 +18,13 @@ from talkhead.errors import TalkheadError
 from talkhead.faces.crop import centre_square
 from talkhead.io.arrays import read_arrays
 from talkhead.topology import (
+    IRISES,
     LEFT_EYE_CORNERS,
-    LEFT_IRIS,
     LOWER_LIDS,
     LOWER_LIP,
     MESH_POINTS,
     MOUTH_CORNERS,
     RIGHT_EYE_CORNERS,
-    RIGHT_IRIS,
     UPPER_LIDS,
     UPPER_LIP,
 )
@@ -57,7 +56,7 @@ OPENINGS = {
 
 # Where an iris lies between the corners of its eye: (iris, left corner, right corner).
 GAZE = {
-    MESH_POINTS: ((LEFT_IRIS, *LEFT_EYE_CORNERS), (RIGHT_IRIS, *RIGHT_EYE_CORNERS)),
+    MESH_POINTS: IRISES,
     CLASSIC: (),  # has no irises
 }
 

@@ -10,10 +10,11 @@ from torch import Tensor
 from talkhead.errors import TalkheadError
 from talkhead.motion.expression import expression_and_pose, gaps
 from talkhead.motion.transfer import SMALLEST_AREA, hull_area
-from talkhead.structs import Keypoints, is_known
+from talkhead.structs import Keypoints, iris_places, is_known
 
 BLINK = 0.6  # of how far the driver's lids usually are apart: nearer, its eyes are shutting
 LIPS_ALIKE = 0.02  # heights of the face by which lips are apart otherwise: counts as 1
+GAZE_ALIKE = 0.05  # widths of an eye by which irises lie elsewhere: likewise
 SHUT = 0.025  # heights of the face: a mesh sees no lids nearer than about 0.02
 
 
@@ -42,24 +43,28 @@ def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False
     distances = torch.nan_to_num(distances, nan=math.inf)
     if driving.mesh is not None and bool((seen := is_known(driving.mesh)).any()):
         distances = torch.where(seen, distances, math.inf)
-        distances[seen] += _unlike_openings(source, driving.mesh[seen])
+        distances[seen] += _unlike_meshes(source, driving.mesh[seen])
     best = int(distances.argmin())
     if not math.isfinite(distances[best]):
         raise TalkheadError("no driving frame can serve as the anchor; choose one with --anchor N")
     return best
 
 
-def _unlike_openings(source: Keypoints, meshes: Tensor) -> Tensor:
+def _unlike_meshes(source: Keypoints, meshes: Tensor) -> Tensor:
     """What to add to distances of a driver's meshes (B, 478, 3), (B,), see `closest_frame`."""
     lips, lids = gaps(meshes)
-    own_lips, own_lids = gaps(source.mesh)
     assert lips is not None
     assert lids is not None
     opening = lids.mean(1)
-    asleep = own_lids is not None and bool((own_lids < SHUT).all())
-    blinks = opening < (0 if asleep else BLINK * opening.median())
-    unlike = 0 if own_lips is None else ((lips - own_lips) / LIPS_ALIKE).square()
-    return torch.where(blinks, math.inf, unlike)
+    blinks = opening < BLINK * opening.median()
+    own_lips, own_lids = gaps(source.mesh)
+    if source.mesh is None or own_lips is None or own_lids is None:
+        return torch.where(blinks, math.inf, 0.0)
+    if bool((own_lids < SHUT).all()):
+        blinks = torch.zeros_like(blinks)
+    gaze = iris_places(meshes.float()).mean(1) - iris_places(source.mesh.float()).mean(1)
+    unlike = torch.stack([(lips - own_lips) / LIPS_ALIKE, gaze / GAZE_ALIKE])
+    return torch.where(blinks, math.inf, unlike.square().sum(0))
 
 
 def _normalise(keypoints: Keypoints) -> Tensor:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from talkhead.data.landmarks import GAZE, OPENINGS
+from talkhead.data.landmarks import OPENINGS
 from talkhead.faces.crop_mesh import CENTRE, SHARE, crop_mesh
 from talkhead.faces.mesh import FaceMesh478
 from talkhead.models.grid import identity_grid, warp
 from talkhead.models.mesh import FINE
+from talkhead.structs import iris_places
 from talkhead.topology import MESH_POINTS
 
 MARGIN = 1.5  # side of the square that the network looks at, over the longer side of the face
@@ -66,8 +67,4 @@ def shape_measures(points: Tensor) -> Tensor:
         / (points[:, corner] - points[:, other]).norm(dim=-1)
         for upper, lower, corner, other in (*OPENED["mouth_opening"], *OPENED["eye_opening"])
     ]
-    for iris, left, right in GAZE[MESH_POINTS]:
-        axis = points[:, right] - points[:, left]
-        offset = points[:, iris] - points[:, left]
-        opened.append((offset * axis).sum(-1) / axis.square().sum(-1))
-    return torch.stack(opened, dim=1)
+    return torch.cat([torch.stack(opened, dim=1), iris_places(points)], dim=1)
