@@ -30,6 +30,7 @@ THINNEST = 1e-5  # what two curves are apart at least, in distances between the 
 # Gains over what a mesh says of lids and irises: it sees less of both [own experiments]. From 1.55
 # on closing lids cross.
 LID_GAIN, IRIS_GAIN = 1.5, 1.3
+NEAREST = 1.3  # radii of an iris from its middle to a corner, where the mesh itself sees no less
 MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the corners
 
 
@@ -150,7 +151,7 @@ class RingMotion:
     def _matched(self, source: Tensor, driving: Tensor, along: Tensor, iris: int) -> Tensor:
         """Where along the source's eye the driving eye's places (B, P) are, iris upon iris.
 
-        Irises go further than the mesh says as long as they stay between the corners.
+        Irises go further than the mesh says as long as some white is left beside them.
         """
         places, radii = [], []
         for mesh in (driving, source):
@@ -158,7 +159,8 @@ class RingMotion:
             radii.append((points[:, 1:] - points[:, :1]).norm(dim=-1).mean(1))
             places.append(points[:, 0, 0])
         seen, further = places[0], places[1] + IRIS_GAIN * (places[0] - places[1])
-        places[0] = further.clamp(seen.minimum(radii[0]), seen.maximum(1 - radii[0]))
+        nearest = NEAREST * radii[0]
+        places[0] = further.clamp(seen.minimum(nearest), seen.maximum(1 - nearest))
         edges = [
             torch.stack([place - radius, place + radius], dim=1)
             for place, radius in zip(places, radii, strict=True)

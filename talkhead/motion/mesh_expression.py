@@ -11,10 +11,11 @@ from torch import Tensor
 from talkhead.motion.expression import OPENING, bounded, gap_change
 from talkhead.motion.head_pose import limit_turn, rotation_power
 from talkhead.motion.mesh_transfer import align, middle
-from talkhead.structs import Strengths, is_known
+from talkhead.structs import Strengths, iris_places, is_known
 from talkhead.topology import (
     CHIN,
     FOREHEAD,
+    IRISES,
     LEFT_EYE,
     LEFT_EYE_REFINED,
     LEFT_IRIS,
@@ -34,6 +35,8 @@ from talkhead.topology import (
 # pulled further open turn tall and black [own experiments].
 LIDS = (0.0, 0.05, 0.085)
 WIDER = 1.5
+# Where irises lie between the corners of their eyes: 99 % of 5767 meshes of 117 clips.
+ASIDE = (0.28, 0.75)
 EYES = (  # all that moves with an eye, its iris, its ring, and the middles of its lids
     (LEFT_EYE_REFINED, slice(LEFT_IRIS, RIGHT_IRIS), LEFT_EYE, UPPER_LIDS[0], LOWER_LIDS[0]),
     (RIGHT_EYE_REFINED, slice(RIGHT_IRIS, MESH_POINTS), RIGHT_EYE, UPPER_LIDS[1], LOWER_LIDS[1]),
@@ -98,6 +101,7 @@ class MeshExpression:
         rotation, growth, shift = align(self._source, moved)
         change = (moved - self._centre - shift) @ rotation / growth - start
         wanted = self._limited(change + self._stronger(change))
+        wanted = self._within_eyes(wanted)
         turn, _ = limit_turn(rotation if head == 1 else rotation_power(rotation, head))
         face = growth**head * (start + wanted) @ turn.mT - growth * (start + change) @ rotation.mT
         drawn = moved + (face + (head - 1) * shift)
@@ -112,6 +116,17 @@ class MeshExpression:
             gaze, eyes = self._strengths.gaze - 1, self._strengths.eyes - 1
             extra[:, iris] = gaze * rest + eyes * eye
         return extra
+
+    def _within_eyes(self, change: Tensor) -> Tensor:
+        """Changes of which no iris looks further aside than irises do."""
+        face = self._start + change
+        places, own = iris_places(face), iris_places(self._start)
+        missing = bounded(places, own, *ASIDE) - places
+        change = change.clone()
+        for number, ((_, left, right), (_, iris, *_)) in enumerate(zip(IRISES, EYES, strict=True)):
+            axis = face[:, right] - face[:, left]
+            change[:, iris] += missing[:, number, None, None] * axis[:, None]
+        return change
 
     def _limited(self, change: Tensor) -> Tensor:
         """Changes of which no gap of lips or lids closes or opens further than faces can."""

@@ -14,6 +14,7 @@ from talkhead.models.ring_motion import (
     IRIS_GAIN,
     LEFT,
     LID_GAIN,
+    NEAREST,
     RIGHT,
     RINGS,
     RingMotion,
@@ -148,6 +149,24 @@ def test_an_iris_at_the_corner_goes_no_further(eye: RingMotion, face: Tensor) ->
     found = sample_at(motion, centre) - centre
     assert found[0, 0, 0].item() == pytest.approx(-way.item(), abs=PIXEL / 2)
     assert (IRIS_GAIN - 1) * abs(way) > PIXEL  # what it would go further else
+
+
+@pytest.mark.parametrize("eye", [LEFT, RIGHT])
+def test_white_is_left_beside_an_iris_that_turns_further_than_a_mesh_says(
+    eye: RingMotion, face: Tensor
+) -> None:
+    assert eye.iris is not None
+    iris = list(range(eye.iris, eye.iris + 1 + IRIS_RIM))
+    left = face[:, eye.above[-1][0]]
+    radius = (face[:, iris[1:]] - face[:, iris[:1]]).norm(dim=-1).mean()
+    way = left[:, 0] + 1.4 * radius - face[:, iris[0], 0]
+    driving = face.clone()
+    driving[:, iris, 0] += way
+    motion, _ = eye.motion(face, driving, SIZE)
+    edge = left[:, None] + torch.tensor([NEAREST, 0.0]) * radius  # the middle of the iris, at last
+    edge[..., 1] = driving[:, iris[:1], 1]
+    found = sample_at(motion, edge)
+    assert found[0, 0, 0].item() == pytest.approx(face[0, iris[0], 0].item(), abs=PIXEL / 2)
 
 
 def test_open_eyes_are_shown_and_lids_that_shut_are_left_to_the_decoder(face: Tensor) -> None:

@@ -24,14 +24,17 @@ from talkhead.motion.head_pose import (
     rotation_power,
     turned_by,
 )
+from talkhead.motion.mesh_expression import ASIDE
 from talkhead.motion.mesh_transfer import align, follow_mesh
 from talkhead.motion.transfer import Transfer
-from talkhead.structs import NOWHERE, Keypoints, Strengths, head_points
+from talkhead.structs import NOWHERE, Keypoints, Strengths, head_points, iris_places
 from talkhead.topology import (
     CHIN,
     FOREHEAD,
     HEAD_GROUPS,
     HEAD_LEFT_BROW,
+    IRIS_RIM,
+    IRISES,
     LEFT_EYE,
     LEFT_IRIS,
     LOWER_LIDS,
@@ -256,6 +259,9 @@ def test_the_anchor_has_the_sources_expression_not_another_face_like_it() -> Non
     assert closest_frame(source, driving, landmarks=True) == 1
 
 
+WIDE = torch.tensor([0.08, 0.0, 0.0])  # half of an eye
+
+
 def face_mesh(lips: float = 0.0, lids: float = 0.05, seed: int = 0) -> Tensor:
     """A mesh (1, 478, 3) whose head points are the mean face's; all others lie among them."""
     rows = np.random.default_rng(seed).uniform(-0.3, 0.3, (MESH_POINTS, 3)).astype(np.float32)
@@ -268,6 +274,10 @@ def face_mesh(lips: float = 0.0, lids: float = 0.05, seed: int = 0) -> Tensor:
         middle = (points[upper] + points[lower]) / 2
         points[upper] = middle - torch.tensor([0, lids / 2, 0])
         points[lower] = middle + torch.tensor([0, lids / 2, 0])
+    for iris, left, right in IRISES:
+        middle = (points[left] + points[right]) / 2
+        points[left], points[right] = middle - WIDE, middle + WIDE
+        points[iris : iris + 1 + IRIS_RIM] = middle
     return points[None]
 
 
@@ -290,6 +300,33 @@ def test_motion_is_not_measured_from_a_blink_unless_the_photo_blinks(
     assert RESTING.jacobian is not None
     driving = Keypoints(value, RESTING.jacobian.expand(5, -1, -1, -1), meshes)
     assert closest_frame(source, driving, landmarks=True) == wanted
+
+
+def looking(aside: float) -> Tensor:
+    """A mesh whose irises lie so far to the right, in widths of an eye."""
+    mesh = face_mesh()
+    mesh[:, IRISES[0][0] :, 0] += 2 * aside * WIDE[0]
+    return mesh
+
+
+def test_the_anchor_looks_where_the_photo_looks() -> None:
+    meshes = torch.cat([looking(aside) for aside in (-0.2, 0.0, 0.2)])
+    value = RESTING.value.repeat(3, 1, 1)
+    value[:, HEAD_LEFT_BROW, 1] -= torch.tensor([0.0, 0.01, 0.02])  # further and further away
+    assert RESTING.jacobian is not None
+    driving = Keypoints(value, RESTING.jacobian.expand(3, -1, -1, -1), meshes)
+    for number, aside in enumerate((-0.2, 0.0, 0.2)):
+        assert closest_frame(with_mesh(looking(aside)), driving, landmarks=True) == number
+
+
+@pytest.mark.parametrize("own", [0.0, 0.3])
+def test_irises_look_no_further_aside_than_irises_do(own: float) -> None:
+    source, anchor = with_mesh(looking(own)), with_mesh(looking(0.0))
+    far, near = (
+        iris_places(drawn(source, with_mesh(looking(x)), anchor).mesh) for x in (0.4, -0.1)
+    )
+    assert torch.allclose(near, torch.tensor(0.5 + own - 0.1), atol=1e-3)
+    assert torch.allclose(far, torch.tensor(max(ASIDE[1], 0.5 + own)), atol=1e-3)
 
 
 @pytest.mark.parametrize(("own", "wanted"), [(0.0, 2), (0.06, 0), (None, 0)])
