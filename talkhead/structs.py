@@ -151,7 +151,7 @@ def iris_places(mesh: Tensor) -> Tensor:
     for iris, left, right in IRISES:
         axis = mesh[:, right, :2] - mesh[:, left, :2]
         offset = mesh[:, iris, :2] - mesh[:, left, :2]
-        places.append((offset * axis).sum(-1) / axis.square().sum(-1))
+        places.append((offset * axis).sum(-1) / axis.square().sum(-1).clamp(min=1e-12))
     return torch.stack(places, dim=1)
 
 

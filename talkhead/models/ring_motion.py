@@ -30,7 +30,7 @@ THINNEST = 1e-5  # what two curves are apart at least, in distances between the 
 # Gains over what a mesh says of lids and irises: it sees less of both [own experiments]. From 1.55
 # on closing lids cross.
 LID_GAIN, IRIS_GAIN = 1.5, 1.3
-NEAREST = 1.3  # radii of an iris from its middle to a corner, where the mesh itself sees no less
+NEAREST = 1.3  # radii that an iris's middle stays from a corner, unless the mesh says nearer
 MARGIN = 0.02  # beside an iris at the end of its eye, in distances between the corners
 
 

@@ -13,9 +13,9 @@ from talkhead.motion.transfer import SMALLEST_AREA, hull_area
 from talkhead.structs import Keypoints, iris_places, is_known
 
 BLINK = 0.6  # of how far the driver's lids usually are apart: nearer, its eyes are shutting
+SHUT = 0.025  # heights of the face: a source whose lids are nearer has its eyes shut
 LIPS_ALIKE = 0.02  # heights of the face by which lips are apart otherwise: counts as 1
 GAZE_ALIKE = 0.05  # widths of an eye by which irises lie elsewhere: likewise
-SHUT = 0.025  # heights of the face: a mesh sees no lids nearer than about 0.02
 
 
 def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False) -> int:
@@ -25,15 +25,18 @@ def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False
     face it is. Otherwise keypoints are centred and divided by sqrt(hull area), so that neither
     place nor size of the face matters. Squared differences are summed. Frames in which keypoints
     span no area are skipped, and so are those without a face mesh where others have one: motion of
-    meshes starts from the anchor's. Meshes also say how far lips are apart, which counts most, or
-    a mouth would open by too little or too much all the time; and where eyes shut: such a frame is
-    close to narrow eyes, but all else is opening from there, so it is none unless the source's own
-    eyes are shut.
+    meshes starts from the anchor's.
+
+    Of a head that is known, meshes also say how far lips are apart and where irises look, which
+    counts beside the pose: what the anchor does otherwise than the source stays in all frames. A
+    frame in which eyes shut is never the anchor, unless the source's own are shut: it looks like
+    narrow eyes, and every other frame would then open them.
 
     Raises TalkheadError where the source spans none, and when no frame is left.
     """
+    source = source[:1]
     describe = expression_and_pose if landmarks else _normalise
-    wanted = describe(source[:1])
+    wanted = describe(source)
     if not bool(torch.isfinite(wanted).all()):
         raise TalkheadError(
             "the source's keypoints span no area, so no frame can be compared with it; "
@@ -43,7 +46,9 @@ def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False
     distances = torch.nan_to_num(distances, nan=math.inf)
     if driving.mesh is not None and bool((seen := is_known(driving.mesh)).any()):
         distances = torch.where(seen, distances, math.inf)
-        distances[seen] += _unlike_meshes(source, driving.mesh[seen])
+        told = distances[seen] + _unlike_meshes(source, driving.mesh[seen])
+        if landmarks and bool(told.isfinite().any()):
+            distances[seen] = told
     best = int(distances.argmin())
     if not math.isfinite(distances[best]):
         raise TalkheadError("no driving frame can serve as the anchor; choose one with --anchor N")
@@ -56,7 +61,7 @@ def _unlike_meshes(source: Keypoints, meshes: Tensor) -> Tensor:
     assert lips is not None
     assert lids is not None
     opening = lids.mean(1)
-    blinks = opening < BLINK * opening.median()
+    blinks = opening < BLINK * opening.nanquantile(0.5)
     own_lips, own_lids = gaps(source.mesh)
     if source.mesh is None or own_lips is None or own_lids is None:
         return torch.where(blinks, math.inf, 0.0)
@@ -64,7 +69,8 @@ def _unlike_meshes(source: Keypoints, meshes: Tensor) -> Tensor:
         blinks = torch.zeros_like(blinks)
     gaze = iris_places(meshes.float()).mean(1) - iris_places(source.mesh.float()).mean(1)
     unlike = torch.stack([(lips - own_lips) / LIPS_ALIKE, gaze / GAZE_ALIKE])
-    return torch.where(blinks, math.inf, unlike.square().sum(0))
+    unlike = unlike.square().sum(0).nan_to_num(nan=math.inf, posinf=math.inf)
+    return torch.where(blinks, math.inf, unlike)
 
 
 def _normalise(keypoints: Keypoints) -> Tensor:

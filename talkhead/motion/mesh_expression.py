@@ -6,6 +6,7 @@ Meshes are (B, 478, 3) in the units of keypoints, see `mesh_transfer`.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from talkhead.motion.expression import OPENING, bounded, gap_change
@@ -59,23 +60,23 @@ NEARLY_SHUT = 0.02  # heights of the face: nearer than this, an anchor's gap say
 MOST_CLOSING = 2.0  # times what the driver's gap closes by
 
 
-def openings(mesh: Tensor) -> list[float]:
-    """How far the `GAPS` of a mesh (1, 478, 3) are apart, in heights of its face."""
-    axis = mesh[0, CHIN] - mesh[0, FOREHEAD]
-    down = axis / axis.norm().square()
-    return [float((mesh[0, lower] - mesh[0, upper]) @ down) for _, upper, lower, _ in GAPS]
-
-
 class MeshExpression:
     """Changes the moved mesh of a source to other strengths, and to what faces can do.
 
     source: (1, 478, 3). The skull is the head; eyes are what lies around them, brows included;
     gaze is what irises do beyond that; all the rest of the face belongs to the mouth.
-    anchor: (1, 478, 3), the driver's face that relative motion is measured from. Gaps close by the
-    share that the driver's do: wide eyes shut when narrow ones do.
+    anchor: (1, 478, 3), the driver's face that relative motion is measured from, and scale, how
+    much larger the source's is. Gaps close by the share that the driver's do, within limits: wide
+    eyes shut when narrow ones do.
     """
 
-    def __init__(self, source: Tensor, strengths: Strengths, anchor: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        source: Tensor,
+        strengths: Strengths,
+        anchor: Tensor | None = None,
+        scale: float = 1.0,
+    ) -> None:
         self._source, self._strengths = source, strengths
         axis = source[:, CHIN] - source[:, FOREHEAD]
         self._height = axis.norm(dim=1)
@@ -90,9 +91,10 @@ class MeshExpression:
         self._extra = share - 1
         self._closing = [1.0] * len(GAPS)
         if anchor is not None and bool(is_known(anchor).all()):
+            least = NEARLY_SHUT * float(self._height)
             self._closing = [
-                min(own / max(theirs, NEARLY_SHUT), MOST_CLOSING)
-                for own, theirs in zip(openings(source), openings(anchor.float()), strict=True)
+                min(max(own, 0.0) / max(scale * theirs, least), MOST_CLOSING)
+                for own, theirs in zip(_openings(source), _openings(anchor.float()), strict=True)
             ]
 
     def __call__(self, moved: Tensor) -> Tensor:
@@ -141,6 +143,13 @@ class MeshExpression:
             part = list(points)
             below = place[0, part] > (place[0, lower] + place[0, upper]) / 2
             at = points.index(upper), points.index(lower)
+            below[at[0]], below[at[1]] = False, True  # of lips that cross, too
             missing = bounded(wanted, own, least, most) - (own + opened)
             more[:, part] += gap_change(moved[:, part], missing, *at, below)
         return change + more[..., None] * self._down[:, None]
+
+
+def _openings(mesh: Tensor) -> list[float]:
+    """How far the `GAPS` of a mesh (1, 478, 3) are apart, in its own units."""
+    down = F.normalize(mesh[0, CHIN] - mesh[0, FOREHEAD], dim=0)
+    return [float((mesh[0, lower] - mesh[0, upper]) @ down) for _, upper, lower, _ in GAPS]

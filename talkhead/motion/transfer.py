@@ -113,7 +113,7 @@ class Transfer:
         if mesh is None or not bool(is_known(mesh).all()):
             return None
         anchor = self._anchor.mesh if self.mode == "relative" else None
-        return MeshExpression(mesh.float(), self.strengths, anchor)
+        return MeshExpression(mesh.float(), self.strengths, anchor, self.scale)
 
     @cached_property
     def _mesh(self) -> MeshTransfer | None:

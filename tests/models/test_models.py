@@ -254,3 +254,14 @@ def test_the_sharper_a_picture_is_to_be_the_more_of_the_source_it_shows():
     assert kept[0] == kept[1] == 0.5
     assert kept[1] + 0.2 < kept[2]
     assert kept[2] + 0.1 < kept[3] < 1
+
+
+def test_masks_and_occlusion_are_those_of_their_own_layers() -> None:
+    model = mini("codebook").dense_motion
+    for layer in (model.mask, model.occlusion):
+        torch.nn.init.normal_(layer.weight)
+        torch.nn.init.normal_(layer.bias)
+    features = torch.randn(2, model.mask.in_channels, 6, 6)
+    masks, occlusion = model._heads(features)
+    torch.testing.assert_close(masks, model.mask(features))
+    torch.testing.assert_close(occlusion, model.occlusion(features))

@@ -152,20 +152,20 @@ def test_an_iris_at_the_corner_goes_no_further(eye: RingMotion, face: Tensor) ->
 
 
 @pytest.mark.parametrize("eye", [LEFT, RIGHT])
+@pytest.mark.parametrize("side", [0, -1])
 def test_white_is_left_beside_an_iris_that_turns_further_than_a_mesh_says(
-    eye: RingMotion, face: Tensor
+    eye: RingMotion, face: Tensor, side: int
 ) -> None:
     assert eye.iris is not None
     iris = list(range(eye.iris, eye.iris + 1 + IRIS_RIM))
-    left = face[:, eye.above[-1][0]]
+    corner, inwards = face[:, eye.above[-1][side]], 1 + 2 * side
     radius = (face[:, iris[1:]] - face[:, iris[:1]]).norm(dim=-1).mean()
-    way = left[:, 0] + 1.4 * radius - face[:, iris[0], 0]
     driving = face.clone()
-    driving[:, iris, 0] += way
+    driving[:, iris, 0] += corner[:, 0] + inwards * 1.4 * radius - face[:, iris[0], 0]
     motion, _ = eye.motion(face, driving, SIZE)
-    edge = left[:, None] + torch.tensor([NEAREST, 0.0]) * radius  # the middle of the iris, at last
-    edge[..., 1] = driving[:, iris[:1], 1]
-    found = sample_at(motion, edge)
+    middle = driving[:, iris[:1]].clone()  # of the iris, at last
+    middle[..., 0] = corner[:, 0] + inwards * NEAREST * radius
+    found = sample_at(motion, middle)
     assert found[0, 0, 0].item() == pytest.approx(face[0, iris[0], 0].item(), abs=PIXEL / 2)
 
 

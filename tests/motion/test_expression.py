@@ -319,6 +319,42 @@ def test_the_anchor_looks_where_the_photo_looks() -> None:
         assert closest_frame(with_mesh(looking(aside)), driving, landmarks=True) == number
 
 
+def test_of_frames_with_the_same_lips_and_look_the_pose_decides() -> None:
+    value = RESTING.value.repeat(3, 1, 1)
+    value[:, HEAD_LEFT_BROW, 1] -= torch.tensor([0.02, 0.0, 0.02])
+    assert RESTING.jacobian is not None
+    meshes = face_mesh().repeat(3, 1, 1)
+    driving = Keypoints(value, RESTING.jacobian.expand(3, -1, -1, -1), meshes)
+    two = replace(RESTING, value=RESTING.value.repeat(2, 1, 1), mesh=meshes[:2])
+    for source in (with_mesh(face_mesh()), two):
+        assert closest_frame(source, driving, landmarks=True) == 1
+
+
+def test_meshes_that_say_nothing_leave_the_anchor_to_the_pose() -> None:
+    flat, crossed = torch.full_like(face_mesh(), 0.1), face_mesh(lids=-0.004)
+    torn, point = face_mesh(), face_mesh()
+    torn[:, LOWER_LIDS[0]] = torch.nan
+    point[:, list(IRISES[0][1:])] = 0.1  # corners of an eye in one place
+    for driving in (flat, crossed, torn, point):
+        for source in (face_mesh(), flat):
+            assert closest_frame(with_mesh(source), with_mesh(driving), landmarks=True) == 0
+    meshes = torch.cat([torn, face_mesh(lids=0.02), face_mesh(), face_mesh()])
+    assert RESTING.jacobian is not None
+    driving = Keypoints(
+        RESTING.value.repeat(4, 1, 1), RESTING.jacobian.expand(4, -1, -1, -1), meshes
+    )
+    assert closest_frame(with_mesh(face_mesh()), driving, landmarks=True) == 2
+    moved = drawn(with_mesh(point), with_mesh(face_mesh()), with_mesh(face_mesh()))
+    assert moved.mesh.isfinite().all()
+
+
+@pytest.mark.parametrize("own", [0.0, -0.003, -0.02])
+def test_lips_that_touch_or_cross_close_no_further(own: float) -> None:
+    source, anchor = with_mesh(face_mesh(lips=own)), with_mesh(face_mesh(lips=0.06))
+    closed = drawn(source, with_mesh(face_mesh(lips=0.0)), anchor).mesh
+    assert (closed[0, LOWER_LIP] - closed[0, UPPER_LIP])[1] == pytest.approx(own, abs=1e-3)
+
+
 @pytest.mark.parametrize("own", [0.0, 0.3])
 def test_irises_look_no_further_aside_than_irises_do(own: float) -> None:
     source, anchor = with_mesh(looking(own)), with_mesh(looking(0.0))
@@ -356,6 +392,12 @@ def test_lids_close_by_the_share_that_the_drivers_do(own: float, theirs: float) 
         driving = with_mesh(face_mesh(lids=share * theirs))
         closed = drawn(source, driving, anchor).mesh
         assert lids_of(closed).tolist() == pytest.approx([share * own] * 2, abs=1e-3)
+    one = face_mesh(lids=theirs)
+    one[:, UPPER_LIDS[0], 1] += theirs / 2
+    winking = lids_of(drawn(source, with_mesh(one), anchor).mesh).tolist()
+    assert winking == pytest.approx([own / 2, own], abs=1e-3)
+    far_away = [with_mesh(0.9 * face_mesh(lids=lids)) for lids in (theirs / 2, theirs)]
+    assert lids_of(drawn(source, *far_away).mesh).tolist() == pytest.approx([own / 2] * 2, abs=1e-3)
     wider = drawn(source, with_mesh(face_mesh(lids=theirs + 0.005)), anchor).mesh
     assert lids_of(wider).tolist() == pytest.approx([own + 0.005] * 2, abs=1e-3)
 
