@@ -396,7 +396,10 @@ def test_lids_close_by_the_share_that_the_drivers_do(own: float, theirs: float) 
     one[:, UPPER_LIDS[0], 1] += theirs / 2
     winking = lids_of(drawn(source, with_mesh(one), anchor).mesh).tolist()
     assert winking == pytest.approx([own / 2, own], abs=1e-3)
-    far_away = [with_mesh(0.9 * face_mesh(lids=lids)) for lids in (theirs / 2, theirs)]
+    far_away = [
+        with_mesh(face_mesh(lids=lids)).map(lambda tensor: 0.5 * tensor)
+        for lids in (theirs / 2, theirs)
+    ]
     assert lids_of(drawn(source, *far_away).mesh).tolist() == pytest.approx([own / 2] * 2, abs=1e-3)
     wider = drawn(source, with_mesh(face_mesh(lids=theirs + 0.005)), anchor).mesh
     assert lids_of(wider).tolist() == pytest.approx([own + 0.005] * 2, abs=1e-3)
