@@ -358,11 +358,17 @@ def test_lips_that_touch_or_cross_close_no_further(own: float) -> None:
 @pytest.mark.parametrize("own", [0.0, 0.3])
 def test_irises_look_no_further_aside_than_irises_do(own: float) -> None:
     source, anchor = with_mesh(looking(own)), with_mesh(looking(0.0))
-    far, near = (
-        iris_places(drawn(source, with_mesh(looking(x)), anchor).mesh) for x in (0.4, -0.1)
+    far, near, left = (
+        iris_places(drawn(source, with_mesh(looking(aside)), anchor).mesh)
+        for aside in (0.4, -0.1, -0.7)
     )
     assert torch.allclose(near, torch.tensor(0.5 + own - 0.1), atol=1e-3)
     assert torch.allclose(far, torch.tensor(max(ASIDE[1], 0.5 + own)), atol=1e-3)
+    assert torch.allclose(left, torch.tensor(ASIDE[0]), atol=1e-3)
+    squinting = looking(0.0)
+    squinting[:, IRISES[1][0] :, 0] += 0.8 * WIDE[0]
+    places = iris_places(drawn(source, with_mesh(squinting), anchor).mesh)[0]
+    assert places.tolist() == pytest.approx([0.5 + own, max(ASIDE[1], 0.5 + own)], abs=1e-3)
 
 
 @pytest.mark.parametrize(("own", "wanted"), [(0.0, 2), (0.06, 0), (None, 0)])
