@@ -46,9 +46,9 @@ def closest_frame(source: Keypoints, driving: Keypoints, landmarks: bool = False
     distances = torch.nan_to_num(distances, nan=math.inf)
     if driving.mesh is not None and bool((seen := is_known(driving.mesh)).any()):
         distances = torch.where(seen, distances, math.inf)
-        told = distances[seen] + _unlike_meshes(source, driving.mesh[seen])
-        if landmarks and bool(told.isfinite().any()):
-            distances[seen] = told
+        if landmarks:
+            told = distances[seen] + _unlike_meshes(source, driving.mesh[seen])
+            distances[seen] = told if bool(told.isfinite().any()) else distances[seen]
     best = int(distances.argmin())
     if not math.isfinite(distances[best]):
         raise TalkheadError("no driving frame can serve as the anchor; choose one with --anchor N")
